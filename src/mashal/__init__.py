@@ -1,0 +1,1 @@
+"""mashal: deep learning in Python alone."""

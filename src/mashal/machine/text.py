@@ -170,6 +170,7 @@ class Function:
     def __init__(self, module: Module, name: str, result: str, parameters, attributes: str, linkage: str):
         self.module, self.name, self.result = module, name, result
         self.lines: list[str] = []
+        self._stack: list[str] = []
         self.label = "entry"
         self._numbers = count()
         self.parameters = [Value(self, f"%{n}", _bare(t)) for t, n in parameters]
@@ -293,7 +294,7 @@ class Function:
     def stack(self, bytes: int, align: int = 64) -> Value:
         """Memory on the stack that lives until the function returns; allocated once, at its entry."""
         v = Value(self, f"%v.{next(self._numbers)}", "ptr")
-        self.lines.insert(0, f"  {v.spelling} = alloca [{bytes} x i8], align {align}")
+        self._stack.append(f"  {v.spelling} = alloca [{bytes} x i8], align {align}")
         return v
 
     # calls
@@ -407,7 +408,7 @@ class Function:
         self.do("ret void" if value is None else f"ret {value}")
 
     def text(self) -> str:
-        return "\n".join([self._head, *self.lines, "}"])
+        return "\n".join([self._head, *self._stack, *self.lines, "}"])
 
 
 def _bare(type: str) -> str:

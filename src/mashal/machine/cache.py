@@ -1,0 +1,101 @@
+"""Compiled kernels on disk: a folder that several processes share, and that nobody else can plant code in.
+
+An entry is MAGIC, the sha256 of the rest, the key, then the object file; its name is the key. It is read only
+if the folder and the file belong to this user and nobody else may write them, and if every byte is as it was
+written. Writing goes to a new file that replaces the old in one step, so two processes may write the
+same entry at once. A folder that cannot be made or written is no error: kernels are then compiled every time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+
+MAGIC = b"MASHAL01"
+_HEAD = len(MAGIC) + 32
+_KEY = 64
+_SWEEP = 64  # how many entries are written between two looks at the folder's size
+
+
+def default_folder() -> str:
+    """$XDG_CACHE_HOME/mashal, by default ~/.cache/mashal (~/Library/Caches on a Mac follows the same variable)."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(base, "mashal")
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    return not hasattr(os, "getuid") or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
+
+
+class ObjectCache:
+    """Object files by key. `limit` bounds the folder's bytes: the oldest entries go first."""
+
+    def __init__(self, folder: str, limit: int):
+        self.folder, self.limit = folder, limit
+        self.hits = self.misses = self.refused = 0
+        self._written = 0
+        self.usable = False
+        if folder:
+            try:
+                os.makedirs(folder, 0o700, exist_ok=True)
+                self.usable = _is_ours(os.stat(folder))
+            except OSError:
+                pass
+
+    def load(self, key: str) -> bytes | None:
+        """The object of this key, or None if there is none that can be trusted."""
+        if not self.usable:
+            return None
+        try:
+            handle = os.open(os.path.join(self.folder, key), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        except OSError:
+            self.misses += 1
+            return None
+        with open(handle, "rb") as file:
+            status = os.fstat(handle)  # of what was opened, not of what the name is now
+            data = file.read() if stat.S_ISREG(status.st_mode) and _is_ours(status) else b""
+        intact = data[: len(MAGIC)] == MAGIC and hashlib.sha256(data[_HEAD:]).digest() == data[len(MAGIC) : _HEAD]
+        if not intact or data[_HEAD : _HEAD + _KEY] != key.encode():
+            self.refused += 1
+            return None
+        self.hits += 1
+        return data[_HEAD + _KEY :]
+
+    def save(self, key: str, code: bytes) -> None:
+        """Keeps an object; failing to (a full disk, a read-only folder) is no error."""
+        if not self.usable:
+            return
+        body = key.encode() + code
+        try:
+            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".new-")
+            try:
+                with open(handle, "wb") as file:
+                    file.write(MAGIC + hashlib.sha256(body).digest() + body)
+                os.replace(temporary, os.path.join(self.folder, key))
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        except OSError:
+            return
+        if self._written % _SWEEP == 0:
+            self._sweep()
+        self._written += 1
+
+    def _sweep(self) -> None:
+        """Deletes the oldest entries until the folder is within its limit."""
+        try:
+            with os.scandir(self.folder) as entries:
+                files = sorted((e.stat().st_mtime, e.stat().st_size, e.path) for e in entries if e.is_file())
+        except OSError:
+            return
+        excess = sum(size for _, size, _ in files) - self.limit
+        for _, size, path in files:
+            if excess <= 0:
+                return
+            excess -= size
+            try:
+                os.unlink(path)
+            except OSError:
+                pass

@@ -298,16 +298,17 @@ class Function:
         return v
 
     # calls
-    def call(self, result: str, name: str, *arguments) -> Value:
-        """Calls a function by name (declared at need) or, given a name like %v.1, through a pointer."""
+    def call(self, result: str, name: str, *arguments) -> Any:
+        """Calls a function by name (declared at need) or, given a name like %v.1, through a pointer.
+
+        Returns its value, or None if `result` is "void"."""
         values = [a if isinstance(a, Value) else self.i64(a) for a in arguments]
         if not name.startswith("%"):
             self.module.declare(result, name, [v.type for v in values])
             name = "@" + name
         text = f"call {result} {name}({', '.join(map(str, values))})"
         if result == "void":
-            self.do(text)
-            return Value(self, "", "void")
+            return self.do(text)
         return self.op(result, text)
 
     def math(self, name: str, *arguments) -> Value:
@@ -445,6 +446,9 @@ class Module:
     def declare(self, result: str, name: str, types: Iterable[str]) -> None:
         if name not in self._declared:
             self._declared[name] = f"declare {result} @{name}({', '.join(types)})"
+
+    def declare_variadic(self, result: str, name: str, types: Iterable[str]) -> None:
+        self._declared.setdefault(name, f"declare {result} @{name}({', '.join(types)}, ...)")
 
     def add_global(self, name: str, definition: str) -> Value:
         """@name = definition, once; returns its address."""

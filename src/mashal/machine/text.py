@@ -337,8 +337,8 @@ class Function:
 
     def first(self, n, width: int) -> Value:
         """A mask of the first n of `width` lanes (all of them if n is larger)."""
-        type = f"<{width} x i64>"
-        return self.constant(type, range(width)).compare("slt", self.splat(self.i64(n), width))
+        small = self.convert("trunc", self.min(n, width), "i8")
+        return self.constant(vector(width, "i8"), range(width)).compare("slt", self.splat(small, width))
 
     # control
     def block(self, name: str) -> None:

@@ -1,0 +1,278 @@
+"""What is recorded for backward: grad modes and nodes.
+
+A `Node` stands for one recorded operation. A tensor that came out of it points to it (`tensor.node`, and `tensor.output`
+for which of its results); a leaf that wants a gradient points to its `AccumulateGrad`. A tensor without a node needs
+no gradient. Nodes point to the nodes of the operands (`edges`), so the graph lives as long as its last result.
+
+Each operation has a class of nodes of its own, named as PyTorch names it (AddBackward0): that is what grad_fn prints.
+The engine that walks nodes is autograd.engine.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+import weakref
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+_numbers = count()
+
+
+class _Mode(threading.local):
+    """Per thread: is backward recorded; is inference mode on."""
+
+    recording = True
+    inference = False
+
+
+mode = _Mode()
+
+
+class Node:
+    """One recorded operation.
+
+    edges: for each operand (node, output) or None; saved: what the backward formula needs; sequence: order of
+    creation. A subclass gives `backward(*gradients of the results) -> gradients of the operands`, one for each edge.
+    `results` is how many tensors the operation gave.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "edges", "hooks", "metadata_", "prehooks", "saved", "sequence")
+    results = 1
+
+    def __init__(self, edges: tuple, saved: Any):
+        self.edges = edges
+        self.saved = saved
+        self.sequence = next(_numbers)
+        self.hooks = self.prehooks = None
+
+    def backward(self, *gradients: Any) -> tuple:
+        """The gradients of the operands, given those of the results (None where there is none)."""
+        raise NotImplementedError
+
+    def name(self) -> str:
+        return type(self).__name__
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The nodes that the gradients go to, with the index of the result there."""
+        return tuple((None, 0) if edge is None else (edge[0], int(edge[1])) for edge in self.edges)
+
+    @property
+    def metadata(self) -> dict:
+        """A dictionary for whoever wants to note something at this node."""
+        try:
+            return self.metadata_
+        except AttributeError:
+            self.metadata_: dict = {}
+            return self.metadata_
+
+    def _sequence_nr(self) -> int:
+        return self.sequence
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} object at {id(self):#x}>"
+
+    def register_hook(self, hook: Callable) -> Handle:
+        """hook(gradients of operands, gradients of results) runs after this node; it may return other ones."""
+        self.hooks = self.hooks or {}
+        return Handle(self.hooks, hook)
+
+    def register_prehook(self, hook: Callable) -> Handle:
+        """hook(gradients of results) runs before this node; it may return other ones."""
+        self.prehooks = self.prehooks or {}
+        return Handle(self.prehooks, hook)
+
+
+class Handle:
+    """What a register_*_hook returns; `remove()` takes the hook away, as does leaving a `with` block."""
+
+    _numbers = count()
+
+    def __init__(self, hooks: dict, hook: Callable):
+        self.id = next(Handle._numbers)
+        self._hooks = hooks
+        hooks[self.id] = hook
+
+    def remove(self) -> None:
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.remove()
+
+
+class AccumulateGrad(Node):
+    """Where gradients of a leaf end: they are added to its `.grad`. Knows its leaf weakly, so both go together."""
+
+    __slots__ = ("leaf", "posthooks")
+
+    def __init__(self, leaf: Any):
+        self.edges = ()
+        self.saved = None
+        self.sequence = -1  # after all other nodes
+        self.hooks = self.prehooks = self.posthooks = None
+        self.leaf = weakref.ref(leaf)
+
+    @property
+    def variable(self) -> Any:
+        """The leaf, or None if it is gone."""
+        return self.leaf()
+
+
+def wants_gradient(*operands: Any) -> bool:
+    """Whether an operation on these tensors is to be recorded."""
+    return mode.recording and any(x is not None and x.node is not None for x in operands)
+
+
+def edges(*operands: Any) -> tuple:
+    """The edges to the operands' nodes."""
+    return tuple(None if x is None or x.node is None else (x.node, x.output) for x in operands)
+
+
+# ---------------------------------------------------------------- grad modes
+class _Switch:
+    """A context manager and decorator that sets the mode of this thread."""
+
+    def __init__(self) -> None:
+        self._before: list[tuple[bool, bool]] = []
+
+    def _set(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        self._before.append((mode.recording, mode.inference))
+        self._set()
+        return None
+
+    def __exit__(self, *exception: Any) -> None:
+        mode.recording, mode.inference = self._before.pop()
+
+    def clone(self) -> Any:
+        return type(self)()
+
+    def __call__(self, function: Callable) -> Callable:
+        """As a decorator of a function, a generator function or a class's __init__."""
+        return decorated(self, function)
+
+
+def decorated(switch: Any, function: Callable) -> Callable:
+    """The function, run inside `switch` (a generator function: each of its steps)."""
+    if inspect.isclass(function):
+        function.__init__ = decorated(switch, function.__init__)
+        return function
+    if inspect.isgeneratorfunction(function):
+
+        @functools.wraps(function)
+        def stepping(*args, **kwargs):
+            generator = function(*args, **kwargs)
+            try:
+                with switch.clone():
+                    answer = generator.send(None)
+                while True:
+                    try:
+                        request = yield answer
+                    except GeneratorExit:
+                        with switch.clone():
+                            generator.close()
+                        raise
+                    except BaseException as error:
+                        with switch.clone():
+                            answer = generator.throw(error)
+                    else:
+                        with switch.clone():
+                            answer = generator.send(request)
+            except StopIteration as end:
+                return end.value
+
+        return stepping
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        with switch.clone():
+            return function(*args, **kwargs)
+
+    return wrapped
+
+
+class no_grad(_Switch):
+    """Nothing is recorded for backward inside: `with no_grad():` or `@no_grad()`."""
+
+    def __new__(cls, function: Callable | None = None):
+        made = super().__new__(cls)
+        if function is None:
+            return made
+        made.__init__()
+        return made(function)
+
+    def _set(self) -> None:
+        mode.recording = False
+
+
+class enable_grad(no_grad):
+    """Operations are recorded inside, also within no_grad."""
+
+    def _set(self) -> None:
+        mode.recording = True
+
+
+class set_grad_enabled(_Switch):
+    """Switches recording on or off: at once as a function, until the end of the block as a context manager."""
+
+    def __init__(self, mode_: bool):
+        super().__init__()
+        self.prev = mode.recording
+        self.mode = bool(mode_)
+        mode.recording = self.mode
+
+    def __enter__(self) -> None:
+        self._before.append((self.prev, mode.inference))
+        mode.recording = self.mode
+
+    def _set(self) -> None:
+        mode.recording = self.mode
+
+    def __call__(self, function: Callable) -> Callable:
+        mode.recording = self.prev
+        return decorated(self, function)
+
+    def clone(self) -> set_grad_enabled:
+        before = mode.recording
+        copy = set_grad_enabled(self.mode)
+        copy.prev = mode.recording = before
+        return copy
+
+
+class inference_mode(_Switch):
+    """no_grad, and what is made inside never takes part in backward later."""
+
+    def __new__(cls, mode: Any = True):
+        made = super().__new__(cls)
+        if callable(mode) and not isinstance(mode, bool):
+            made.__init__()
+            return made(mode)
+        return made
+
+    def __init__(self, mode: Any = True):
+        super().__init__()
+        self.mode = bool(mode)
+
+    def clone(self) -> inference_mode:
+        return inference_mode(self.mode)
+
+    def _set(self) -> None:
+        mode.recording, mode.inference = (False, True) if self.mode else (True, False)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this thread."""
+    return mode.recording
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether inference mode is on in this thread."""
+    return mode.inference

@@ -1,0 +1,318 @@
+"""The tensor: a form over a storage, and its place in the graph. No arithmetic: `mashal.methods` attaches that.
+
+The slots are what plans read and write in native code (machine.launch):
+
+    storage   capsule of the data (None on meta)      node     what recorded it, None: needs no gradient
+    offset    first element, counted in elements      output   which result of the node it is (False is 0)
+    form      dtype, device, shape, strides           version  [count] shared by all views; None until there is a view or a change
+    base      the tensor it is a view of, or None     grad_    the accumulated gradient, or None
+    hooks     tensor hooks {id: function}, or None    retains  whether a non-leaf keeps its gradient
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+from mashal.core import tape
+from mashal.core.devices import device
+from mashal.core.dtypes import dtype
+from mashal.core.forms import Form
+from mashal.core.shapes import Size
+from mashal.errors import message
+from mashal.machine import memory
+from mashal.machine.launch import Layout
+
+__all__ = ["Tensor", "alias", "as_subclass", "bump", "is_tensor", "new_view", "plan_of", "version_of"]
+
+
+class Tensor:
+    """An n-dimensional array of elements of one dtype, on one device, that can record what happens to it.
+
+    Make one with `tensor`, `zeros`, `rand`, `from_numpy` …; `Tensor(2, 3)` gives uninitialised float32 elements.
+    """
+
+    __slots__ = (
+        "__dict__", "__weakref__", "base", "form", "grad_", "hooks", "node", "offset", "output", "retains", "storage", "version",
+    )  # fmt: skip
+    storage: Any
+    offset: int
+    form: Form
+    node: tape.Node | None
+    output: int
+    base: Tensor | None
+    version: list[int] | None
+    grad_: Tensor | None
+    hooks: dict | None
+    retains: bool
+
+    # ---------------------------------------------------------------- what it is
+    shape = property(attrgetter("form.shape"), doc="The sizes of its dimensions, a torch.Size.")
+    dtype = property(attrgetter("form.dtype"), doc="The type of its elements.")
+    device = property(attrgetter("form.device"), doc="Where its data lies.")
+    ndim = property(attrgetter("form.rank"), doc="How many dimensions it has.")
+    itemsize = property(attrgetter("form.dtype.itemsize"), doc="Bytes of an element.")
+    nbytes = property(attrgetter("form.nbytes"), doc="Bytes of its elements.")
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or its size in one dimension."""
+        shape = self.form.shape
+        if dim is None:
+            return shape
+        rank = len(shape)
+        if not -max(rank, 1) <= dim < max(rank, 1) or not rank:
+            bound = max(rank, 1)
+            raise IndexError(
+                f"size: Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], but got {dim})"
+                if rank
+                else f"size: Dimension specified as {dim} but tensor has no dimensions"
+            )
+        return shape[dim]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """The strides in elements, or that of one dimension."""
+        return self.form.strides if dim is None else self.form.strides[dim]
+
+    def dim(self) -> int:
+        """How many dimensions it has."""
+        return self.form.rank
+
+    ndimension = dim
+
+    def numel(self) -> int:
+        """How many elements it has."""
+        return self.form.numel
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """Bytes of an element."""
+        return self.form.dtype.itemsize
+
+    def storage_offset(self) -> int:
+        """Where in the storage its first element is, in elements."""
+        return self.offset
+
+    def data_ptr(self) -> int:
+        """The address of its first element; 0 for a tensor without data."""
+        if self.storage is None or not self.form.numel:
+            return 0
+        return memory.address_of(self.storage) + self.offset * self.form.dtype.itemsize
+
+    def is_floating_point(self) -> bool:
+        """Whether its dtype is a floating one."""
+        return self.form.dtype.is_floating_point
+
+    def is_complex(self) -> bool:
+        """Whether its dtype is complex."""
+        return self.form.dtype.is_complex
+
+    def is_signed(self) -> bool:
+        """Whether its dtype has negative numbers."""
+        return self.form.dtype.is_signed
+
+    def get_device(self) -> int:
+        """The index of its device; -1 on the cpu."""
+        return -1 if self.form.device.type == "cpu" else self.form.device.index or 0
+
+    is_cpu = property(lambda self: self.form.device.type == "cpu", doc="Whether its data lies in main memory.")
+    is_cuda = property(lambda self: self.form.device.type == "cuda", doc="Whether its data lies on a CUDA device.")
+    is_meta = property(lambda self: self.form.device.type == "meta", doc="Whether it is a shape without data.")
+    is_mps = property(lambda self: self.form.device.type == "mps", doc="Whether its data lies on an MPS device.")
+
+    def __len__(self) -> int:
+        if not self.form.rank:
+            raise TypeError("len() of a 0-d tensor")
+        return self.form.shape[0]
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    # ---------------------------------------------------------------- its place in the graph
+    @property
+    def requires_grad(self) -> bool:
+        """Whether gradients are to be computed for it."""
+        return self.node is not None
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if not isinstance(wanted, (bool, int)):
+            raise TypeError(f"requires_grad: expected a bool, got {type(wanted).__name__}")
+        if not self.is_leaf:
+            if not wanted:
+                raise RuntimeError(
+                    "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+                    "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+                )
+            return
+        if not wanted:
+            self.node = None
+        elif self.node is None:
+            if not (self.form.dtype.is_floating_point or self.form.dtype.is_complex):
+                raise RuntimeError(
+                    message("requires_grad", f"only tensors of floating point and complex dtype can require gradients, not {self.dtype}")
+                )
+            self.node = tape.AccumulateGrad(self)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Sets requires_grad; returns the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made it."""
+        return self.node is None or isinstance(self.node, tape.AccumulateGrad)
+
+    @property
+    def grad_fn(self) -> tape.Node | None:
+        """The node of the operation that made it; None for a leaf."""
+        return None if self.is_leaf else self.node
+
+    @property
+    def output_nr(self) -> int:
+        """Which result of its grad_fn it is."""
+        return int(self.output)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward has accumulated; None before the first one."""
+        if self.grad_ is None and not self.is_leaf and not self.retains:
+            _warn_non_leaf()
+        return self.grad_
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is not None:
+            _check_gradient(self, value)
+        self.grad_ = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self.grad_ = None
+
+    @property
+    def _base(self) -> Tensor | None:
+        return self.base
+
+    def _is_view(self) -> bool:
+        return self.base is not None
+
+    @property
+    def _version(self) -> int:
+        return version_of(self)
+
+    def is_inference(self) -> bool:
+        """Whether it was made in inference mode."""
+        return False
+
+    # ---------------------------------------------------------------- Python's protocols
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return pickling(self)
+
+    def __dir__(self) -> list[str]:
+        return sorted(object.__dir__(self))
+
+
+_LAYOUT = Layout(Tensor, none=["node", "version", "base", "grad_", "hooks"], false=["output", "retains"])
+plan_of = _LAYOUT.plan
+_make = _LAYOUT.make
+
+
+def pickling(tensor: Tensor) -> Any:
+    """How a tensor is pickled; mashal.serialization puts its own function here."""
+    raise NotImplementedError
+
+
+def is_tensor(obj: Any) -> bool:
+    """Whether obj is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def make(storage: Any, offset: int, form: Form) -> Tensor:
+    """A new tensor over a storage, with no history."""
+    return _make(storage, offset, form)
+
+
+def empty(form: Form) -> Tensor:
+    """A new tensor of this form, not initialised."""
+    plan = _empties.get(form)
+    if plan is None:
+        if len(_empties) > 4096:
+            _empties.clear()
+        if form.device.type == "meta":
+            return make(None, 0, form)
+        plan = _empties[form] = plan_of(0, [(form.extent * form.dtype.itemsize, form)], [])
+    return plan()
+
+
+_empties: dict[Form, Callable[[], Tensor]] = {}
+
+
+def new_view(x: Tensor, form: Form, offset: int) -> Tensor:
+    """A tensor of another form over x's storage that shares x's version; its history is the caller's to record."""
+    view = _make(x.storage, offset, form)
+    view.base = x if x.base is None else x.base
+    if x.version is None:
+        x.version = [0]
+    view.version = x.version
+    return view
+
+
+def alias(x: Tensor) -> Tensor:
+    """The same data as a tensor without history (detach): shares storage and version, is no view."""
+    same = _make(x.storage, x.offset, x.form)
+    if x.version is None:
+        x.version = [0]
+    same.version = x.version
+    return same
+
+
+def as_subclass(cls: type, x: Tensor) -> Any:
+    """x's data, history and all, as an object of a subclass of Tensor."""
+    made = object.__new__(cls)
+    for slot in ("storage", "offset", "form", "node", "output", "base", "grad_", "hooks", "retains"):
+        setattr(made, slot, getattr(x, slot))
+    if x.version is None:
+        x.version = [0]
+    made.version = x.version
+    return made
+
+
+def bump(x: Tensor) -> None:
+    """Notes that x's data has changed in place."""
+    if x.version is None:
+        x.version = [1]
+    else:
+        x.version[0] += 1
+
+
+def version_of(x: Tensor) -> int:
+    """How often x's data (or that of a tensor it shares data with) has been changed in place."""
+    return 0 if x.version is None else x.version[0]
+
+
+def _check_gradient(x: Tensor, value: Any) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+    if value is x:
+        raise RuntimeError("can't assign Variable as its own grad")
+    if value.shape != x.shape:
+        raise RuntimeError(
+            f"assigned grad has data of a different size: expected {list(x.shape)}, got {list(value.shape)}"
+        )
+    if value.dtype != x.dtype:
+        raise RuntimeError(f"assigned grad has data of a different type: expected {x.dtype}, got {value.dtype}")
+    if value.device != x.device:
+        raise RuntimeError(f"assigned grad has data located on a different device: expected {x.device}, got {value.device}")
+
+
+def _warn_non_leaf() -> None:
+    warnings.warn(
+        "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be populated "
+        "during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf Tensor, use "
+        ".retain_grad() on the non-leaf Tensor.",
+        stacklevel=3,
+    )

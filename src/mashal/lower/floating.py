@@ -262,13 +262,16 @@ def fmod(f, x, y):
     """x - y·trunc(x / y), exactly; x's sign.
 
     Each turn takes off as many multiples of y as the mantissa can count, which is exact; one turn is enough up to
-    quotients of 2^24 or 2^53. A quotient that would overflow is first taken with y times a large power of two.
+    quotients of 2^24 or 2^53. A quotient that could overflow is first taken with y times a large power of two, twice
+    if need be; the comparison is strict, so that a denormal rounded up never makes that divisor larger than r.
     """
     form = format_of(x)
-    b, large = absolute(f, y), 2.0 ** (form.bias // 2)
+    b, large = absolute(f, y), 2.0**100 if form.type == "float" else 2.0**700
 
     def turn(r):
-        divisor = f.select((absolute(f, r) * (1 / large)).compare("oge", b), b * large, b)
+        divisor, less = b, absolute(f, r) * (1 / large)
+        for _ in range(2):
+            divisor = f.select(less.compare("ogt", divisor), divisor * large, divisor)
         r = f.fma(-trunc(f, r / divisor), divisor, r)
         return [any_lane(f, absolute(f, r).compare("oge", b)), r]
 

@@ -1,9 +1,9 @@
 """Sines, tangents and their inverses of float and double lanes, right for every finite argument.
 
 An angle is taken apart as n·π/2 + r with |r| ≤ π/4. Up to 2^30 three doubles of π/2 and fused multiply-adds do that
-(the first product cancels exactly); float angles are reduced in double too. Lanes beyond go through a loop over the
-vector in memory (`mashal_reduce_angles`, written into the module once) that multiplies by the 192 bits of 2/π which
-matter to that exponent: Payne and Hanek's method. A branch keeps it out of the way of ordinary angles.
+(the first product cancels exactly); float angles are reduced in double too. Lanes beyond go through memory to
+`mashal_reduce_angles`, compiled when a kernel first asks for it, which multiplies by the 192 bits of 2/π that matter
+to their exponent: Payne and Hanek's method. A branch keeps it out of the way of ordinary angles.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from mashal.lower.floating import (
     sum_and_error,
     table,
 )
+from mashal.machine.jit import ENTRY, JIT
 from mashal.machine.text import Function, Module, Value, element, lanes
 
 HALF_PI = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33)  # their sum, to 2^-162
@@ -31,6 +32,7 @@ HALF_PI_FLOAT = (1.5707963705062866, -4.3711390001862426e-08)
 TWO_OVER_PI = 0.6366197723675814
 LARGE_ANGLE = 2.0**30
 PADDING = 4  # bytes of zeros before the bits of 2/π
+TABLE_BYTES = 152
 REDUCE = "mashal_reduce_angles"
 
 
@@ -50,12 +52,11 @@ def _two_over_pi(bytes: int) -> int:
     return (2 * one << (8 * bytes)) // pi
 
 
-def _declare_reduction(module: Module) -> None:
-    """Writes the reduction of large angles into the module, once."""
-    if any(f.name == REDUCE for f in module.functions):
-        return
+def _reduction() -> Module:
+    """The loop over angles in memory that replaces turns, high and low of the large ones."""
+    module = Module()
     parameters = [("ptr", "angles"), ("ptr", "turns"), ("ptr", "high"), ("ptr", "low"), ("i64", "count")]
-    f = module.function(REDUCE, "void", parameters, linkage="internal")
+    f = module.function(ENTRY, "i64", parameters)
     angles, turns, high, low, size = f.parameters
 
     def step(i: Value) -> None:
@@ -69,7 +70,8 @@ def _declare_reduction(module: Module) -> None:
         f.store(rest, low, i)
 
     f.loop(0, size, 1, step)
-    f.end()
+    f.end(f.i64(0))
+    return module
 
 
 def _reduced_large(f: Function, x: Value) -> tuple[Value, Value, Value]:
@@ -78,7 +80,7 @@ def _reduced_large(f: Function, x: Value) -> tuple[Value, Value, Value]:
     exponent = (pattern.shift_right_unsigned(52) & 2047) - (1075 + 2) + 8 * PADDING  # of the last bit, less 2
     mantissa = (pattern & ((1 << 52) - 1) | (1 << 52)) << (exponent & 7)
     words = f.module.add_global("mashal_two_over_pi", _table_of_two_over_pi())
-    place = f.at(f.value(words, "ptr"), _TABLE_BYTES - 24 - (exponent >> 3), "i8")
+    place = f.at(f.value(words, "ptr"), TABLE_BYTES - 24 - (exponent >> 3), "i8")
     wide = [f.convert("zext", f.load(f.at(place, i, "i64"), type="i64", align=1), "i128") for i in range(3)]
     m = f.convert("zext", mantissa, "i128")
     middle = m * wide[1] + (m * wide[0]).shift_right_unsigned(64)
@@ -90,30 +92,28 @@ def _reduced_large(f: Function, x: Value) -> tuple[Value, Value, Value]:
 
 
 def _fraction(f: Function, s: Value) -> tuple[Value, Value]:
-    """s·2^-128·π/2 for a signed i128, as a sum of two doubles."""
-    negative = s.compare("slt", 0)
-    magnitude = f.select(negative, 0 - s, s)
-    zeros = f.call("i128", "llvm.ctlz.i128", magnitude, f.value(0, "i1"))
-    left = magnitude << zeros
-    top = f.convert("trunc", left.shift_right_unsigned(75), "i64")  # 53 bits, then 53 more
-    bottom = f.convert("trunc", left.shift_right_unsigned(22), "i64") & ((1 << 53) - 1)
-    scale = floats(f, (1023 - 53 - f.convert("trunc", zeros, "i64")) << 52)
-    a = f.convert("sitofp", top, "double") * scale
-    b = f.convert("sitofp", bottom, "double") * scale * 2.0**-53
+    """s·2^-128·π/2 for a signed i128, as a sum of two doubles; s is added up from pieces that are exact doubles."""
+    ones = (1 << 53) - 1
+    top = f.convert("trunc", s >> 75, "i64")
+    middle = f.convert("trunc", s.shift_right_unsigned(22), "i64") & ones
+    bottom = f.convert("trunc", s, "i64") & ((1 << 22) - 1)
+    pieces = [f.convert("sitofp", i, "double") for i in (top, middle, bottom)]
+    a, lost = sum_and_error(f, pieces[0] * 2.0**-53, pieces[1] * 2.0**-106)
+    b = f.fma(pieces[2], 2.0**-128, lost)
     product, error = product_and_error(f, a, HALF_PI[0])
     error = f.fma(a, HALF_PI[1], f.fma(b, HALF_PI[0], error))
     r = product + error
-    rest = error - (r - product)
-    return f.select(negative, -r, r), f.select(negative, -rest, rest)
+    return r, error - (r - product)
 
-
-_TABLE_BYTES = 152
 
 
 def _table_of_two_over_pi() -> str:
-    value = _two_over_pi(_TABLE_BYTES - PADDING)
-    words = [value >> (64 * i) & (1 << 64) - 1 for i in range(_TABLE_BYTES // 8)]
-    return f"internal constant [{len(words)} x i64] [{', '.join(f'i64 {w}' for w in words)}]"
+    value = _two_over_pi(TABLE_BYTES - PADDING)
+    words = [value >> (64 * i) & (1 << 64) - 1 for i in range(TABLE_BYTES // 8)]
+    return f"private constant [{len(words)} x i64] [{', '.join(f'i64 {w}' for w in words)}]"
+
+
+JIT.promise(REDUCE, _reduction)
 
 
 def reduced_angle(f: Function, x: Value) -> tuple[Value, Value, Value]:
@@ -131,12 +131,11 @@ def reduced_angle(f: Function, x: Value) -> tuple[Value, Value, Value]:
 
 
 def _through_memory(f: Function, x: Value, n: Value, r: Value, rest: Value) -> list[Value]:
-    _declare_reduction(f.module)
     width = lanes(x.type) or 1
     places = [f.stack(8 * width) for _ in range(4)]
     for v, place in zip((x, n, r, rest), places):
         f.store(v, place)
-    f.call("void", REDUCE, *places, width)
+    f.call("i64", REDUCE, *places, width)
     return [f.load(place, type=v.type) for v, place in zip((n, r, rest), places[1:])]
 
 

@@ -103,22 +103,28 @@ def _erf_inverse(f: Function, c: Value, q: Value, short: bool) -> Value:
     y = u * polynomial(f, (u - 3.0) / (u + 3.0), coefficients_of("erf_inverse", short))
     y = f.select(c.compare("olt", 0.03), c * f.fma(c * c, 0.2320136665346545, HALF_SQRT_PI), y)
     e, p, n = _tail(f, y, *product_and_error(f, y, y), short)
-    middle = (_erf_small(f, y, coefficients_of("erf", short)) - c) * HALF_SQRT_PI / scaled(f, p, n)
-    ratio = scaled(f, e * p, n + 60) / (q * 2.0**60) - 1.0  # the power of two: q may be denormal
-    difference = ratio * polynomial(f, ratio, [1, -1 / 2, 1 / 3, -1 / 4, 1 / 5, -1 / 6])
-    tail = -difference * e * HALF_SQRT_PI
     near = y.compare("olt", ERF_SMALL)
-    h = f.select(near, middle, tail)
-    bend = f.select(near, y, y - HALF_SQRT_PI**-1 / 2 / e)
-    return y - h / f.fma(h, bend, 1.0)
+    scaled_q = q * 2.0**60  # q may be denormal
+    middle = (_erf_small(f, y, coefficients_of("erf", short)) - c) * HALF_SQRT_PI
+    above = f.select(near, middle, scaled(f, e * p, n + 60) - scaled_q)
+    ratio = above / f.select(near, scaled(f, p, n), scaled_q)
+    log_ratio = ratio * polynomial(f, ratio, [1, -1 / 2, 1 / 3, -1 / 4, 1 / 5, -1 / 6])
+    h = f.select(near, ratio, -log_ratio * e * HALF_SQRT_PI)
+    return y - h / (f.fma(h, y, 1.0) + f.select(near, 0.0, log_ratio * 0.5))
 
 
-@in_double
-def erfinv(f, x, short):
+def erfinv(f, x):
+    """The y with erf(y) = x; infinite at ±1."""
     a = absolute(f, x)
-    y = _erf_inverse(f, a, 1.0 - a, short)
+    if element(x.type) == "float":
+        w = -log(f, f.fma(-a, a, 1.0))
+        y = a * polynomial(f, w, table("erf_inverse_middle", x))
+        tail = a * polynomial(f, sqrt(f, w) - 3.0, table("erf_inverse_tail", x))
+        y = f.select(w.compare("olt", 5.0), y, tail)
+    else:
+        y = _erf_inverse(f, a, 1.0 - a, False)
+        y = f.select(a.compare("olt", 2.0**-40), a * HALF_SQRT_PI, y)
     y = f.select(a.compare("oeq", 1.0), INFINITY, y)
-    y = f.select(a.compare("olt", 2.0**-40), a * HALF_SQRT_PI, y)
     return f.select(a.compare("ogt", 1.0), NAN, copysign(f, y, x))
 
 
@@ -146,7 +152,7 @@ def log_ndtr(f, x, short):
     u = f.select(positive, upper, e * 0.5)
     y = log_of_sum(f, u, f.select(positive, lost, 0.0))
     y = f.select(positive, y, f.fma(x * -0.5, x, y))
-    y = f.select(x.compare("ogt", 40.0), 0.0, y)
+    y = -absolute(f, f.select(x.compare("ogt", 40.0), 0.0, y))  # -0.0 once Φ is 1
     return f.select(x.compare("oeq", -INFINITY), -INFINITY, y)
 
 
@@ -181,7 +187,8 @@ def lgamma(f, x, short):
     a = absolute(f, x)
     y = _lgamma_of_positive(f, a, short)
     sine, _ = sine_and_cosine_of_pi(f, a, short)
-    reflected = log(f, PI / (a * absolute(f, sine))) - y
+    pole = sine.compare("oeq", 0.0)
+    reflected = f.select(pole, INFINITY, log(f, PI / (a * absolute(f, sine))) - y)
     tiny = a.compare("olt", 2.0**-60)
     y = f.select(x.compare("olt", 0.0) & (tiny ^ True), reflected, y)
     return f.select(a.compare("oeq", INFINITY), INFINITY, y)
@@ -238,7 +245,7 @@ def _bessel(f, x, order, scaled_by_exp, short):
         y = f.select(small, series * exp_between(f, -at_most(f, a, 8.0)), large)
     else:
         p, n = exp_parts(f, at_most(f, a, 720.0), short=short)
-        y = f.select(small, series, f.select(a.compare("oeq", INFINITY), INFINITY, scaled(f, large * (p + 1.0), n)))
+        y = f.select(small, series, f.select(a.compare("oge", 720.0), INFINITY, scaled(f, large * (p + 1.0), n)))
     return copysign(f, y, x) if order else y
 
 

@@ -17,7 +17,6 @@ from mashal.lower.floating import (
     coefficients_of,
     copysign,
     floats,
-    in_double,
     polynomial,
     product_and_error,
     round_of_product,
@@ -124,10 +123,17 @@ def reduced_angle(f: Function, x: Value) -> tuple[Value, Value, Value]:
     total, lost = sum_and_error(f, first, product)
     low = f.fma(k, -HALF_PI[2], lost + error)
     r = total + low
-    rest = low - (r - total)
-    a = absolute(f, x)
-    large = any_lane(f, a.compare("oge", LARGE_ANGLE) & a.compare("olt", INFINITY))
-    return f.if_(large, lambda: _through_memory(f, x, n, r, rest), lambda: [n, r, rest])
+    large = any_lane(f, absolute(f, x).compare("oge", LARGE_ANGLE))
+    return f.if_(large, lambda: _through_memory(f, x, n, r, low - (r - total)), lambda: [n, r, low - (r - total)])
+
+
+def reduced_float_angle(f: Function, x: Value) -> tuple[Value, Value]:
+    """(n, r) with x = n·π/2 + r, |r| ≤ π/4, for float x; r is a double (and n an i64), good for float results."""
+    wide = f.convert("fpext", x, "double")
+    k, n = round_of_product(f, wide, TWO_OVER_PI)
+    r = f.fma(k, -HALF_PI[1], f.fma(k, -HALF_PI[0], wide))
+    large = any_lane(f, absolute(f, x).compare("oge", LARGE_ANGLE))
+    return f.if_(large, lambda: _through_memory(f, wide, n, r, r)[:2], lambda: [n, r])
 
 
 def _through_memory(f: Function, x: Value, n: Value, r: Value, rest: Value) -> list[Value]:
@@ -154,10 +160,10 @@ def sine_and_cosine(f: Function, r: Value, rest: Value | None = None, short: boo
 
 
 def _reduced(f, x):
-    """(n, r, rest) of either type: float lanes are reduced in double, and have no rest."""
+    """(n, r, rest) of either type, r of x's type; float lanes have no rest."""
     if element(x.type) == "double":
         return reduced_angle(f, x)
-    n, r, _ = reduced_angle(f, f.convert("fpext", x, "double"))
+    n, r = reduced_float_angle(f, x)
     return f.convert("trunc", n, "i32"), f.convert("fptrunc", r, "float"), None
 
 
@@ -178,12 +184,14 @@ def cos(f, x):
     return _circular(f, x, 1)
 
 
-@in_double
-def tan(f, x, short):
-    n, r, rest = reduced_angle(f, x)
-    sine, cosine = sine_and_cosine(f, r, None if short else rest, short)
+def tan(f, x):
+    """sin / cos; of floats, with both in double."""
+    short = element(x.type) == "float"
+    n, r, rest = (*reduced_float_angle(f, x), None) if short else reduced_angle(f, x)
+    sine, cosine = sine_and_cosine(f, r, rest, short)
     odd = (n & 1).compare("ne", 0)
     y = f.select(odd, -cosine, sine) / f.select(odd, sine, cosine)
+    y = f.convert("fptrunc", y, "float") if short else y
     y = f.select(absolute(f, x).compare("ult", INFINITY), y, NAN)
     return f.select(x.compare("oeq", 0.0), x, y)
 

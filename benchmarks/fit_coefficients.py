@@ -7,8 +7,28 @@ Chebyshev nodes in 60 digits (within a factor of two or so of the best possible 
 the slowly varying factor that is left when the leading behaviour is taken out, so that absolute error is relative.
 """
 
-from mpmath import asin, atan, bernoulli, besseli, chebyfit, cos, erf, erfc, erfinv, exp, expm1, log, log1p, loggamma
-from mpmath import mp, mpf, pi, sin, sinh, sqrt
+from mpmath import (
+    asin,
+    atan,
+    bernoulli,
+    besseli,
+    chebyfit,
+    cos,
+    erf,
+    erfc,
+    erfinv,
+    exp,
+    expm1,
+    log,
+    log1p,
+    loggamma,
+    mp,
+    mpf,
+    pi,
+    sin,
+    sinh,
+    sqrt,
+)
 
 mp.dps = 60
 
@@ -60,12 +80,13 @@ def i_small(order):
 
 def i_large(order):
     """exp(-x)·√x·I(x) at t = 16/x - 1, for x from 8"""
+
     def f(t):
         if t <= -0.97:
             u, term, total = (t + 1) / 16, mpf(1), mpf(0)
             for k in range(60):
                 total += term
-                term *= -((4 * order - (2 * k + 1) ** 2)) * u / (8 * (k + 1))
+                term *= -(4 * order - (2 * k + 1) ** 2) * u / (8 * (k + 1))
             return total / sqrt(2 * pi)
         x = 16 / (1 + t)
         return besseli(order, x) * exp(-x) * sqrt(x)
@@ -75,7 +96,7 @@ def i_large(order):
 
 half_log2, root, quarter = log(2) / 2, sqrt(mpf(2)) - 1, pi / 4
 small_root = 1 - sqrt(mpf(1) / 2)
-ATANH = ((3 - 2 * sqrt(mpf(2)))) ** 2  # the square of (√2 - 1)/(√2 + 1)
+ATANH = (3 - 2 * sqrt(mpf(2))) ** 2  # the square of (√2 - 1)/(√2 + 1)
 
 ROWS = [  # name, function, from, to, coefficients of float (or of the short form in double arithmetic), of double
     ("exp", lambda x: (expm1(x) - x) / x**2, -half_log2 * 1.001, half_log2 * 1.001, 5, 11),  # 1 + x + x²·P(x)
@@ -108,11 +129,15 @@ ROWS = [  # name, function, from, to, coefficients of float (or of the short for
 
 def fit(f, low, high, n):
     nudge = mpf(10) ** -22
-    return [float(c) for c in chebyfit(lambda x: f(x + nudge if abs(x) < nudge else x), [low, high], n)][::-1] if n else []
+    return (
+        [float(c) for c in chebyfit(lambda x: f(x + nudge if abs(x) < nudge else x), [low, high], n)][::-1] if n else []
+    )
 
 
 if __name__ == "__main__":
-    print('"""Coefficients of the vector mathematics, lowest power first; written by benchmarks/fit_coefficients.py."""\n')
+    print(
+        '"""Coefficients of the vector mathematics, lowest power first; written by benchmarks/fit_coefficients.py."""\n'
+    )
     print("COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {")
     for name, f, low, high, short, long in ROWS:
         print(f'    "{name}": {{')

@@ -188,7 +188,9 @@ def logaddexp(f, x, y):
     """log(exp(x) + exp(y))"""
     larger = f.select(x.compare("ogt", y), x, y)
     d = f.select(x.compare("oeq", y), 0.0, x - y)
-    return f.select(absolute(f, larger).compare("oeq", INFINITY) & x.compare("ord", y), larger, larger + log1p_exp(f, d))
+    return f.select(
+        absolute(f, larger).compare("oeq", INFINITY) & x.compare("ord", y), larger, larger + log1p_exp(f, d)
+    )
 
 
 def xlogy(f, x, y):

@@ -196,7 +196,9 @@ def nextafter(f, x, y):
     outward = up ^ x.compare("olt", 0.0)
     i = bits(f, x)
     near = floats(f, f.select(outward, i + 1, i - 1))
-    near = f.select(x.compare("oeq", 0.0), copysign(f, f.value(2.0 ** (1 - form.bias - form.mantissa), x.type), y), near)
+    near = f.select(
+        x.compare("oeq", 0.0), copysign(f, f.value(2.0 ** (1 - form.bias - form.mantissa), x.type), y), near
+    )
     near = f.select(x.compare("oeq", y), y, near)
     return f.select(x.compare("uno", y), x + y, near)
 
@@ -310,4 +312,3 @@ def hypot(f, x, y, short):
         total, lost = sum_and_error(f, square, a * a)
         r = sqrt(f, total + (lost + error + f.fma(a, a, -(a * a)))) / factor
     return f.select(infinite, INFINITY, r)
-

@@ -105,7 +105,6 @@ def _fraction(f: Function, s: Value) -> tuple[Value, Value]:
     return r, error - (r - product)
 
 
-
 def _table_of_two_over_pi() -> str:
     value = _two_over_pi(TABLE_BYTES - PADDING)
     words = [value >> (64 * i) & (1 << 64) - 1 for i in range(TABLE_BYTES // 8)]
@@ -261,4 +260,3 @@ def atan2(f, y, x):
     r = f.select(swap, high - (r - low), r)
     r = f.select(bits(f, x).compare("slt", 0), 2 * high - (r - 2 * low), r)
     return f.select(x.compare("uno", y), x + y, copysign(f, r, y))
-

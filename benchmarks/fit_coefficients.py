@@ -111,11 +111,11 @@ ROWS = [  # name, function, from, to, coefficients of float (or of the short for
     ("atan", lambda s: (atan(sqrt(s)) / sqrt(s) - 1) / s, 0, 1, 9, 20),
     ("sinh", lambda s: (sinh(sqrt(s)) / sqrt(s) - 1) / s, 0, 1, 4, 7),
     ("atanh", lambda s: (mp.atanh(sqrt(s)) / sqrt(s) - 1) / s, 0, 0.25, 7, 0),
-    ("tanh", lambda s: (mp.tanh(sqrt(s)) / sqrt(s) - 1) / s, 0, mpf(0.625) ** 2, 5, 0),
+    ("tanh", lambda s: (mp.tanh(sqrt(s)) / sqrt(s) - 1) / s, 0, mpf(0.625) ** 2, 5, 12),
     ("erf", lambda s: erf(sqrt(s)) / sqrt(s) - 1, 0, mpf(0.921875) ** 2, 7, 12),  # x + x·P(x²)
     ("erfcx", lambda t: (1 + 2 * unmapped(t, 3.75)) * erfcx(unmapped(t, 3.75)), -1, 1, 12, 25),
     ("erf_inverse", lambda t: erfc_inverse(unmapped(t, 3) ** 2) / unmapped(t, 3), -1, (27.3 - 3) / 30.3, 8, 16),
-    ("erf_inverse_middle", lambda w: erfc_inverse(w) / sqrt(-expm1(-w)), 0, 5, 10, 0),
+    ("erf_inverse_middle", lambda w: erfc_inverse(w) / sqrt(-expm1(-w)), 0, 5, 10, 22),
     ("erf_inverse_tail", lambda s: erfc_inverse((s + 3) ** 2) / sqrt(-expm1(-((s + 3) ** 2))), -0.765, 1.1, 10, 0),
     ("lgamma", lgamma_factor, -0.5, 0.5, 9, 18),
     ("stirling", stirling, 0, mpf(1) / 81, 3, 6),

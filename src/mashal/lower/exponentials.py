@@ -65,7 +65,7 @@ def exp(f, x):
 
 
 def exp_between(f, x):
-    """exp for x known to lie in [-87, 88] (no clamps, one scaling): for callers that bound their argument."""
+    """exp for x known to lie in [-87, 88], in double [-708, 709] (no clamps, one scaling): for callers that bound it."""
     p, n = exp_parts(f, x)
     return (p + 1.0) * power_of_two(f, n)
 
@@ -222,14 +222,12 @@ def cosh(f, x):
 
 
 def tanh(f, x):
-    a = absolute(f, x)
-    if element(x.type) == "float":
-        s = x * x
-        small = f.fma(x * s, polynomial(f, s, table("tanh", x)), x)
-        big = 1.0 - f.value(2.0, x.type) / (exp_between(f, at_most(f, a, 10.0) * 2.0) + 1.0)
-        return copysign(f, f.select(a.compare("olt", 0.625), small, big), x)  # the sign last: keeps -0.0
-    e = expm1(f, at_most(f, a, 20.0) * 2.0)
-    return copysign(f, e / (e + 2.0), x)
+    """An odd polynomial below 0.625, 1 - 2 / (exp(2x) + 1) above; the sign last keeps -0.0."""
+    a, s = absolute(f, x), x * x
+    small = f.fma(x * s, polynomial(f, s, table("tanh", x)), x)
+    one = 10.0 if element(x.type) == "float" else 20.0  # from where it is 1
+    big = 1.0 - f.value(2.0, x.type) / (exp_between(f, at_most(f, a, one) * 2.0) + 1.0)
+    return copysign(f, f.select(a.compare("olt", 0.625), small, big), x)
 
 
 def asinh(f, x):

@@ -11,6 +11,7 @@ from mashal.lower.floating import (
     INFINITY,
     NAN,
     absolute,
+    any_lane,
     at_most,
     coefficients_of,
     copysign,
@@ -63,7 +64,8 @@ def _erfcx(f: Function, a: Value, short: bool = False) -> Value:
     """exp(a²)·erfc(a) for doubles a ≥ 0."""
     t = (a - 3.75) / (a + 3.75)
     t = f.select(a.compare("ogt", 1e18), 1.0, t)
-    return polynomial(f, t, coefficients_of("erfcx", short)) / f.fma(a, 2.0, 1.0)
+    y = polynomial(f, t, coefficients_of("erfcx", short)) / f.fma(a, 2.0, 1.0)
+    return f.select(a.compare("olt", 2.0**-55), 1.0, y)
 
 
 def _tail(f, a, square, rest, short=False):
@@ -79,7 +81,6 @@ def erfc(f, x, short):
     a = absolute(f, x)
     e, p, n = _tail(f, a, *product_and_error(f, a, a), short)
     y = scaled(f, e * p, n)
-    y = f.select(a.compare("olt", 2.0**-55), 1.0, y)
     return f.select(x.compare("olt", 0.0), 2.0 - y, y)
 
 
@@ -114,16 +115,19 @@ def _erf_inverse(f: Function, c: Value, q: Value, short: bool) -> Value:
 
 
 def erfinv(f, x):
-    """The y with erf(y) = x; infinite at ±1."""
+    """The y with erf(y) = x: x times a polynomial in w = -log(1 - x²) up to w = 5 (|x| below 0.9966), infinite at ±1.
+
+    Beyond, floats have a polynomial in √w; doubles take the general path, which is long and therefore branched to.
+    """
     a = absolute(f, x)
+    w = -log(f, f.fma(-a, a, 1.0))
+    y = a * polynomial(f, w, table("erf_inverse_middle", x))
+    near = w.compare("olt", 5.0)
     if element(x.type) == "float":
-        w = -log(f, f.fma(-a, a, 1.0))
-        y = a * polynomial(f, w, table("erf_inverse_middle", x))
-        tail = a * polynomial(f, sqrt(f, w) - 3.0, table("erf_inverse_tail", x))
-        y = f.select(w.compare("olt", 5.0), y, tail)
+        y = f.select(near, y, a * polynomial(f, sqrt(f, w) - 3.0, table("erf_inverse_tail", x)))
     else:
-        y = _erf_inverse(f, a, 1.0 - a, False)
-        y = f.select(a.compare("olt", 2.0**-40), a * HALF_SQRT_PI, y)
+        some = any_lane(f, a.compare("ogt", 0.9966))
+        y = f.if_(some, lambda: f.select(near, y, _erf_inverse(f, a, 1.0 - a, False)), lambda: y)
     y = f.select(a.compare("oeq", 1.0), INFINITY, y)
     return f.select(a.compare("ogt", 1.0), NAN, copysign(f, y, x))
 
@@ -177,7 +181,7 @@ def gelu_cdf(f, x):
     bottom = [c / 2**i for i, c in enumerate(NORMAL_BELOW)]
     h = x * polynomial(f, s, top) / polynomial(f, s, bottom)
     half = copysign(f, f.value(0.5, x.type), x)
-    return f.select(absolute(f, x).compare("olt", 5.656854), h, half) + 0.5
+    return f.select(absolute(f, x).compare("ult", 5.656854), h, half) + 0.5
 
 
 # ---------------------------------------------------------------- gamma

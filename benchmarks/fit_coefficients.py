@@ -138,14 +138,13 @@ if __name__ == "__main__":
     print(
         '"""Coefficients of the vector mathematics, lowest power first; written by benchmarks/fit_coefficients.py."""\n'
     )
-    print("COEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {")
+    print("# fmt: off\nCOEFFICIENTS: dict[str, dict[str, tuple[float, ...]]] = {")
     for name, f, low, high, short, long in ROWS:
         print(f'    "{name}": {{')
         for type, n in (("float", short), ("double", long)):
             if n:
-                print(f'        "{type}": (')
-                for c in fit(f, low, high, n):
-                    print(f"            {c!r},")
-                print("        ),")
+                numbers = [repr(c) for c in fit(f, low, high, n)]
+                lines = [", ".join(numbers[i : i + 4]) for i in range(0, n, 4)]
+                print(f'        "{type}": (\n            ' + ",\n            ".join(lines) + ",\n        ),")
         print("    },")
     print("}")

@@ -1,91 +1,21 @@
-"""Accuracy and special values of the vector mathematics, on vector kernels over wide sweeps.
+"""Accuracy of the vector mathematics, on vector kernels over wide sweeps.
 
 float32 results are compared with float64 references, float64 ones with numpy's long double where that is longer.
 Errors are in units in the last place of the exact result (of the smallest normal number where that is denormal).
 """
 
-import ctypes
 import math
 from fractions import Fraction
-from functools import lru_cache
 
 import numpy as np
 import pytest
 
-from mashal.lower.vectormath import FUNCTIONS, emit
-from mashal.machine import jit
-from mashal.machine.host import HOST
-from mashal.machine.text import Module, vector
+from vector_kernels import each, error, run
 
 INF, NAN = math.inf, math.nan
-TYPES = {"float": np.float32, "double": np.float64}
-TWO_OPERANDS = {"pow", "fmod", "remainder", "atan2", "hypot", "nextafter", "copysign", "ldexp"} | {
-    "logaddexp",
-    "xlogy",
-    "xlog1py",
-}
-
-
-# ---------------------------------------------------------------- running a function
-@lru_cache(None)
-def kernel(name, type, width):
-    """The native function over contiguous arrays whose length is a multiple of the width (0: scalars, one by one)."""
-    module = Module()
-    f = module.function("kernel", "i64", [("ptr", "words")])
-    out, *operands, n = [f.word(f.parameters[0], i, "ptr") for i in range(1 + operand_count(name))] + [None]
-    n = f.word(f.parameters[0], 1 + operand_count(name))
-    types = [vector(width, type), vector(width, "i64" if name == "ldexp" else type)]
-
-    def step(i):
-        f.store(emit(name, f, *[f.load(p, i, t) for p, t in zip(operands, types)]), out, i)
-
-    f.loop(0, n, width or 1, step)
-    f.end(f.i64(-1))
-    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(jit.compile(module))
-
-
-def operand_count(name):
-    return 2 if name in TWO_OPERANDS else 1
-
-
-def run(name, *operands, scalar=False):
-    """The function on arrays of float32 or float64."""
-    x = np.atleast_1d(operands[0])
-    type = "float" if x.dtype == np.float32 else "double"
-    width = 0 if scalar else HOST.lanes(x.itemsize)
-    padding = -x.size % (width or 1)
-    arrays = [np.concatenate([np.atleast_1d(a), np.ones(padding, np.asarray(a).dtype)]) for a in operands]
-    out = np.empty(x.size + padding, np.int32 if name == "frexp_exponent" else x.dtype)
-    words = np.array([out.ctypes.data, *[a.ctypes.data for a in arrays], out.size], np.int64)
-    kernel(name, type, width)(words.ctypes.data)
-    return out[: x.size]
-
-
-def error(got, exact):
-    """The largest error in ulp; infinite where infinities or NaN are not where they should be."""
-    rounded = np.asarray(exact).astype(got.dtype)
-    if not (np.array_equal(np.isnan(got), np.isnan(rounded)) and np.array_equal(np.isinf(got), np.isinf(rounded))):
-        return INF
-    finite = np.isfinite(rounded)
-    if not finite.any():
-        return 0.0
-    step = np.spacing(np.maximum(np.abs(rounded[finite]), np.finfo(got.dtype).tiny)).astype(exact.dtype)
-    return float(np.max(np.abs(got[finite].astype(exact.dtype) - exact[finite]) / step))
 
 
 # ---------------------------------------------------------------- references
-def each(function):
-    """A function of Python numbers on arrays; where it refuses, NaN."""
-
-    def safe(*x):
-        try:
-            return function(*x)
-        except (ValueError, OverflowError, ZeroDivisionError):
-            return NAN
-
-    return lambda *arrays: np.array([safe(*map(float, row)) for row in zip(*arrays)])
-
-
 def digamma(x):
     """By recurrence and the asymptotic series, for positive x."""
     total = np.zeros_like(x)
@@ -279,124 +209,6 @@ def test_angles_of_every_size(dtype):
     assert error(run("cos", x), cosine) <= 2
     assert error(run("tan", x), sine / cosine) <= 3
     np.testing.assert_array_equal(run("sin", x, scalar=True), run("sin", x))
-
-
-# ---------------------------------------------------------------- special values
-VALUES = {  # name: pairs of x and the exact result, zeros with their sign
-    "exp": [(0, 1), (-0.0, 1), (INF, INF), (-INF, 0), (NAN, NAN), (1000, INF), (-1000, 0)],
-    "exp2": [(0, 1), (3, 8), (-1, 0.5), (INF, INF), (-INF, 0), (NAN, NAN), (2000, INF), (-2000, 0)],
-    "expm1": [(0, 0), (-0.0, -0.0), (INF, INF), (-INF, -1), (NAN, NAN), (1e-40, 1e-40)],
-    "sigmoid": [(0, 0.5), (INF, 1), (-INF, 0), (NAN, NAN)],
-    "log": [(1, 0), (0, -INF), (-0.0, -INF), (INF, INF), (-1, NAN), (-INF, NAN), (NAN, NAN)],
-    "log2": [(1, 0), (8, 3), (0.25, -2), (2.0**-140, -140), (0, -INF), (INF, INF), (-1, NAN), (NAN, NAN)],
-    "log10": [(1, 0), (0, -INF), (INF, INF), (-1, NAN), (NAN, NAN), (1000, 3)],
-    "log1p": [(0, 0), (-0.0, -0.0), (-1, -INF), (-2, NAN), (INF, INF), (NAN, NAN), (1e-40, 1e-40)],
-    "sin": [(0, 0), (-0.0, -0.0), (INF, NAN), (-INF, NAN), (NAN, NAN)],
-    "cos": [(0, 1), (INF, NAN), (NAN, NAN)],
-    "tan": [(0, 0), (-0.0, -0.0), (INF, NAN), (NAN, NAN)],
-    "asin": [(0, 0), (-0.0, -0.0), (1, math.pi / 2), (-1, -math.pi / 2), (1.5, NAN), (NAN, NAN)],
-    "acos": [(1, 0), (-1, math.pi), (0, math.pi / 2), (2, NAN), (NAN, NAN)],
-    "atan": [(0, 0), (-0.0, -0.0), (INF, math.pi / 2), (-INF, -math.pi / 2), (NAN, NAN)],
-    "sinh": [(0, 0), (-0.0, -0.0), (INF, INF), (-INF, -INF), (NAN, NAN)],
-    "cosh": [(0, 1), (INF, INF), (-INF, INF), (NAN, NAN)],
-    "tanh": [(0, 0), (-0.0, -0.0), (INF, 1), (-INF, -1), (NAN, NAN), (1e-40, 1e-40)],
-    "asinh": [(0, 0), (-0.0, -0.0), (INF, INF), (-INF, -INF), (NAN, NAN)],
-    "acosh": [(1, 0), (0.5, NAN), (-3, NAN), (INF, INF), (NAN, NAN)],
-    "atanh": [(0, 0), (-0.0, -0.0), (1, INF), (-1, -INF), (1.5, NAN), (NAN, NAN)],
-    "rsqrt": [(0, INF), (-0.0, -INF), (INF, 0), (-1, NAN), (4, 0.5), (NAN, NAN)],
-    "cbrt": [(0, 0), (-0.0, -0.0), (-8, -2), (INF, INF), (-INF, -INF), (NAN, NAN)],
-    "erf": [(0, 0), (-0.0, -0.0), (INF, 1), (-INF, -1), (NAN, NAN), (30, 1)],
-    "erfc": [(0, 1), (INF, 0), (-INF, 2), (NAN, NAN), (40, 0)],
-    "erfcx": [(0, 1), (INF, 0), (-INF, INF), (NAN, NAN)],
-    "erfinv": [(0, 0), (-0.0, -0.0), (1, INF), (-1, -INF), (1.1, NAN), (NAN, NAN)],
-    "ndtr": [(0, 0.5), (INF, 1), (-INF, 0), (NAN, NAN)],
-    "log_ndtr": [(INF, -0.0), (-INF, -INF), (NAN, NAN)],
-    "ndtri": [(0, -INF), (1, INF), (0.5, 0), (-0.1, NAN), (1.1, NAN), (NAN, NAN)],
-    "gelu_cdf": [(0, 0.5), (INF, 1), (-INF, 0), (NAN, NAN)],
-    "lgamma": [(1, 0), (2, 0), (0, INF), (-0.0, INF), (-1, INF), (-7, INF), (INF, INF), (-INF, INF), (NAN, NAN)],
-    "digamma": [(0, -INF), (-0.0, INF), (-1, NAN), (INF, INF), (-INF, NAN), (NAN, NAN)],
-    "i0": [(0, 1), (INF, INF), (-INF, INF), (NAN, NAN)],
-    "i0e": [(0, 1), (INF, 0), (NAN, NAN)],
-    "i1": [(0, 0), (INF, INF), (-INF, -INF), (NAN, NAN)],
-    "i1e": [(0, 0), (INF, 0), (NAN, NAN)],
-    "round": [(0.5, 0), (1.5, 2), (-0.5, -0.0), (2.5, 2), (INF, INF), (NAN, NAN)],
-    "trunc": [(-0.5, -0.0), (1e30, 1e30)],
-    "floor": [(-0.5, -1), (-0.0, -0.0)],
-    "ceil": [(-0.5, -0.0), (0.5, 1)],
-    "frexp_mantissa": [(0, 0), (-0.0, -0.0), (8, 0.5), (-3, -0.75), (2.0**-140, 0.5), (INF, INF), (NAN, NAN)],
-}
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("scalar", [False, True], ids=["vector", "scalar"])
-@pytest.mark.parametrize("name", VALUES)
-def test_special_values(name, dtype, scalar):
-    x, want = np.array(VALUES[name], dtype).T.copy()
-    got = run(name, x, scalar=scalar)
-    np.testing.assert_array_equal(got, want)
-    number = ~np.isnan(want)
-    np.testing.assert_array_equal(np.signbit(got[number]), np.signbit(want[number]))
-
-
-EXTREMES = [0, 0.5, 1, 1.5, 2, 3, 4.25, 1e-30, 1e-40, 1e30, 2.0**24 - 1, 2.0**24, 2.0**70, INF, NAN]
-PAIRS = {"pow": np.power, "atan2": np.arctan2, "fmod": np.fmod, "nextafter": np.nextafter, "copysign": np.copysign}
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("name", PAIRS)
-def test_special_pairs(name, dtype):
-    values = np.array([s * v for v in EXTREMES for s in (1, -1)], dtype)
-    x, y = (a.ravel() for a in np.meshgrid(values, values))
-    want = PAIRS[name](x, y) if name == "nextafter" else PAIRS[name](x.astype(float), y.astype(float)).astype(dtype)
-    got = run(name, x, y)
-    np.testing.assert_allclose(got, want, rtol=1e-6 if dtype == np.float32 else 1e-15, atol=0)
-    number = ~np.isnan(want)
-    np.testing.assert_array_equal(np.signbit(got[number]), np.signbit(want[number]))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_remainders_are_exact(dtype):
-    bits = np.uint32 if dtype == np.float32 else np.uint64
-    x, y = RANDOM.integers(0, np.iinfo(bits).max, (2, 3000), dtype=bits).view(dtype)
-    exact = each(math.fmod)(x, y).astype(dtype)
-    np.testing.assert_array_equal(run("fmod", x, y), np.where(np.isnan(x) | np.isnan(y), NAN, exact))
-    x, y = RANDOM.uniform(-9, 9, (2, 1000)).astype(dtype)
-    np.testing.assert_array_equal(run("remainder", x, y), np.remainder(x, y))
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_frexp_and_ldexp_undo_each_other(dtype):
-    x = np.concatenate([(EVERYWHERE if dtype == np.float32 else SPREAD)[::3], np.array([0, -0.0, INF, NAN], dtype)])
-    mantissa, exponent = np.frexp(x)
-    plain = np.isfinite(x)
-    np.testing.assert_array_equal(run("frexp_mantissa", x), mantissa)
-    np.testing.assert_array_equal(run("frexp_exponent", x)[plain], exponent[plain])
-    np.testing.assert_array_equal(run("ldexp", mantissa, exponent.astype(np.int64)), x)
-    y, n = RANDOM.uniform(1, 2, 2000).astype(dtype), RANDOM.integers(-2200, 2200, 2000)
-    np.testing.assert_array_equal(run("ldexp", y, n), np.ldexp(y, n))
-
-
-def test_logaddexp_of_infinities():
-    x, y = np.array([INF, -INF, INF, -INF, NAN, INF]), np.array([INF, -INF, -INF, 3, 1, NAN])
-    np.testing.assert_array_equal(run("logaddexp", x, y), [INF, -INF, INF, 3, NAN, NAN])
-
-
-def test_xlogy_of_zero_is_zero_unless_the_other_is_nan():
-    x, y = np.zeros(4), np.array([0, -1, INF, NAN])
-    np.testing.assert_array_equal(run("xlogy", x, y), [0, 0, 0, NAN])
-    np.testing.assert_array_equal(run("xlog1py", x, y), [0, 0, 0, NAN])
-
-
-# ---------------------------------------------------------------- the text
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_no_library_is_called(name):
-    module = Module()
-    types = ["<4 x float>", "<4 x i64>" if name == "ldexp" else "<4 x float>"]
-    f = module.function("kernel", "i64", list(zip(types, "xy"))[: operand_count(name)])
-    emit(name, f, *f.parameters)
-    called = {line.split("@")[1].split("(")[0] for line in module.text().splitlines() if line.startswith("declare")}
-    assert all(one.startswith("llvm.") or one == "mashal_reduce_angles" for one in called)
-    assert "fast" not in module.text()
 
 
 # ---------------------------------------------------------------- PyTorch

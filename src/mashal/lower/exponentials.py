@@ -94,8 +94,10 @@ def expm1(f, x):
 
 def sigmoid(f, x):
     """1 / (1 + exp(-x)), on the side where the exponential doesn't overflow."""
-    e = exp(f, -absolute(f, x))
-    return f.select(x.compare("olt", 0.0), e, 1.0) / (e + 1.0)
+    p, n = exp_parts(f, at_least(f, -absolute(f, x), EXP_BOUNDS[element(x.type)][0]))
+    e = scaled(f, p + 1.0, n)
+    d = e + 1.0
+    return f.select(x.compare("olt", 0.0), e, 1.0) / d
 
 
 # ---------------------------------------------------------------- logarithms

@@ -16,6 +16,7 @@ import ctypes
 import hashlib
 import re
 import sys
+from collections.abc import Callable
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -41,6 +42,7 @@ class Jit:
         self._machine = _target_machine()
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
         self._provided: set[str] = set()
+        self._promised: dict[str, Callable[[], Module]] = {}
         self._addresses: dict[str, int] = {}
         versions = llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info)), llvm.get_process_triple()
         self._recipe = "\0".join([*versions, HOST.cpu, HOST.features, sys.implementation.cache_tag or ""])
@@ -52,6 +54,10 @@ class Jit:
         """Lets modules call `name`."""
         llvm.add_symbol(name, address)
         self._provided.add(name)
+
+    def promise(self, name: str, build: Callable[[], Module]) -> None:
+        """Lets modules call `name`: the function @kernel of the module build() returns, compiled when first needed."""
+        self._promised[name] = build
 
     def compile(self, module: Module | str) -> int:
         """The address of the function @kernel; the module's other functions are internal."""
@@ -70,6 +76,9 @@ class Jit:
 
     def _load(self, key: str, text: str, prefix: str, symbol: str) -> None:
         unknown = {name for name in _OUTSIDE.findall(text) if not name.startswith("llvm.")} - self._provided
+        for name in unknown & self._promised.keys():
+            self.provide(name, self.compile(self._promised[name]()))
+        unknown -= self._provided
         if unknown:
             raise RuntimeError(f"jit: a module uses {', '.join(sorted(unknown))}, which nobody provides")
         if "ir" in SHOW:

@@ -397,6 +397,24 @@ class Function:
             self.op(x.type, f"phi {x.type} [{x.spelling}, %{from_a}], [{y.spelling}, %{from_b}]") for x, y in zip(a, b)
         )
 
+    def repeat(self, body: Callable[..., Any], initial: Sequence[Value]) -> Any:
+        """do condition, *carried = body(*carried) while condition; returns the last carried values."""
+        before, head, after = self.label, self.new_label(), self.new_label()
+        self.branch(head)
+        self.block(head)
+        carried = [Value(self, f"%p.{next(self._numbers)}", v.type) for v in initial]
+        place = len(self.lines)
+        condition, *results = _listed(body(*carried))
+        assert len(results) == len(carried), "a repeated body returns a condition and as many values as it carries"
+        latch = self.label
+        self.branch_if(condition, head, after)
+        self.lines[place:place] = [
+            f"  {v.spelling} = phi {v.type} [{a.spelling}, %{before}], [{b.spelling}, %{latch}]"
+            for v, a, b in zip(carried, initial, results)
+        ]
+        self.block(after)
+        return _single(results)
+
     def return_if(self, condition: Value, value: Value) -> None:
         """if condition: return value"""
         yes, no = self.new_label(), self.new_label()

@@ -1,0 +1,190 @@
+"""The micro-kernels: one tile of C in registers, and how it comes to memory.
+
+`add_packed_tile` reads packed panels, `add_direct_tile` reads A where it lies. Both keep rows x vectors
+accumulators in registers over the whole of k and end in `finish`: whole tiles with nothing to add go straight to
+memory; edges, beta, bias and activation share one copy of code that takes the tile through the stack.
+
+When k is cut into blocks, partial sums wait in C itself, or for half types in float32 scratch, so that a result is
+rounded once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mashal.lower.tiles import Epilogue, Numbers, Tile
+from mashal.machine.text import SIZES, Function, Module, Value
+
+
+@dataclass
+class Place:
+    """Where one tile goes. first and last are i1 values, or None when k is not cut."""
+
+    c: Value
+    ldc: Value
+    m: Value
+    n: Value
+    bias: Value
+    alpha: Value | None
+    beta: Value | None
+    partial: Value | None = None
+    ldp: Value | None = None
+    first: Value | None = None
+    last: Value | None = None
+
+
+def add_packed_tile(module: Module, name: str, numbers: Numbers, tile: Tile, epilogue: Epilogue, blocked) -> str:
+    """Adds void name(a, b, words, c, partial, bias, m, n, context): C's tile from two panels of `words` steps.
+
+    blocked reads the context: an object with `place(f, context, c, partial, bias, m, n)` -> Place.
+    """
+    parameters = [("ptr noalias", "a"), ("ptr noalias", "b"), ("i64", "words"), ("ptr", "c"), ("ptr", "partial")]
+    parameters += [("ptr", "bias"), ("i64", "m"), ("i64", "n"), ("ptr", "context")]
+    f = module.function(name, parameters=parameters, attributes="nounwind noinline", linkage="internal")
+    a, b, words, c, partial, bias, m, n, context = f.parameters
+    word = numbers.panel
+    panel_vector = f"<{numbers.width} x {word}>"
+
+    def step(k: Value, *sums: Value) -> list[Value]:
+        row, column = f.at(a, k * tile.rows, word), f.at(b, k * tile.across, word)
+        right = [
+            f.load(column, j * numbers.width, panel_vector, align=numbers.width * SIZES[word])
+            for j in range(tile.vectors)
+        ]
+        return _products(f, numbers, tile.rows, lambda i: f.load(row, i, word), right, sums)
+
+    sums = f.loop(0, words, 1, step, [numbers.zero(f)] * (tile.rows * tile.vectors))
+    finish(f, numbers, tile.rows, tile.vectors, epilogue, sums, blocked.place(f, context, c, partial, bias, m, n))
+    f.end()
+    return name
+
+
+def add_direct_tile(module: Module, name: str, numbers: Numbers, rows: int, tile: Tile, epilogue: Epilogue) -> str:
+    """Adds void name(a, rsa, csa, b, ldb, K, c, ldc, bias, m, n, alpha, beta): A is read through its strides.
+
+    With rows > 4 there must be that many; up to 4 the missing ones are read as the last. B has whole tiles of
+    columns in the accumulators' type.
+    """
+    parameters = [("ptr noalias", "a"), ("i64", "rsa"), ("i64", "csa"), ("ptr noalias", "b"), ("i64", "ldb")]
+    parameters += [("i64", "K"), ("ptr noalias", "c"), ("i64", "ldc"), ("ptr", "bias"), ("i64", "m"), ("i64", "n")]
+    parameters += [(numbers.compute, "alpha"), (numbers.compute, "beta")]
+    f = module.function(name, parameters=parameters, attributes="nounwind noinline", linkage="internal")
+    a, rsa, csa, b, ldb, K, c, ldc, bias, m, n, alpha, beta = f.parameters
+    if rows > 4:  # a base every 4 rows and 3 offsets: 12 pointers would not fit x86's registers
+        offsets = [f.i64(0), rsa, rsa * 2, rsa * 3]
+        bases = [numbers.at(f, a, rsa * i) for i in range(0, rows, 4)]
+    else:
+        offsets = [f.i64(0)]
+        bases = [numbers.at(f, a, f.min(f.i64(i), m - 1) * rsa) for i in range(rows)]
+    per_base = len(offsets)
+
+    def step(k: Value, column: Value, *carried: Value) -> list[Value]:
+        here, sums = carried[: len(bases)], carried[len(bases) :]
+        right = [f.load(column, j * numbers.width, numbers.vector) for j in range(tile.vectors)]
+
+        def left(i: int) -> Value:
+            return numbers.load(f, numbers.at(f, here[i // per_base], offsets[i % per_base]))
+
+        products = _products(f, numbers, rows, left, right, sums)
+        return [f.at(column, ldb, numbers.compute), *(numbers.at(f, p, csa) for p in here), *products]
+
+    carried = f.loop(0, K, 1, step, [b, *bases, *[numbers.zero(f)] * (rows * tile.vectors)])
+    place = Place(c, ldc, m, n, bias, alpha, beta)
+    finish(f, numbers, rows, tile.vectors, epilogue, carried[1 + len(bases) :], place)
+    f.end()
+    return name
+
+
+def _products(f: Function, numbers: Numbers, rows: int, left, right: list[Value], sums) -> list[Value]:
+    """sums[i, j] + left(i) * right[j]"""
+    out = []
+    for i in range(rows):
+        a = f.splat(left(i), numbers.width)
+        out += [numbers.multiply_add(f, a, b, sums[i * len(right) + j]) for j, b in enumerate(right)]
+    return out
+
+
+def finish(f: Function, numbers: Numbers, rows: int, vectors: int, epilogue: Epilogue, sums, place: Place) -> None:
+    """Writes a tile of sums to its place."""
+    if epilogue.alpha:
+        sums = [x * f.splat(place.alpha, numbers.width) for x in sums]
+    across = vectors * numbers.width
+
+    def directly(add: bool) -> None:
+        for i in range(rows):
+            row = numbers.at(f, place.c, place.ldc * i)
+            for j in range(vectors):
+                x, at = sums[i * vectors + j], numbers.at(f, row, j * numbers.width)
+                numbers.store(f, numbers.load(f, at, numbers.width) + x if add else x, at)
+
+    def through_the_stack() -> None:
+        _finish_carefully(f, numbers, rows, vectors, epilogue, sums, place)
+
+    if numbers.memory != numbers.compute:
+        through_the_stack()
+        return
+    whole = place.m.compare("sge", rows) & place.n.compare("sge", across)
+    if place.first is None or place.last is None:
+        if epilogue.fused or epilogue.accumulate:
+            through_the_stack()
+        else:
+            f.if_(whole, lambda: directly(False), through_the_stack)
+        return
+    if epilogue.fused:
+        whole = whole & place.last.compare("eq", 0)
+    if epilogue.accumulate:
+        f.if_(whole & place.first.compare("eq", 0), lambda: directly(True), through_the_stack)
+    else:
+        either = lambda: f.if_(place.first, lambda: directly(False), lambda: directly(True))  # noqa: E731
+        f.if_(whole, either, through_the_stack)
+
+
+def _finish_carefully(f: Function, numbers: Numbers, rows: int, vectors: int, epilogue: Epilogue, sums, place) -> None:
+    """Edges, beta and what is fused: row by row from a copy of the tile on the stack."""
+    size, width = SIZES[numbers.compute], numbers.width
+    across = vectors * width
+    buffer = f.stack(rows * across * size)
+    for i, x in enumerate(sums):
+        f.store(x, f.at(buffer, i * width, numbers.compute), align=width * size)
+
+    def each_row(i: Value) -> None:
+        def each_vector(j: Value) -> None:
+            x = f.load(f.at(buffer, i * across + j, numbers.compute), type=numbers.vector, align=width * size)
+            finish_vector(f, numbers, epilogue, x, place, i, j, f.first(place.n - j, width))
+
+        f.loop(0, place.n, width, each_vector)
+
+    f.loop(0, place.m, 1, each_row)
+
+
+def finish_vector(f: Function, numbers: Numbers, epilogue: Epilogue, x: Value, place: Place, i, j, mask) -> None:
+    """One vector of sums, of row i from column j on, to its place."""
+    c = numbers.at(f, place.c, place.ldc * i + j)
+
+    def with_old() -> Value:
+        if not epilogue.accumulate:
+            return x
+        old = numbers.load(f, c, numbers.width, mask)
+        beta = f.splat(place.beta, numbers.width)
+        return f.fma(beta, old, x) if numbers.floating else beta * old + x
+
+    def complete(x: Value) -> Value:
+        bias = numbers.at(f, place.bias, j)
+        return epilogue.apply(f, x, lambda: numbers.load(f, bias, numbers.width, mask))
+
+    if place.first is None or place.last is None:
+        numbers.store(f, complete(with_old()), c, mask)
+        return
+    if numbers.rounds:
+        partial = f.at(place.partial, place.ldp * i + j, numbers.compute)
+        x = f.if_(place.first, with_old, lambda: x + f.load(partial, type=numbers.vector, mask=mask))
+        f.if_(
+            place.last,
+            lambda: numbers.store(f, complete(x), c, mask),
+            lambda: f.store(x, partial, mask=mask),
+        )
+        return
+    x = f.if_(place.first, with_old, lambda: x + numbers.load(f, c, numbers.width, mask))
+    if epilogue.fused:
+        x = f.if_(place.last, lambda: complete(x), lambda: x)
+    numbers.store(f, x, c, mask)

@@ -1,0 +1,154 @@
+"""Packing: a strided block of a matrix copied into panels that the micro-kernel reads in one stream.
+
+A panel holds R neighbours along one dimension (rows of A, columns of B) for every k:
+panel[k * R + i] = source[i * across + k * along], in the accumulators' type, or as words of two neighbouring k
+for the processors that multiply bfloat pairs. Places past the last neighbour hold anything: their products are
+never stored. Three ways, by which stride is 1: copy vectors, transpose blocks, or element by element.
+"""
+
+from __future__ import annotations
+
+from mashal.lower.tiles import Host, Numbers
+from mashal.machine.text import SIZES, Function, Module, Value, vector
+
+
+def transpose(f: Function, rows: list[Value]) -> list[Value]:
+    """n vectors of n lanes to their transpose, in log2(n) rounds of two-input shuffles."""
+    n, step = len(rows), 1
+    while step < n:
+        low = [x if not x & step else n + (x & ~step) for x in range(n)]
+        high = [x | step if not x & step else n + x for x in range(n)]
+        out = list(rows)
+        for i in range(n):
+            if not i & step:
+                a, b = rows[i], rows[i + step]
+                out[i], out[i + step] = f.shuffle(a, b, low), f.shuffle(a, b, high)
+        rows, step = out, step * 2
+    return rows
+
+
+def add_pack(module: Module, name: str, numbers: Numbers, R: int, host: Host) -> str:
+    """Adds void name(panel, source, across, along, count, K): one panel of count <= R neighbours and K steps."""
+    parameters = [("ptr noalias", "panel"), ("ptr noalias", "source")]
+    parameters += [("i64", p) for p in ("across", "along", "count", "K")]
+    f = module.function(name, parameters=parameters, attributes="nounwind noinline", linkage="internal")
+    p = _Packing(f, numbers, R, host)
+    whole = p.count.compare("sge", R)
+    copies = p.across.compare("eq", 1)
+    copies = copies if host.cheap_masks else copies & whole
+    transposes = p.along.compare("eq", 1)
+    f.if_(copies, p.copy, lambda: f.if_(transposes, p.transpose, p.one_by_one))
+    f.end()
+    return name
+
+
+class _Packing:
+    """The three ways to fill one panel, as parts of one function."""
+
+    def __init__(self, f: Function, numbers: Numbers, R: int, host: Host):
+        self.f, self.numbers, self.R, self.host = f, numbers, R, host
+        self.panel, self.source, self.across, self.along, self.count, self.K = f.parameters
+        self.words = self.K if numbers.group == 1 else (self.K + 1).shift_right_unsigned(1)
+
+    def word(self, pointer: Value, k: Value, width: int, count: Value | None = None) -> Value:
+        """One panel word (or `width` of them) for step k of the panel, of neighbours behind `pointer`."""
+        f, numbers = self.f, self.numbers
+        mask = None if count is None else f.first(count, width)
+        if numbers.group == 1:
+            return numbers.load(f, numbers.at(f, pointer, k * self.along), width, mask)
+        type = vector(width, "i16")
+        there = (k * 2 + 1).compare("slt", self.K)  # past an odd K the same step is read again, and dropped
+        second = f.select(there, k * 2 + 1, k * 2)
+        low = f.load(numbers.at(f, pointer, k * 2 * self.along), type=type, mask=mask)
+        high = f.load(numbers.at(f, pointer, second * self.along), type=type, mask=mask)
+        high = f.select(there, high, f.constant(type, 0))
+        return f.convert("zext", low, "i32") | (f.convert("zext", high, "i32") << 16)
+
+    def copy(self) -> None:
+        """Neighbours lie side by side: vectors of them, for one k after the other."""
+        f, numbers, R = self.f, self.numbers, self.R
+
+        def step(k: Value) -> None:
+            for r in range(0, R, numbers.width):
+                width = min(numbers.width, R - r)
+                count = self.count - r if self.host.cheap_masks else None
+                x = self.word(numbers.at(f, self.source, r), k, width, count)
+                f.store(x, f.at(self.panel, k * R + r, numbers.panel))
+
+        f.loop(0, self.words, 1, step)
+
+    def transpose(self) -> None:
+        """Steps of k lie side by side: blocks of vectors along k are transposed in registers."""
+        f, numbers, R = self.f, self.numbers, self.R
+        n = max(n for n in range(1, numbers.width + 1) if R % n == 0)
+
+        def some_neighbours(r: Value) -> None:
+            pointers = [
+                numbers.at(f, self.source, f.min(r + i, self.count - 1) * self.across) for i in range(n)
+            ]
+            if self.host.cheap_masks:
+                f.loop(0, self.words, numbers.width, lambda k: self.block(pointers, r, k, masked=True))
+                return
+            whole = self.words & -numbers.width
+            f.loop(0, whole, numbers.width, lambda k: self.block(pointers, r, k, masked=False))
+            f.loop(whole, self.words, 1, lambda k: self.column(pointers, r, k))
+
+        f.loop(0, R, n, some_neighbours)
+
+    def block(self, pointers: list[Value], r: Value, k: Value, masked: bool) -> None:
+        """One block: a vector of steps from k for each pointer, stored step by step."""
+        f, numbers, R = self.f, self.numbers, self.R
+        n, width = len(pointers), numbers.width
+        rows = [self.steps(p, k, masked) for p in pointers]
+        rows += [f.constant(vector(width, numbers.panel), 0)] * (width - n)
+        columns = transpose(f, rows)
+        if n < width:
+            columns = [f.shuffle(c, c, range(n)) for c in columns]
+
+        def store_all() -> None:
+            for t, c in enumerate(columns):
+                f.store(c, f.at(self.panel, (k + t) * R + r, numbers.panel))
+
+        def store_some() -> None:
+            tile = f.stack(width * width * SIZES[numbers.panel])
+            for t, c in enumerate(columns):
+                f.store(c, f.at(tile, t * width, numbers.panel))
+
+            def one(t: Value) -> None:
+                c = f.load(f.at(tile, t * width, numbers.panel), type=vector(n, numbers.panel))
+                f.store(c, f.at(self.panel, (k + t) * R + r, numbers.panel))
+
+            f.loop(0, self.words - k, 1, one)
+
+        if masked:
+            f.if_((k + width).compare("sle", self.words), store_all, store_some)
+        else:
+            store_all()
+
+    def steps(self, pointer: Value, k: Value, masked: bool) -> Value:
+        """A vector of panel words from step k on, where steps are neighbours in memory."""
+        f, numbers = self.f, self.numbers
+        width = numbers.width * numbers.group
+        first = k * numbers.group
+        mask = f.first(self.K - first, width) if masked else None
+        if numbers.group == 1:
+            return numbers.load(f, numbers.at(f, pointer, first), width, mask)
+        x = f.load(numbers.at(f, pointer, first), type=vector(width, "i16"), mask=mask)
+        return f.op(vector(numbers.width, "i32"), f"bitcast {x} to {vector(numbers.width, 'i32')}")
+
+    def column(self, pointers: list[Value], r: Value, k: Value) -> None:
+        for i, p in enumerate(pointers):
+            self.f.store(self.word(p, k, 0), self.panel, k * self.R + (r + i))
+
+    def one_by_one(self) -> None:
+        """Neither stride is 1, or masks are dear: every element by itself."""
+        f, numbers = self.f, self.numbers
+
+        def step(k: Value) -> None:
+            def one(i: Value) -> None:
+                x = self.word(numbers.at(f, self.source, i * self.across), k, 0)
+                f.store(x, self.panel, k * self.R + i)
+
+            f.loop(0, self.count, 1, one)
+
+        f.loop(0, self.words, 1, step)

@@ -9,7 +9,7 @@ import pytest
 from mashal.lower.matmul import FORMS, choose, contraction, scratch_bytes
 from mashal.lower.problem import WORDS
 from mashal.lower.tiles import Epilogue, relu
-from tests.lower.machine import HOST, function_of
+from mashal.machine import jit, threads
 
 DTYPES = {
     "float": np.float32, "double": np.float64, "half": np.float16, "bfloat": np.uint16,
@@ -20,13 +20,14 @@ SIZES = [
     (1, 1, 1), (1, 7, 100), (1, 1030, 77), (7, 1, 33), (1100, 1, 20), (2, 30, 2), (2, 2, 30), (3, 5, 0), (5, 33, 17),
     (13, 31, 50), (64, 64, 64), (65, 67, 69), (100, 130, 800), (30, 4200, 21), (4, 300, 700),
 ]  # fmt: skip
+KERNEL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 kernels = {}
 
 
 def kernel(element, form, epilogue=Epilogue(), batched=False):
     key = element, form, epilogue, batched
     if key not in kernels:
-        kernels[key] = function_of(lambda name: contraction(name, element, form, epilogue, batched, HOST))
+        kernels[key] = KERNEL(jit.compile(contraction(element, form, epilogue, batched)))
     return kernels[key]
 
 
@@ -75,17 +76,17 @@ def word(x, element):
 def run(element, a, b, c, form=None, epilogue=Epilogue(), bias=None, alpha=1.0, beta=1.0, batch=None):
     (m, k), n = a.shape[-2:], b.shape[-1]
     layout = *strides(a)[-2:], *strides(b)[-2:]
-    form = form or choose(m, n, k, element, *layout, HOST)
-    size = scratch_bytes(form, m, n, k, element, layout[2], layout[1], HOST)
-    threads = 8
-    scratch = np.full(size * threads + 64, 77, np.uint8)
+    form = form or choose(m, n, k, element, *layout)
+    size = scratch_bytes(form, m, n, k, element, layout[2], layout[1])
+    count = threads.get_num_threads()
+    scratch = np.full(size * count + 64, 77, np.uint8)
     given = dict(c=c.ctypes.data, a=a.ctypes.data, b=b.ctypes.data, bias=bias.ctypes.data if bias is not None else 0)
     given |= dict(scratch=scratch.ctypes.data, alpha=word(alpha, element), beta=word(beta, element), m=m, n=n, k=k)
     given |= dict(zip("ldc rsa csa rsb csb".split(), [strides(c)[-2], *layout])) | dict(scratch_each=size)
     given |= batch or {}
     words = (ctypes.c_int64 * len(WORDS))(*[given.get(name, 0) for name in WORDS])
     assert kernel(element, form, epilogue, batch is not None)(ctypes.addressof(words)) == -1
-    assert (scratch[size * threads :] == 77).all(), "wrote behind the scratch memory"
+    assert (scratch[size * count :] == 77).all(), "wrote behind the scratch memory"
     return form
 
 

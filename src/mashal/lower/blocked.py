@@ -11,7 +11,8 @@ from __future__ import annotations
 from mashal.lower.microkernel import Place, add_packed_tile
 from mashal.lower.pack import add_pack
 from mashal.lower.problem import Block, chunk_function, share_out
-from mashal.lower.tiles import Epilogue, Host, Numbers, Tile, aligned, ceil_div
+from mashal.lower.tiles import Epilogue, Numbers, Tile, aligned, ceil_div
+from mashal.machine.host import Host
 from mashal.machine.text import SIZES, Function, Module, Value
 
 FIELDS = (

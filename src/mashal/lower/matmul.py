@@ -1,7 +1,7 @@
 """Matrix products: C = activation(alpha·A@B + beta·C + bias), for any strides of A and B and every element type.
 
     form = choose(m, n, k, element, rsa, csa, rsb, csb)       which of the kernels below suits a problem
-    module = contraction("name", element, form, epilogue)     i64 name(ptr words), words as in lower.problem
+    module = contraction(element, form, epilogue)     i64 kernel(ptr words), words as in lower.problem
     scratch_bytes(form, m, n, k, element, ...)                what the word `scratch` must point at
 
 A form is "few" or "small" (A is read where it lies), "matvec" (one row or one column) or "blocked" (packed panels,
@@ -16,7 +16,9 @@ from __future__ import annotations
 
 from mashal.lower import blocked, matvec, small
 from mashal.lower.problem import ONE, PARALLEL_FOR, Block, chunk_function
-from mashal.lower.tiles import Epilogue, Host, Numbers, Tile, ceil_div
+from mashal.lower.tiles import Epilogue, Numbers, Tile, ceil_div
+from mashal.machine.host import HOST, Host
+from mashal.machine.jit import ENTRY
 from mashal.machine.text import SIZES, Function, Module, Value
 
 FORMS = ("few", "small", "matvec", "blocked")
@@ -28,7 +30,7 @@ MANY = 16  # items from which they are computed side by side, whatever their siz
 
 
 def choose(
-    m: int, n: int, k: int, element: str, rsa: int, csa: int, rsb: int, csb: int, host: Host | None = None
+    m: int, n: int, k: int, element: str, rsa: int, csa: int, rsb: int, csb: int, host: Host = HOST
 ) -> str:
     """The form for one problem: sizes and strides decide, never the number of threads.
 
@@ -47,19 +49,19 @@ def choose(
 
 
 def contraction(
-    name: str,
     element: str,
     form: str,
     epilogue: Epilogue | None = None,
     batched: bool = False,
-    host: Host | None = None,
+    host: Host = HOST,
+    name: str = ENTRY,
 ) -> Module:
-    """A module with the kernel `i64 name(ptr words)`; the words are those of lower.problem, in that order.
+    """A module with the kernel `i64 kernel(ptr words)` (or another name); the words are those of lower.problem, in that order.
 
-    >>> print(contraction("mm", "float", "few").text().splitlines()[-1])
-    }
+    >>> print(contraction("float", "few").text().splitlines()[-4])
+    define i64 @kernel(ptr %words) nounwind {
     """
-    host, epilogue, module = host or Host(), epilogue or Epilogue(), Module()
+    epilogue, module = epilogue or Epilogue(), Module()
     numbers = Numbers.of(element, host, packed=form == "blocked")
     if form == "blocked":
         one = blocked.add_blocked(module, numbers, epilogue, host)
@@ -78,14 +80,13 @@ def contraction(
 
 
 def scratch_bytes(
-    form: str, m: int, n: int, k: int, element: str, rsb: int, csa: int, host: Host | None = None, threads: int = 1
+    form: str, m: int, n: int, k: int, element: str, rsb: int, csa: int, host: Host = HOST, threads: int = 1
 ) -> int:
     """Bytes of scratch for one problem; for a batch, those of one thread (scratch_each) times its threads.
 
     >>> scratch_bytes("small", 64, 64, 64, "float", 64, 1)
     0
     """
-    host = host or Host()
     numbers = Numbers.of(element, host, packed=form == "blocked")
     one = 0
     if form == "blocked":
@@ -95,8 +96,7 @@ def scratch_bytes(
     return (one + 63) // 64 * 64 * threads
 
 
-def _tile(element: str, host: Host | None) -> Tile:
-    host = host or Host()
+def _tile(element: str, host: Host) -> Tile:
     return Tile.of(host, Numbers.of(element, host))
 
 

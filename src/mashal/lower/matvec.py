@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mashal.lower.problem import Block, chunk_function, share_out
-from mashal.lower.tiles import Epilogue, Host, Numbers, ceil_div
+from mashal.lower.tiles import Epilogue, Numbers, ceil_div
+from mashal.machine.host import Host
 from mashal.machine.text import SIZES, Function, Module, Value
 
 FIELDS = tuple("y ys x xs matrix sk sj n k width bias bias_step alpha beta".split())
@@ -106,7 +107,7 @@ class _Part:
                     total = f.load(self.at(j), type=numbers.vector, align=width * self.size)
                     for a, row in zip(left, right):
                         b = numbers.load(f, numbers.at(f, row, j), width, mask)
-                        total = numbers.multiply_add(f, a, b, total)
+                        total = numbers.add_product(f, a, b, total)
                     f.store(total, self.at(j), align=width * self.size)
 
                 f.loop(0, whole, width, lambda j: column(j, False))
@@ -130,7 +131,7 @@ class _Part:
                 def step(k: Value, *sums: Value, mask: Value | None = None) -> list[Value]:
                     a = numbers.load(f, numbers.at(f, self.x, k), width, mask)
                     right = [numbers.load(f, numbers.at(f, c, k), width, mask) for c in columns]
-                    return [numbers.multiply_add(f, a, b, s) for b, s in zip(right, sums)]
+                    return [numbers.add_product(f, a, b, s) for b, s in zip(right, sums)]
 
                 sums = f.loop(0, whole, width, step, [numbers.zero(f)] * count)
                 sums = [sums] if isinstance(sums, Value) else sums
@@ -165,7 +166,7 @@ class _Part:
             if epilogue.alpha:
                 x = x * f.splat(alpha, width)
             if epilogue.accumulate:
-                x = numbers.multiply_add(f, f.splat(beta, width), numbers.load(f, place, width, mask), x)
+                x = numbers.add_product(f, f.splat(beta, width), numbers.load(f, place, width, mask), x)
             numbers.store(f, epilogue.apply(f, x, lambda: bias_at(j, mask)), place, mask)
 
         f.loop(start, stop, step, some)

@@ -100,7 +100,7 @@ def _products(f: Function, numbers: Numbers, rows: int, left, right: list[Value]
     out = []
     for i in range(rows):
         a = f.splat(left(i), numbers.width)
-        out += [numbers.multiply_add(f, a, b, sums[i * len(right) + j]) for j, b in enumerate(right)]
+        out += [numbers.add_words(f, a, b, sums[i * len(right) + j]) for j, b in enumerate(right)]
     return out
 
 
@@ -144,17 +144,18 @@ def _finish_carefully(f: Function, numbers: Numbers, rows: int, vectors: int, ep
     size, width = SIZES[numbers.compute], numbers.width
     across = vectors * width
     buffer = f.stack(rows * across * size)
+    m, n = f.min(place.m, rows), f.min(place.n, across)
     for i, x in enumerate(sums):
         f.store(x, f.at(buffer, i * width, numbers.compute), align=width * size)
 
     def each_row(i: Value) -> None:
         def each_vector(j: Value) -> None:
             x = f.load(f.at(buffer, i * across + j, numbers.compute), type=numbers.vector, align=width * size)
-            finish_vector(f, numbers, epilogue, x, place, i, j, f.first(place.n - j, width))
+            finish_vector(f, numbers, epilogue, x, place, i, j, f.first(n - j, width))
 
-        f.loop(0, place.n, width, each_vector)
+        f.loop(0, n, width, each_vector)
 
-    f.loop(0, place.m, 1, each_row)
+    f.loop(0, m, 1, each_row)
 
 
 def finish_vector(f: Function, numbers: Numbers, epilogue: Epilogue, x: Value, place: Place, i, j, mask) -> None:
@@ -165,8 +166,7 @@ def finish_vector(f: Function, numbers: Numbers, epilogue: Epilogue, x: Value, p
         if not epilogue.accumulate:
             return x
         old = numbers.load(f, c, numbers.width, mask)
-        beta = f.splat(place.beta, numbers.width)
-        return f.fma(beta, old, x) if numbers.floating else beta * old + x
+        return numbers.add_product(f, f.splat(place.beta, numbers.width), old, x)
 
     def complete(x: Value) -> Value:
         bias = numbers.at(f, place.bias, j)

@@ -8,7 +8,8 @@ never stored. Three ways, by which stride is 1: copy vectors, transpose blocks, 
 
 from __future__ import annotations
 
-from mashal.lower.tiles import Host, Numbers
+from mashal.lower.tiles import Numbers, cheap_masks
+from mashal.machine.host import Host
 from mashal.machine.text import SIZES, Function, Module, Value, vector
 
 
@@ -35,7 +36,7 @@ def add_pack(module: Module, name: str, numbers: Numbers, R: int, host: Host) ->
     p = _Packing(f, numbers, R, host)
     whole = p.count.compare("sge", R)
     copies = p.across.compare("eq", 1)
-    copies = copies if host.cheap_masks else copies & whole
+    copies = copies if cheap_masks(host) else copies & whole
     transposes = p.along.compare("eq", 1)
     f.if_(copies, p.copy, lambda: f.if_(transposes, p.transpose, p.one_by_one))
     f.end()
@@ -71,7 +72,7 @@ class _Packing:
         def step(k: Value) -> None:
             for r in range(0, R, numbers.width):
                 width = min(numbers.width, R - r)
-                count = self.count - r if self.host.cheap_masks else None
+                count = self.count - r if cheap_masks(self.host) else None
                 x = self.word(numbers.at(f, self.source, r), k, width, count)
                 f.store(x, f.at(self.panel, k * R + r, numbers.panel))
 
@@ -86,7 +87,7 @@ class _Packing:
             pointers = [
                 numbers.at(f, self.source, f.min(r + i, self.count - 1) * self.across) for i in range(n)
             ]
-            if self.host.cheap_masks:
+            if cheap_masks(self.host):
                 f.loop(0, self.words, numbers.width, lambda k: self.block(pointers, r, k, masked=True))
                 return
             whole = self.words & -numbers.width

@@ -10,7 +10,8 @@ from __future__ import annotations
 from mashal.lower.microkernel import add_direct_tile
 from mashal.lower.pack import add_pack
 from mashal.lower.problem import Block, chunk_function, share_out
-from mashal.lower.tiles import Epilogue, Host, Numbers, Tile, ceil_div
+from mashal.lower.tiles import Epilogue, Numbers, Tile, ceil_div
+from mashal.machine.host import Host
 from mashal.machine.text import SIZES, Function, Module, Value
 
 DEPTH = 2048  # a panel of 2048 x 32 floats is 256 KB of stack

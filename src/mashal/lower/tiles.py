@@ -12,23 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mashal.machine.host import Host
 from mashal.machine.text import FLOATS, SIZES, Function, Value, vector
 
 
-
-
-@dataclass(frozen=True)
-class Host:
-    """The part of a processor that decides about tiles: float32 lanes of a vector, registers, LLVM feature names."""
-
-    lanes32: int = 16
-    registers: int = 32
-    features: frozenset[str] = frozenset({"avx512f"})
-
-    @property
-    def cheap_masks(self) -> bool:
-        """Whether masked loads and stores are single instructions for every element size."""
-        return "avx512bw" in self.features or "avx512f" in self.features
+def cheap_masks(host: Host) -> bool:
+    """Whether masked loads and stores are single instructions for every element size."""
+    return host.vector_bytes == 64
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,7 @@ class Numbers:
     memory: the type loads and stores use; compute: what products are accumulated in; panel: a word of a packed
     panel; group: how many neighbours along k one such word holds (2 where the processor has bfloat dot products).
 
-    >>> n = Numbers.of("bfloat", Host(16, 32, frozenset({"avx512f", "avx512bf16"})))
+    >>> n = Numbers.of("bfloat", Host("znver4", "+avx512bf16", 64, 32))
     >>> n.memory, n.compute, n.panel, n.group, n.width
     ('i16', 'float', 'i32', 2, 16)
     """
@@ -55,8 +45,8 @@ class Numbers:
         """packed: whether both operands will be packed, as pairs of k need."""
         memory = "i16" if element in ("half", "bfloat") else element
         compute = {"half": "float", "bfloat": "float", "i8": "i32", "i16": "i32"}.get(element, element)
-        pairs = packed and element == "bfloat" and "avx512bf16" in host.features and host.lanes32 == 16
-        width = host.lanes32 * 4 // SIZES[compute]
+        pairs = packed and element == "bfloat" and host.has("avx512bf16") and host.vector_bytes == 64
+        width = host.lanes(SIZES[compute])
         return Numbers(element, memory, compute, "i32" if pairs else compute, 2 if pairs else 1, width)
 
     @property
@@ -106,12 +96,16 @@ class Numbers:
     def zero(self, f: Function) -> Value:
         return f.constant(self.vector, 0)
 
-    def multiply_add(self, f: Function, a: Value, b: Value, c: Value) -> Value:
-        """a * b + c on vectors; of panels' words where they hold pairs."""
-        if self.group == 2:
-            pairs = [f.op("<32 x bfloat>", f"bitcast {x} to <32 x bfloat>") for x in (a, b)]
-            return f.call(self.vector, "llvm.x86.avx512bf16.dpbf16ps.512", c, *pairs)
-        return f.fma(a, b, c) if self.floating else a * b + c
+    def add_words(self, f: Function, a: Value, b: Value, c: Value) -> Value:
+        """c + a * b for vectors of panel words, which may hold pairs."""
+        if self.group == 1:
+            return self.add_product(f, a, b, c)
+        pairs = [f.op("<32 x bfloat>", f"bitcast {x} to <32 x bfloat>") for x in (a, b)]
+        return f.call(self.vector, "llvm.x86.avx512bf16.dpbf16ps.512", c, *pairs)
+
+    def add_product(self, f: Function, a: Value, b: Value, c: Value) -> Value:
+        """c + a * b on vectors of accumulators."""
+        return f.math("fmuladd", a, b, c) if self.floating else a * b + c  # fused where the processor can
 
     def scalar(self, f: Function, word: Value) -> Value:
         """The scalar argument in an 8-byte word (a double, or an i64 for integers) as an accumulator's type."""
@@ -135,12 +129,12 @@ class Tile:
     def of(host: Host, numbers: Numbers) -> Tile:
         """As many accumulators as fit beside the vectors of B and one broadcast of A.
 
-        >>> host = Host(8, 16, frozenset())
+        >>> host = Host("haswell", "", 32, 16)
         >>> tile = Tile.of(host, Numbers.of("float", host))
         >>> tile.rows, tile.across
         (6, 16)
         """
-        vectors = 2 if host.lanes32 > 4 else 3
+        vectors = 2 if host.vector_bytes > 16 else 3
         rows = (host.registers - vectors - 1) // vectors
         return Tile(12 if rows >= 12 else rows // 2 * 2, vectors, numbers.width)
 

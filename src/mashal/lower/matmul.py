@@ -4,7 +4,7 @@
     module = contraction(element, form, epilogue)     i64 kernel(ptr words), words as in lower.problem
     scratch_bytes(form, m, n, k, element, ...)                what the word `scratch` must point at
 
-A form is "few" or "small" (A is read where it lies), "matvec" (one row or one column) or "blocked" (packed panels,
+A form is "few" or "small" (few rows or columns; A is read where it lies), "matvec" (one row or one column) or "blocked" (packed panels,
 shared out over threads). Each is a module of its own, since compiling them is most of a cold first call. Elements:
 float, double, half, bfloat (accumulated in float32, rounded once), i8 (also for uint8), i16, i32, i64 (wrapping).
 
@@ -22,7 +22,7 @@ from mashal.machine.jit import ENTRY
 from mashal.machine.text import SIZES, Function, Module, Value
 
 FORMS = ("few", "small", "matvec", "blocked")
-SMALL = 1 << 18  # multiply-adds up to which packing A isn't worth it
+CACHED = 1 << 18  # elements of A that stay in the second-level cache, so that packing A isn't worth it
 TINY = 1 << 10  # multiply-adds up to which one row isn't worth a matrix-vector kernel
 GROUP = 1 << 18  # multiply-adds in a chunk of small items
 SERIAL = 1 << 22  # multiply-adds of an item from which few items are shared out inside, not side by side
@@ -34,18 +34,18 @@ def choose(
 ) -> str:
     """The form for one problem: sizes and strides decide, never the number of threads.
 
-    >>> choose(2, 30, 2, "float", 2, 1, 1, 2), choose(64, 64, 64, "float", 64, 1, 64, 1)
+    >>> choose(2, 30, 2, "float", 2, 1, 1, 2), choose(256, 256, 64, "float", 64, 1, 256, 1)
     ('few', 'small')
     >>> choose(1, 50257, 768, "float", 768, 1, 1, 768), choose(1024, 3072, 768, "float", 768, 1, 1, 768)
     ('matvec', 'blocked')
     """
-    work = m * n * k
-    rows = _tile(element, host).rows
-    if m == 1 and work > TINY and 1 in (rsb, csb) or n == 1 and work > TINY // 4 and 1 in (rsa, csa):
+    if m == 1 and n * k > TINY and 1 in (rsb, csb) or n == 1 and m * k > TINY // 4 and 1 in (rsa, csa):
         return "matvec"
-    if k <= small.DEPTH and (work <= SMALL or m <= small.FEW):
-        return "few" if m < rows else "small"
-    return "blocked" if k else "few"
+    tile = Tile.of(host, Numbers.of(element, host))
+    narrow = csa == 1 and n <= 4 * tile.across
+    if k <= small.DEPTH and (m <= small.FEW or m * k <= CACHED or narrow):
+        return "few" if m < tile.rows else "small"
+    return "blocked"
 
 
 def contraction(
@@ -94,10 +94,6 @@ def scratch_bytes(
     elif form == "matvec":
         one = matvec.scratch_of(m, n, k, rsb, csa, SIZES[numbers.memory])
     return (one + 63) // 64 * 64 * threads
-
-
-def _tile(element: str, host: Host) -> Tile:
-    return Tile.of(host, Numbers.of(element, host))
 
 
 def _add_batch(module: Module, numbers: Numbers, one: str) -> str:

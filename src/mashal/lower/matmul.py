@@ -4,8 +4,9 @@
     module = contraction(element, form, epilogue)     i64 kernel(ptr words), words as in lower.problem
     scratch_bytes(form, m, n, k, element, ...)                what the word `scratch` must point at
 
-A form is "few" or "small" (few rows or columns; A is read where it lies), "matvec" (one row or one column) or "blocked" (packed panels,
-shared out over threads). Each is a module of its own, since compiling them is most of a cold first call. Elements:
+A form is "few" or "small" (few rows or columns; A is read where it lies), "pairs" (the same with bfloat
+dot products, for csa = 1 and even k), "matvec" (one row or one column) or "blocked" (packed panels).
+Each is a module of its own, since compiling them is most of a cold first call. Elements:
 float, double, half, bfloat (accumulated in float32, rounded once), i8 (also for uint8), i16, i32, i64 (wrapping).
 
 Surprise: C's columns are neighbours always, only its rows have a stride. A product to be stored transposed is the
@@ -21,7 +22,8 @@ from mashal.machine.host import HOST, Host
 from mashal.machine.jit import ENTRY
 from mashal.machine.text import SIZES, Function, Module, Value
 
-FORMS = ("few", "small", "matvec", "blocked")
+FORMS = ("few", "small", "pairs", "matvec", "blocked")
+SMALL = 1 << 15  # multiply-adds up to which half types are widened as they are read
 CACHED = 1 << 18  # elements of A that stay in the second-level cache, so that packing A isn't worth it
 TINY = 1 << 10  # multiply-adds up to which one row isn't worth a matrix-vector kernel
 GROUP = 1 << 18  # multiply-adds in a chunk of small items
@@ -41,9 +43,14 @@ def choose(
     """
     if m == 1 and n * k > TINY and 1 in (rsb, csb) or n == 1 and m * k > TINY // 4 and 1 in (rsa, csa):
         return "matvec"
-    tile = Tile.of(host, Numbers.of(element, host))
-    narrow = csa == 1 and n <= 4 * tile.across
-    if k <= small.DEPTH and (m <= small.FEW or m * k <= CACHED or narrow):
+    numbers = Numbers.of(element, host, pairs=True)
+    tile = Tile.of(host, numbers)
+    in_place = m <= small.FEW or m * k <= CACHED or csa == 1 and n <= 4 * tile.across
+    if numbers.group == 2 and csa == 1 and k % 2 == 0 and k <= small.DEPTH and in_place:
+        return "pairs"
+    if numbers.rounds:  # reading A in place widens its elements again for every panel
+        in_place = m <= small.FEW or m * n * k <= SMALL
+    if k <= small.DEPTH and in_place:
         return "few" if m < tile.rows else "small"
     return "blocked"
 
@@ -62,12 +69,12 @@ def contraction(
     define i64 @kernel(ptr %words) nounwind {
     """
     epilogue, module = epilogue or Epilogue(), Module()
-    numbers = Numbers.of(element, host, packed=form == "blocked")
+    numbers = Numbers.of(element, host, pairs=form in ("pairs", "blocked"))
     if form == "blocked":
         one = blocked.add_blocked(module, numbers, epilogue, host)
     elif form == "matvec":
         one = matvec.add_matvec(module, numbers, epilogue, host)
-    elif form in ("few", "small"):
+    elif form in ("few", "small", "pairs"):
         one = small.add_small(module, numbers, epilogue, host, few=form == "few")
     else:
         raise ValueError(f"contraction: form must be one of {', '.join(FORMS)}, not {form!r}")
@@ -87,7 +94,7 @@ def scratch_bytes(
     >>> scratch_bytes("small", 64, 64, 64, "float", 64, 1)
     0
     """
-    numbers = Numbers.of(element, host, packed=form == "blocked")
+    numbers = Numbers.of(element, host, pairs=form in ("pairs", "blocked"))
     one = 0
     if form == "blocked":
         one = blocked.scratch_of(m, n, k, Tile.of(host, numbers), numbers)

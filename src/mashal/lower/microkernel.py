@@ -63,7 +63,7 @@ def add_direct_tile(module: Module, name: str, numbers: Numbers, rows: int, tile
     """Adds void name(a, rsa, csa, b, ldb, K, c, ldc, bias, m, n, alpha, beta): A is read through its strides.
 
     With rows > 4 there must be that many; up to 4 the missing ones are read as the last. B has whole tiles of
-    columns in the accumulators' type.
+    columns as panel words. Where those are pairs of k, csa is 1 and K even.
     """
     parameters = [("ptr noalias", "a"), ("i64", "rsa"), ("i64", "csa"), ("ptr noalias", "b"), ("i64", "ldb")]
     parameters += [("i64", "K"), ("ptr noalias", "c"), ("i64", "ldc"), ("ptr", "bias"), ("i64", "m"), ("i64", "n")]
@@ -80,15 +80,17 @@ def add_direct_tile(module: Module, name: str, numbers: Numbers, rows: int, tile
 
     def step(k: Value, column: Value, *carried: Value) -> list[Value]:
         here, sums = carried[: len(bases)], carried[len(bases) :]
-        right = [f.load(column, j * numbers.width, numbers.vector) for j in range(tile.vectors)]
+        right = [f.load(column, j * numbers.width, f"<{numbers.width} x {numbers.panel}>") for j in range(tile.vectors)]
 
         def left(i: int) -> Value:
-            return numbers.load(f, numbers.at(f, here[i // per_base], offsets[i % per_base]))
+            address = numbers.at(f, here[i // per_base], offsets[i % per_base])
+            return numbers.load(f, address) if numbers.group == 1 else f.load(address, type="i32", align=2)
 
         products = _products(f, numbers, rows, left, right, sums)
-        return [f.at(column, ldb, numbers.compute), *(numbers.at(f, p, csa) for p in here), *products]
+        return [f.at(column, ldb, numbers.panel), *(numbers.at(f, p, along) for p in here), *products]
 
-    carried = f.loop(0, K, 1, step, [b, *bases, *[numbers.zero(f)] * (rows * tile.vectors)])
+    along, words = (csa, K) if numbers.group == 1 else (csa * 2, K.shift_right_unsigned(1))
+    carried = f.loop(0, words, 1, step, [b, *bases, *[numbers.zero(f)] * (rows * tile.vectors)])
     place = Place(c, ldc, m, n, bias, alpha, beta)
     finish(f, numbers, rows, tile.vectors, epilogue, carried[1 + len(bases) :], place)
     f.end()

@@ -87,6 +87,7 @@ class _Packing:
             pointers = [
                 numbers.at(f, self.source, f.min(r + i, self.count - 1) * self.across) for i in range(n)
             ]
+            self.fetch(r, n)
             if cheap_masks(self.host):
                 f.loop(0, self.words, numbers.width, lambda k: self.block(pointers, r, k, masked=True))
                 return
@@ -95,6 +96,22 @@ class _Packing:
             f.loop(whole, self.words, 1, lambda k: self.column(pointers, r, k))
 
         f.loop(0, R, n, some_neighbours)
+
+    def fetch(self, r: Value, n: int) -> None:
+        """Asks for n rows one after the other: a transpose reads them side by side, which prefetchers don't follow."""
+        f, numbers = self.f, self.numbers
+        size = SIZES[numbers.memory]
+
+        def row(i: Value) -> None:
+            start = numbers.at(f, self.source, i * self.across)
+
+            def line(at: Value) -> None:
+                near = Value(f, "3", "i32")
+                f.call("void", "llvm.prefetch.p0", f.at(start, at, "i8"), f.value(0, "i32"), near, f.value(1, "i32"))
+
+            f.loop(0, self.K * size, 64, line)
+
+        f.loop(r, f.min(r + n, self.count), 1, row)
 
     def block(self, pointers: list[Value], r: Value, k: Value, masked: bool) -> None:
         """One block: a vector of steps from k for each pointer, stored step by step."""

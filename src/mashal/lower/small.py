@@ -79,7 +79,7 @@ def _columns(f: Function, numbers: Numbers, tile: Tile, pack: str, column, rsb, 
         f.call("void", pack, buffer, column, csb, rsb, f.min(left, tile.across), k)
         return [buffer, f.i64(tile.across)]
 
-    if numbers.memory != numbers.compute:
+    if numbers.memory != numbers.panel:
         return copied()
     in_place = csb.compare("eq", 1) & left.compare("sge", tile.across) & rows.compare("slt", COPY_FROM)
     return f.if_(in_place, lambda: [column, rsb], copied)

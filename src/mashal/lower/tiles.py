@@ -28,7 +28,7 @@ class Numbers:
     memory: the type loads and stores use; compute: what products are accumulated in; panel: a word of a packed
     panel; group: how many neighbours along k one such word holds (2 where the processor has bfloat dot products).
 
-    >>> n = Numbers.of("bfloat", Host("znver4", "+avx512bf16", 64, 32))
+    >>> n = Numbers.of("bfloat", Host("znver4", "+avx512bf16", 64, 32), pairs=True)
     >>> n.memory, n.compute, n.panel, n.group, n.width
     ('i16', 'float', 'i32', 2, 16)
     """
@@ -41,11 +41,11 @@ class Numbers:
     width: int
 
     @staticmethod
-    def of(element: str, host: Host, packed: bool = True) -> Numbers:
-        """packed: whether both operands will be packed, as pairs of k need."""
+    def of(element: str, host: Host, pairs: bool = False) -> Numbers:
+        """pairs: whether bfloat dot products may be used where the processor has them."""
         memory = "i16" if element in ("half", "bfloat") else element
         compute = {"half": "float", "bfloat": "float", "i8": "i32", "i16": "i32"}.get(element, element)
-        pairs = packed and element == "bfloat" and host.has("avx512bf16") and host.vector_bytes == 64
+        pairs = pairs and element == "bfloat" and host.has("avx512bf16") and host.vector_bytes == 64
         width = host.lanes(SIZES[compute])
         return Numbers(element, memory, compute, "i32" if pairs else compute, 2 if pairs else 1, width)
 

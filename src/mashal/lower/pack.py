@@ -2,8 +2,8 @@
 
 A panel holds R neighbours along one dimension (rows of A, columns of B) for every k:
 panel[k * R + i] = source[i * across + k * along], in the accumulators' type, or as words of two neighbouring k
-for the processors that multiply bfloat pairs. Places past the last neighbour hold anything: their products are
-never stored. Three ways, by which stride is 1: copy vectors, transpose blocks, or element by element.
+for the processors that multiply bfloat pairs. Places past the last neighbour hold zeros or repeat it: their
+products are never stored. Three ways, by which stride is 1: copy vectors, transpose blocks, or element by element.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from __future__ import annotations
 from mashal.lower.tiles import Numbers, cheap_masks
 from mashal.machine.host import Host
 from mashal.machine.text import SIZES, Function, Module, Value, vector
+
+SIDE = 8  # of the blocks that are transposed; 16 x 16 is no faster and three times the code
+FETCH_FROM = 64  # steps: shorter rows are few cache lines
 
 
 def transpose(f: Function, rows: list[Value]) -> list[Value]:
@@ -49,6 +52,7 @@ class _Packing:
     def __init__(self, f: Function, numbers: Numbers, R: int, host: Host):
         self.f, self.numbers, self.R, self.host = f, numbers, R, host
         self.panel, self.source, self.across, self.along, self.count, self.K = f.parameters
+        self.side = min(numbers.width, SIDE)
         self.words = self.K if numbers.group == 1 else (self.K + 1).shift_right_unsigned(1)
 
     def word(self, pointer: Value, k: Value, width: int, count: Value | None = None) -> Value:
@@ -81,21 +85,31 @@ class _Packing:
     def transpose(self) -> None:
         """Steps of k lie side by side: blocks of vectors along k are transposed in registers."""
         f, numbers, R = self.f, self.numbers, self.R
-        n = max(n for n in range(1, numbers.width + 1) if R % n == 0)
+        n = max(n for n in range(1, self.side + 1) if R % n == 0)
 
         def some_neighbours(r: Value) -> None:
             pointers = [
                 numbers.at(f, self.source, f.min(r + i, self.count - 1) * self.across) for i in range(n)
             ]
-            self.fetch(r, n)
+            f.if_(self.K.compare("sgt", FETCH_FROM), lambda: self.fetch(r, n))
             if cheap_masks(self.host):
-                f.loop(0, self.words, numbers.width, lambda k: self.block(pointers, r, k, masked=True))
+                f.loop(0, self.words, self.side, lambda k: self.block(pointers, r, k, masked=True))
                 return
-            whole = self.words & -numbers.width
-            f.loop(0, whole, numbers.width, lambda k: self.block(pointers, r, k, masked=False))
+            whole = self.words & -self.side
+            f.loop(0, whole, self.side, lambda k: self.block(pointers, r, k, masked=False))
             f.loop(whole, self.words, 1, lambda k: self.column(pointers, r, k))
 
-        f.loop(0, R, n, some_neighbours)
+        self.clear()
+        f.loop(0, self.count, n, some_neighbours)
+
+    def clear(self) -> None:
+        """Zeros where neighbours are missing: what lay there might be denormal, which some processors are slow with."""
+        f, R, panel = self.f, self.R, self.numbers.panel
+
+        def step(k: Value) -> None:
+            f.store(f.constant(vector(R, panel), 0), f.at(self.panel, k * R, panel))
+
+        f.if_(self.count.compare("slt", R), lambda: f.loop(0, self.words, 1, step))
 
     def fetch(self, r: Value, n: int) -> None:
         """Asks for n rows one after the other: a transpose reads them side by side, which prefetchers don't follow."""
@@ -116,11 +130,11 @@ class _Packing:
     def block(self, pointers: list[Value], r: Value, k: Value, masked: bool) -> None:
         """One block: a vector of steps from k for each pointer, stored step by step."""
         f, numbers, R = self.f, self.numbers, self.R
-        n, width = len(pointers), numbers.width
+        n, side = len(pointers), self.side
         rows = [self.steps(p, k, masked) for p in pointers]
-        rows += [f.constant(vector(width, numbers.panel), 0)] * (width - n)
+        rows += [f.constant(vector(side, numbers.panel), 0)] * (side - n)
         columns = transpose(f, rows)
-        if n < width:
+        if n < side:
             columns = [f.shuffle(c, c, range(n)) for c in columns]
 
         def store_all() -> None:
@@ -128,31 +142,31 @@ class _Packing:
                 f.store(c, f.at(self.panel, (k + t) * R + r, numbers.panel))
 
         def store_some() -> None:
-            tile = f.stack(width * width * SIZES[numbers.panel])
+            tile = f.stack(side * side * SIZES[numbers.panel])
             for t, c in enumerate(columns):
-                f.store(c, f.at(tile, t * width, numbers.panel))
+                f.store(c, f.at(tile, t * side, numbers.panel))
 
             def one(t: Value) -> None:
-                c = f.load(f.at(tile, t * width, numbers.panel), type=vector(n, numbers.panel))
+                c = f.load(f.at(tile, t * side, numbers.panel), type=vector(n, numbers.panel))
                 f.store(c, f.at(self.panel, (k + t) * R + r, numbers.panel))
 
             f.loop(0, self.words - k, 1, one)
 
         if masked:
-            f.if_((k + width).compare("sle", self.words), store_all, store_some)
+            f.if_((k + side).compare("sle", self.words), store_all, store_some)
         else:
             store_all()
 
     def steps(self, pointer: Value, k: Value, masked: bool) -> Value:
         """A vector of panel words from step k on, where steps are neighbours in memory."""
         f, numbers = self.f, self.numbers
-        width = numbers.width * numbers.group
+        width = self.side * numbers.group
         first = k * numbers.group
         mask = f.first(self.K - first, width) if masked else None
         if numbers.group == 1:
             return numbers.load(f, numbers.at(f, pointer, first), width, mask)
         x = f.load(numbers.at(f, pointer, first), type=vector(width, "i16"), mask=mask)
-        return f.op(vector(numbers.width, "i32"), f"bitcast {x} to {vector(numbers.width, 'i32')}")
+        return f.op(vector(self.side, "i32"), f"bitcast {x} to {vector(self.side, 'i32')}")
 
     def column(self, pointers: list[Value], r: Value, k: Value) -> None:
         for i, p in enumerate(pointers):
@@ -161,6 +175,7 @@ class _Packing:
     def one_by_one(self) -> None:
         """Neither stride is 1, or masks are dear: every element by itself."""
         f, numbers = self.f, self.numbers
+        self.clear()
 
         def step(k: Value) -> None:
             def one(i: Value) -> None:

@@ -28,7 +28,8 @@ CACHED = 1 << 18  # elements of A that stay in the second-level cache, so that p
 TINY = 1 << 10  # multiply-adds up to which one row isn't worth a matrix-vector kernel
 GROUP = 1 << 18  # multiply-adds in a chunk of small items
 SERIAL = 1 << 22  # multiply-adds of an item from which few items are shared out inside, not side by side
-MANY = 16  # items from which they are computed side by side, whatever their size
+MANY = 16  # items from which bigger ones are side by side too
+HUGE = 1 << 30  # multiply-adds of an item from which the scratch of every thread would be too much
 
 
 def choose(
@@ -65,7 +66,7 @@ def contraction(
 ) -> Module:
     """A module with the kernel `i64 kernel(ptr words)` (or another name); the words are those of lower.problem, in that order.
 
-    >>> print(contraction("float", "few").text().splitlines()[-4])
+    >>> print(contraction("float", "few").text().splitlines()[-5])
     define i64 @kernel(ptr %words) nounwind {
     """
     epilogue, module = epilogue or Epilogue(), Module()
@@ -87,9 +88,9 @@ def contraction(
 
 
 def scratch_bytes(
-    form: str, m: int, n: int, k: int, element: str, rsb: int, csa: int, host: Host = HOST, threads: int = 1
+    form: str, m: int, n: int, k: int, element: str, rsb: int, csa: int, host: Host = HOST
 ) -> int:
-    """Bytes of scratch for one problem; for a batch, those of one thread (scratch_each) times its threads.
+    """Bytes of scratch for one problem; a batch needs as much for each thread (the word scratch_each).
 
     >>> scratch_bytes("small", 64, 64, 64, "float", 64, 1)
     0
@@ -100,7 +101,16 @@ def scratch_bytes(
         one = blocked.scratch_of(m, n, k, Tile.of(host, numbers), numbers)
     elif form == "matvec":
         one = matvec.scratch_of(m, n, k, rsb, csa, SIZES[numbers.memory])
-    return (one + 63) // 64 * 64 * threads
+    return (one + 63) // 64 * 64
+
+
+def side_by_side(count: int, work: int) -> bool:
+    """Whether `count` items of a batch, of so many multiply-adds each, are computed at once, with scratch a thread.
+
+    >>> side_by_side(96, 256 * 64 * 256), side_by_side(4, 1024**3)
+    (True, False)
+    """
+    return work <= SERIAL or count >= MANY and work <= HUGE
 
 
 def _add_batch(module: Module, numbers: Numbers, one: str) -> str:
@@ -121,15 +131,16 @@ def _add_batch(module: Module, numbers: Numbers, one: str) -> str:
     words = Block(f, f.parameters[0])
     count, group = _items(f, words)
     m, n, k = words.all("m n k")
-    apart = count.compare("sge", MANY) | (m * n * k).compare("sle", SERIAL)
+    work = m * n * k
+    apart = work.compare("sle", SERIAL) | (count.compare("sge", MANY) & work.compare("sle", HUGE))
 
-    def side_by_side() -> None:
+    def all_at_once() -> None:
         f.call("void", PARALLEL_FOR, Value(f, "@batch_chunk", "ptr"), words.pointer, ceil_div(count, group))
 
     def in_turn() -> None:
         f.loop(0, count, 1, lambda i: _ignore(f.call("void", "batch_item", words.pointer, i, 0)))
 
-    f.if_(apart, side_by_side, in_turn)
+    f.if_(apart, all_at_once, in_turn)
     f.end()
     return "batch"
 

@@ -40,7 +40,9 @@ def hottest_block(text, multiply_add, function):
     return max(blocks.values(), key=lambda block: sum(bool(re.search(multiply_add, x)) for x in block))
 
 
-@pytest.mark.parametrize("form, function, rows", [("blocked", "tile_packed", 0), ("small", "tile_many", 0), ("small", "tile_few", 4)])
+@pytest.mark.parametrize(
+    "form, function, rows", [("blocked", "tile_packed", 0), ("small", "tile_many", 0), ("small", "tile_few", 4)]
+)
 @pytest.mark.parametrize("target", TARGETS)
 def test_hot_loops_stay_in_registers(target, form, function, rows):
     host, triple, multiply_add, stack = TARGETS[target]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mashal.lower.matmul import FORMS, choose, contraction, scratch_bytes
-from mashal.lower.problem import WORDS
+from mashal.lower.problem import BATCH, WORDS
 from mashal.lower.tiles import Epilogue, relu
 from mashal.machine import jit, threads
 
@@ -21,10 +21,11 @@ SIZES = [
     (13, 31, 50), (64, 64, 64), (65, 67, 69), (100, 130, 800), (30, 4200, 21), (4, 300, 700),
 ]  # fmt: skip
 KERNEL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+PLAIN = Epilogue()
 kernels = {}
 
 
-def kernel(element, form, epilogue=Epilogue(), batched=False):
+def kernel(element, form, epilogue=PLAIN, batched=False):
     key = element, form, epilogue, batched
     if key not in kernels:
         kernels[key] = KERNEL(jit.compile(contraction(element, form, epilogue, batched)))
@@ -73,17 +74,16 @@ def word(x, element):
     return int(x) if element.startswith("i") else int(np.float64(x).view(np.int64))
 
 
-def run(element, a, b, c, form=None, epilogue=Epilogue(), bias=None, alpha=1.0, beta=1.0, batch=None):
+def run(element, a, b, c, form=None, epilogue=PLAIN, bias=None, alpha=1.0, beta=1.0, batch=None):
     (m, k), n = a.shape[-2:], b.shape[-1]
     layout = *strides(a)[-2:], *strides(b)[-2:]
     form = form or choose(m, n, k, element, *layout)
     size = scratch_bytes(form, m, n, k, element, layout[2], layout[1])
     count = threads.get_num_threads()
     scratch = np.full(size * count + 64, 77, np.uint8)
-    given = dict(c=c.ctypes.data, a=a.ctypes.data, b=b.ctypes.data, bias=bias.ctypes.data if bias is not None else 0)
-    given |= dict(scratch=scratch.ctypes.data, alpha=word(alpha, element), beta=word(beta, element), m=m, n=n, k=k)
-    given |= dict(zip("ldc rsa csa rsb csb".split(), [strides(c)[-2], *layout])) | dict(scratch_each=size)
-    given |= batch or {}
+    pointers = [0 if x is None else x.ctypes.data for x in (c, a, b, bias, scratch)]
+    sizes = [word(alpha, element), word(beta, element), m, n, k, strides(c)[-2], *layout]
+    given = dict(zip(WORDS, [*pointers, *sizes])) | {"scratch_each": size} | (batch or {})
     words = (ctypes.c_int64 * len(WORDS))(*[given.get(name, 0) for name in WORDS])
     assert kernel(element, form, epilogue, batch is not None)(ctypes.addressof(words)) == -1
     assert (scratch[size * count :] == 77).all(), "wrote behind the scratch memory"
@@ -184,7 +184,7 @@ def test_a_batch_may_be_broadcast_and_permuted(form, shape):
     b = values(rng, "float", k, shape[0], 1, n).transpose(1, 2, 0, 3)  # broadcast in dimension 1, permuted
     c = np.full((*shape, m, n), np.nan, np.float32)
     (sa0, sa1), (sb0, _), (sc0, sc1) = strides(a)[:2], strides(b)[:2], strides(c)[:2]
-    batch = dict(batch0=shape[0], batch1=shape[1], sa0=sa0, sa1=sa1, sb0=sb0, sb1=0, sc0=sc0, sc1=sc1)
+    batch = dict(zip(BATCH, [*shape, sa0, sa1, sb0, 0, sc0, sc1]))
     run("float", a, b, c, form, batch=batch)
     assert_near(c, a.astype(np.float64) @ b, "float", k)
 

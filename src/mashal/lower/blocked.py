@@ -10,23 +10,23 @@ from __future__ import annotations
 
 from mashal.lower.microkernel import Place, add_packed_tile
 from mashal.lower.pack import add_pack
-from mashal.lower.problem import Block, chunk_function, share_out
+from mashal.lower.problem import Block, chunk_function, names, share_out
 from mashal.lower.tiles import Epilogue, Numbers, Tile, aligned, ceil_div
 from mashal.machine.host import Host
 from mashal.machine.text import SIZES, Function, Module, Value
 
-FIELDS = (
+FIELDS = names(
     "c ldc a rsa csa b rsb csb m n k steps rows_at columns_at row_chunks bands width first last partial ldp bias "
-    "alpha beta".split()
+    "alpha beta"
 )
-FIELD_POINTERS = frozenset("c a b rows_at columns_at partial bias".split())
+FIELD_POINTERS = frozenset(names("c a b rows_at columns_at partial bias"))
 ROW_PANELS, COLUMN_PANELS = 4, 2  # panels packed by one chunk
 TILES = 32  # tiles wanted in phase 2, so that some 8 threads find work
 WIDEST = 1024  # columns of a tile: more of B than this leaves the second-level cache
 
 
 def context_of(f: Function, pointer: Value) -> Block:
-    return Block(f, pointer, tuple(FIELDS), FIELD_POINTERS)
+    return Block(f, pointer, FIELDS, FIELD_POINTERS)
 
 
 def cut(k: int, tile: Tile, numbers: Numbers) -> int:
@@ -131,7 +131,7 @@ class _Driver:
 
     def write(self) -> None:
         f, tile, numbers, x = self.f, self.tile, self.numbers, self.x
-        for name in "ldc rsa csa rsb csb m alpha beta".split():
+        for name in names("ldc rsa csa rsb csb m alpha beta"):
             x[name] = self.words[name]
         parts = ceil_div(self.k, tile.depth * numbers.group)
         self.step = ceil_div(self.k, parts) + 1 & -2
@@ -169,7 +169,8 @@ class _Driver:
         # behind the largest panels there can be, at the same place for every block of k
         x["partial"] = x["c"] if not numbers.rounds else self.sums_at(columns)
         work = self.m * self.block_n * k
-        share_out(f, "pack_chunk", x.pointer, self.row_chunks + ceil_div(self.block_n, COLUMN_PANELS * tile.across), work)
+        column_chunks = ceil_div(self.block_n, COLUMN_PANELS * tile.across)
+        share_out(f, "pack_chunk", x.pointer, self.row_chunks + column_chunks, work)
         share_out(f, "tile_chunk", x.pointer, self.bands * ceil_div(self.block_n, self.width), work)
 
     def sums_at(self, columns: Value) -> Value:

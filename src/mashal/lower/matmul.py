@@ -32,9 +32,7 @@ MANY = 16  # items from which bigger ones are side by side too
 HUGE = 1 << 30  # multiply-adds of an item from which the scratch of every thread would be too much
 
 
-def choose(
-    m: int, n: int, k: int, element: str, rsa: int, csa: int, rsb: int, csb: int, host: Host = HOST
-) -> str:
+def choose(m: int, n: int, k: int, element: str, rsa: int, csa: int, rsb: int, csb: int, host: Host = HOST) -> str:
     """The form for one problem: sizes and strides decide, never the number of threads.
 
     >>> choose(2, 30, 2, "float", 2, 1, 1, 2), choose(256, 256, 64, "float", 64, 1, 256, 1)
@@ -87,9 +85,7 @@ def contraction(
     return module
 
 
-def scratch_bytes(
-    form: str, m: int, n: int, k: int, element: str, rsb: int, csa: int, host: Host = HOST
-) -> int:
+def scratch_bytes(form: str, m: int, n: int, k: int, element: str, rsb: int, csa: int, host: Host = HOST) -> int:
     """Bytes of scratch for one problem; a batch needs as much for each thread (the word scratch_each).
 
     >>> scratch_bytes("small", 64, 64, 64, "float", 64, 1)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mashal.lower.problem import Block, chunk_function, share_out
+from mashal.lower.problem import Block, chunk_function, names, share_out
 from mashal.lower.tiles import Epilogue, Numbers, ceil_div
 from mashal.machine.host import Host
 from mashal.machine.text import SIZES, Function, Module, Value
 
-FIELDS = tuple("y ys x xs matrix sk sj n k width bias bias_step alpha beta".split())
-FIELD_POINTERS = frozenset("y x matrix bias".split())
+FIELDS = names("y ys x xs matrix sk sj n k width bias bias_step alpha beta")
+FIELD_POINTERS = frozenset(names("y x matrix bias"))
 BUFFER = 4096  # results kept on the stack at a time: long runs for the prefetcher
 ROWS, DOTS = 8, 4  # rows of the matrix added in one pass; dot products in one pass
 PARALLEL_FROM = 1 << 17  # elements of the matrix; they come from memory, so fewer than for tiles

@@ -25,10 +25,10 @@ class Place:
     m: Value
     n: Value
     bias: Value
-    alpha: Value | None
-    beta: Value | None
-    partial: Value | None = None
-    ldp: Value | None = None
+    alpha: Value
+    beta: Value
+    partial: Value
+    ldp: Value
     first: Value | None = None
     last: Value | None = None
 
@@ -91,7 +91,7 @@ def add_direct_tile(module: Module, name: str, numbers: Numbers, rows: int, tile
 
     along, words = (csa, K) if numbers.group == 1 else (csa * 2, K.shift_right_unsigned(1))
     carried = f.loop(0, words, 1, step, [b, *bases, *[numbers.zero(f)] * (rows * tile.vectors)])
-    place = Place(c, ldc, m, n, bias, alpha, beta)
+    place = Place(c, ldc, m, n, bias, alpha, beta, c, ldc)
     finish(f, numbers, rows, tile.vectors, epilogue, carried[1 + len(bases) :], place)
     f.end()
     return name
@@ -126,19 +126,19 @@ def finish(f: Function, numbers: Numbers, rows: int, vectors: int, epilogue: Epi
         through_the_stack()
         return
     whole = place.m.compare("sge", rows) & place.n.compare("sge", across)
-    if place.first is None or place.last is None:
+    first, last = place.first, place.last
+    if first is None or last is None:
         if epilogue.fused or epilogue.accumulate:
             through_the_stack()
         else:
             f.if_(whole, lambda: directly(False), through_the_stack)
         return
     if epilogue.fused:
-        whole = whole & place.last.compare("eq", 0)
+        whole = whole & last.compare("eq", 0)
     if epilogue.accumulate:
-        f.if_(whole & place.first.compare("eq", 0), lambda: directly(True), through_the_stack)
+        f.if_(whole & first.compare("eq", 0), lambda: directly(True), through_the_stack)
     else:
-        either = lambda: f.if_(place.first, lambda: directly(False), lambda: directly(True))  # noqa: E731
-        f.if_(whole, either, through_the_stack)
+        f.if_(whole, lambda: f.if_(first, lambda: directly(False), lambda: directly(True)), through_the_stack)
 
 
 def _finish_carefully(f: Function, numbers: Numbers, rows: int, vectors: int, epilogue: Epilogue, sums, place) -> None:

@@ -88,9 +88,7 @@ class _Packing:
         n = max(n for n in range(1, self.side + 1) if R % n == 0)
 
         def some_neighbours(r: Value) -> None:
-            pointers = [
-                numbers.at(f, self.source, f.min(r + i, self.count - 1) * self.across) for i in range(n)
-            ]
+            pointers = [numbers.at(f, self.source, f.min(r + i, self.count - 1) * self.across) for i in range(n)]
             f.if_(self.K.compare("sgt", FETCH_FROM), lambda: self.fetch(r, n))
             if cheap_masks(self.host):
                 f.loop(0, self.words, self.side, lambda k: self.block(pointers, r, k, masked=True))

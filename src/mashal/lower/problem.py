@@ -15,37 +15,44 @@ from __future__ import annotations
 
 from mashal.machine.text import Function, Module, Value
 
-ONE = tuple("c a b bias scratch alpha beta m n k ldc rsa csa rsb csb".split())
-BATCH = tuple("batch0 batch1 sa0 sa1 sb0 sb1 sc0 sc1 scratch_each".split())
+
+def names(text: str) -> tuple[str, ...]:
+    """The words of a text, as the names of an argument block."""
+    return tuple(text.split())
+
+
+ONE = names("c a b bias scratch alpha beta m n k ldc rsa csa rsb csb")
+BATCH = names("batch0 batch1 sa0 sa1 sb0 sb1 sc0 sc1 scratch_each")
 WORDS = (*ONE, *BATCH)
-POINTERS = frozenset("c a b bias scratch".split())
+POINTERS = frozenset(names("c a b bias scratch"))
 
 PARALLEL_FOR = "mashal_parallel_for"
 PARALLEL_FROM = 1 << 21  # multiply-adds; below, waking a thread costs more than it saves (FINDINGS, decision 9)
 
 
 class Block:
-    """An array of 8-byte words with names, seen from one function: reads by attribute-like `get`, writes by `put`."""
+    """An array of 8-byte words with names, seen from one function: block["k"] loads, block["k"] = value stores."""
 
-    def __init__(self, f: Function, pointer: Value, names: tuple[str, ...] = WORDS, pointers: frozenset = POINTERS):
-        self.f, self.pointer, self.names, self.pointers = f, pointer, names, pointers
+    def __init__(self, f: Function, pointer: Value, fields: tuple[str, ...] = WORDS, pointers: frozenset = POINTERS):
+        self.f, self.pointer, self.fields, self.pointers = f, pointer, fields, pointers
 
     def __getitem__(self, name: str) -> Value:
-        return self.f.word(self.pointer, self.names.index(name), "ptr" if name in self.pointers else "i64")
+        return self.f.word(self.pointer, self.fields.index(name), "ptr" if name in self.pointers else "i64")
 
     def __setitem__(self, name: str, value) -> None:
-        self.f.set_word(self.pointer, self.names.index(name), value)
+        self.f.set_word(self.pointer, self.fields.index(name), value)
 
-    def all(self, names: str) -> list[Value]:
-        """Several words, named in one string."""
-        return [self[name] for name in names.split()]
+    def all(self, text: str) -> list[Value]:
+        """Several words, named in one text."""
+        return [self[name] for name in names(text)]
 
 
 def chunk_function(module: Module, name: str) -> tuple[Function, Value, Value, Value]:
     """A new internal function for the pool: (function, context, chunk, thread)."""
     parameters = [("ptr", "context"), ("i64", "chunk"), ("i64", "thread")]
     f = module.function(name, parameters=parameters, linkage="internal")
-    return (f, *f.parameters)
+    context, chunk, thread = f.parameters
+    return f, context, chunk, thread
 
 
 def share_out(f: Function, name: str, context: Value, chunks: Value, work: Value, least: int = PARALLEL_FROM) -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from mashal.lower.tiles import Epilogue, Numbers, Tile
 from mashal.machine.text import SIZES, Function, Module, Value
 
+RUN = 192  # steps along k summed in one chain
+
 
 @dataclass
 class Place:
@@ -53,7 +55,7 @@ def add_packed_tile(module: Module, name: str, numbers: Numbers, tile: Tile, epi
         ]
         return _products(f, numbers, tile.rows, lambda i: f.load(row, i, word), right, sums)
 
-    sums = f.loop(0, words, 1, step, [numbers.zero(f)] * (tile.rows * tile.vectors))
+    _, *sums = _summed(f, numbers, words, lambda k, _, *sums: [a, *step(k, *sums)], [a], tile.rows * tile.vectors)
     finish(f, numbers, tile.rows, tile.vectors, epilogue, sums, blocked.place(f, context, c, partial, bias, m, n))
     f.end()
     return name
@@ -79,7 +81,7 @@ def add_direct_tile(module: Module, name: str, numbers: Numbers, rows: int, tile
     per_base = len(offsets)
 
     def step(k: Value, column: Value, *carried: Value) -> list[Value]:
-        here, sums = carried[: len(bases)], carried[len(bases) :]
+        here, sums = [_opaque(f, p) for p in carried[: len(bases)]], carried[len(bases) :]
         right = [f.load(column, j * numbers.width, f"<{numbers.width} x {numbers.panel}>") for j in range(tile.vectors)]
 
         def left(i: int) -> Value:
@@ -90,11 +92,50 @@ def add_direct_tile(module: Module, name: str, numbers: Numbers, rows: int, tile
         return [f.at(column, ldb, numbers.panel), *(numbers.at(f, p, along) for p in here), *products]
 
     along, words = (csa, K) if numbers.group == 1 else (csa * 2, K.shift_right_unsigned(1))
-    carried = f.loop(0, words, 1, step, [b, *bases, *[numbers.zero(f)] * (rows * tile.vectors)])
+    carried = _summed(f, numbers, words, step, [b, *bases], rows * tile.vectors)
     place = Place(c, ldc, m, n, bias, alpha, beta, c, ldc)
     finish(f, numbers, rows, tile.vectors, epilogue, carried[1 + len(bases) :], place)
     f.end()
     return name
+
+
+def _opaque(f: Function, pointer: Value) -> Value:
+    """The same pointer, about which LLVM knows nothing: else it keeps an address a row, more than there are registers."""
+    return f.op("ptr", f'call ptr asm "", "=r,0"({pointer})')
+
+
+def _summed(f: Function, numbers: Numbers, words: Value, step, pointers: list[Value], count: int) -> list[Value]:
+    """[*pointers, *sums] after `words` steps of step(k, *pointers, *sums), with `count` accumulators from 0.
+
+    One long chain of additions loses digits with its length; after every RUN steps the accumulators are added to
+    totals on the stack and start anew.
+    """
+    size = numbers.width * SIZES[numbers.compute]
+    totals, zeros = f.stack(count * size), [numbers.zero(f)] * count
+
+    def total(i: int) -> Value:
+        return f.load(f.at(totals, i * size, "i8"), type=numbers.vector, align=size)
+
+    def run(start: Value, *carried: Value) -> list[Value]:
+        stop = f.min(start + RUN, words)
+        after = f.loop(start, stop, 1, step, [*carried[: len(pointers)], *zeros])
+
+        def keep(add: bool) -> None:
+            for i, x in enumerate(after[len(pointers) :]):
+                f.store(total(i) + x if add else x, f.at(totals, i * size, "i8"), align=size)
+
+        f.if_(
+            stop.compare("slt", words), lambda: f.if_(start.compare("eq", 0), lambda: keep(False), lambda: keep(True))
+        )
+        return after
+
+    if not numbers.floating:
+        return f.loop(0, words, 1, step, [*pointers, *zeros])
+    carried = f.loop(0, words, RUN, run, [*pointers, *zeros])
+    sums = carried[len(pointers) :]
+    several = words.compare("sgt", RUN)
+    sums = f.if_(several, lambda: [x + total(i) for i, x in enumerate(sums)], lambda: sums)
+    return [*carried[: len(pointers)], *sums]
 
 
 def _products(f: Function, numbers: Numbers, rows: int, left, right: list[Value], sums) -> list[Value]:

@@ -144,7 +144,7 @@ def test_every_form_takes_every_stride(element, form):
         assert_near(c, as_numbers(a, element) @ as_numbers(b, element), element, k)
 
 
-@pytest.mark.parametrize("element", ["float", "half", "bfloat", "i32"])
+@pytest.mark.parametrize("element", ["float", "half", "bfloat", "i8", "i32"])
 @pytest.mark.parametrize("form", FORMS)
 def test_the_epilogue_scales_adds_and_activates(element, form):
     rng = np.random.default_rng(2)

@@ -167,6 +167,6 @@ class _Part:
                 x = x * f.splat(alpha, width)
             if epilogue.accumulate:
                 x = numbers.add_product(f, f.splat(beta, width), numbers.load(f, place, width, mask), x)
-            numbers.store(f, epilogue.apply(f, x, lambda: bias_at(j, mask)), place, mask)
+            numbers.store(f, epilogue.apply(f, numbers, x, lambda: bias_at(j, mask)), place, mask)
 
         f.loop(start, stop, step, some)

@@ -213,7 +213,7 @@ def finish_vector(f: Function, numbers: Numbers, epilogue: Epilogue, x: Value, p
 
     def complete(x: Value) -> Value:
         bias = numbers.at(f, place.bias, j)
-        return epilogue.apply(f, x, lambda: numbers.load(f, bias, numbers.width, mask))
+        return epilogue.apply(f, numbers, x, lambda: numbers.load(f, bias, numbers.width, mask))
 
     if place.first is None or place.last is None:
         numbers.store(f, complete(with_old()), c, mask)

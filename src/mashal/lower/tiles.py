@@ -169,10 +169,12 @@ class Epilogue:
         """Whether anything must wait for the complete sum."""
         return self.bias or self.activation is not None
 
-    def apply(self, f: Function, x: Value, bias: Callable[[], Value]) -> Value:
+    def apply(self, f: Function, numbers: Numbers, x: Value, bias: Callable[[], Value]) -> Value:
         """The complete sums x with bias() added and the activation applied."""
         if self.bias:
             x = x + bias()
+        if self.activation and not numbers.floating:
+            x = numbers.widen(f, numbers.narrow(f, x))  # integers wrap before the activation sees them
         return self.activation(f, x) if self.activation else x
 
 

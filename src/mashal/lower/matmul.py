@@ -1,13 +1,13 @@
 """Matrix products: C = activation(alpha·A@B + beta·C + bias), for any strides of A and B and every element type.
 
-    form = choose(m, n, k, element, rsa, csa, rsb, csb)       which of the kernels below suits a problem
-    module = contraction(element, form, epilogue)     i64 kernel(ptr words), words as in lower.problem
-    scratch_bytes(form, m, n, k, element, ...)                what the word `scratch` must point at
+    form = choose(m, n, k, element, rsa, csa, rsb, csb)     which of the kernels below suits a problem
+    module = contraction(element, form, epilogue)           i64 kernel(ptr words), words as in lower.problem
+    scratch_bytes(form, m, n, k, element, rsb, csa)         what the word `scratch` must point at
 
-A form is "few" or "small" (few rows or columns; A is read where it lies), "pairs" (the same with bfloat
-dot products, for csa = 1 and even k), "matvec" (one row or one column) or "blocked" (packed panels).
-Each is a module of its own, since compiling them is most of a cold first call. Elements:
-float, double, half, bfloat (accumulated in float32, rounded once), i8 (also for uint8), i16, i32, i64 (wrapping).
+A form is "few" or "small" (few rows or columns; A is read where it lies), "pairs" (the same with bfloat dot products,
+for csa = 1 and even k), "matvec" (one row or one column) or "blocked" (packed panels). Each is a module of its own,
+since compiling them is most of a cold first call. Elements: float, double, half and bfloat (accumulated in float32,
+rounded once), i8 (uint8 too), i16, i32 and i64 (wrapping). lower.arrange does all this for tensors' shapes and strides.
 
 Surprise: C's columns are neighbours always, only its rows have a stride. A product to be stored transposed is the
 product of the transposed operands.
@@ -62,7 +62,7 @@ def contraction(
     host: Host = HOST,
     name: str = ENTRY,
 ) -> Module:
-    """A module with the kernel `i64 kernel(ptr words)` (or another name); the words are those of lower.problem, in that order.
+    """A module with the kernel `i64 kernel(ptr words)`, or another name; the words are those of lower.problem.
 
     >>> print(contraction("float", "few").text().splitlines()[-5])
     define i64 @kernel(ptr %words) nounwind {
@@ -133,16 +133,15 @@ def _add_batch(module: Module, numbers: Numbers, one: str) -> str:
     def all_at_once() -> None:
         f.call("void", PARALLEL_FOR, Value(f, "@batch_chunk", "ptr"), words.pointer, ceil_div(count, group))
 
+    def item_in_turn(i: Value) -> None:
+        f.call("void", "batch_item", words.pointer, i, 0)
+
     def in_turn() -> None:
-        f.loop(0, count, 1, lambda i: _ignore(f.call("void", "batch_item", words.pointer, i, 0)))
+        f.loop(0, count, 1, item_in_turn)
 
     f.if_(apart, all_at_once, in_turn)
     f.end()
     return "batch"
-
-
-def _ignore(_: Value) -> None:
-    """A call's missing value is not carried around a loop."""
 
 
 def _items(f: Function, words: Block) -> list[Value]:

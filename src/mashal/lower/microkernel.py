@@ -100,7 +100,7 @@ def add_direct_tile(module: Module, name: str, numbers: Numbers, rows: int, tile
 
 
 def _opaque(f: Function, pointer: Value) -> Value:
-    """The same pointer, about which LLVM knows nothing: else it keeps an address a row, more than there are registers."""
+    """The same pointer, of which LLVM knows nothing: else it keeps an address for each row, too many for registers."""
     return f.op("ptr", f'call ptr asm "", "=r,0"({pointer})')
 
 
@@ -163,9 +163,6 @@ def finish(f: Function, numbers: Numbers, rows: int, vectors: int, epilogue: Epi
     def through_the_stack() -> None:
         _finish_carefully(f, numbers, rows, vectors, epilogue, sums, place)
 
-    if numbers.memory != numbers.compute:
-        through_the_stack()
-        return
     whole = place.m.compare("sge", rows) & place.n.compare("sge", across)
     first, last = place.first, place.last
     if first is None or last is None:
@@ -173,6 +170,9 @@ def finish(f: Function, numbers: Numbers, rows: int, vectors: int, epilogue: Epi
             through_the_stack()
         else:
             f.if_(whole, lambda: directly(False), through_the_stack)
+        return
+    if numbers.memory != numbers.compute:
+        through_the_stack()
         return
     if epilogue.fused:
         whole = whole & last.compare("eq", 0)

@@ -73,6 +73,8 @@ class Numbers:
 
     def narrow(self, f: Function, x: Value) -> Value:
         """An accumulator as it is stored: rounded to nearest even, or wrapped."""
+        if self.group == 2:  # where there are bfloat dot products, this is one instruction
+            return f.convert("fptrunc", x, "bfloat").bitcast("i16")
         if self.element == "bfloat":
             bits = x.bitcast("i32")
             odd = bits.shift_right_unsigned(16) & 1

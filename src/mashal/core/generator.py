@@ -48,7 +48,9 @@ class Generator:
 
     def __init__(self, device: object = "cpu"):
         if str(device).partition(":")[0] != "cpu":
-            raise RuntimeError(f"Generator: there is no random generator for device {device!s}; the device must be 'cpu'")
+            raise RuntimeError(
+                f"Generator: there is no random generator for device {device!s}; the device must be 'cpu'"
+            )
         self.device = device
         self._buffer = ctypes.create_string_buffer(_BYTES + 64)
         self.address = -(-ctypes.addressof(self._buffer) // 64) * 64
@@ -66,7 +68,9 @@ class Generator:
         except TypeError:
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}") from None
         if not -(1 << 63) <= number < 1 << 64:
-            raise ValueError(f"manual_seed: seed {number} is outside -2**63 … 2**64 - 1 (Overflow when unpacking long long)")
+            raise ValueError(
+                f"manual_seed: seed {number} is outside -2**63 … 2**64 - 1 (Overflow when unpacking long long)"
+            )
         self._start(number & 0xFFFFFFFFFFFFFFFF)
         return self
 

@@ -68,7 +68,9 @@ def _floats(dtype: str):
             r = f.math("sqrt", logarithm(f, u1) * -2.0)
             sine, cosine = sine_and_cosine(f, u2 * (2 * pi))
             a, b = f.fma(r * cosine, std, mean), f.fma(r * sine, std, mean)
-            both = f.shuffle(a, b, [lane for half in (0, 8) for lane in (*range(half, half + 8), *range(half + 16, half + 24))])
+            both = f.shuffle(
+                a, b, [lane for half in (0, 8) for lane in (*range(half, half + 8), *range(half + 16, half + 24))]
+            )
             return stored(f, both, dtype)
 
         type = STORED[dtype]

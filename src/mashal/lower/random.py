@@ -150,7 +150,9 @@ def bernoulli_each(dtype: str, chance: str) -> Module:
             else:
                 u = twister.uniform24(f, raw, i, 0)
             x = widened(f, f.load(p, start + i, STORED[chance]), chance)
-            f.store(stored(f, f.convert("zext", u.compare("olt", x), "i32"), dtype), f.at(out, start + i, STORED[dtype]))
+            f.store(
+                stored(f, f.convert("zext", u.compare("olt", x), "i32"), dtype), f.at(out, start + i, STORED[dtype])
+            )
             inside = x.compare("oge", 0.0) & x.compare("ole", 1.0)
             known = f.word(wrong, 0)
             f.set_word(wrong, 0, f.select(inside | known.compare("sge", 0), known, start + i))

@@ -54,13 +54,17 @@ def draw(f: Function, state: Value, n: Value, each: int, body: Callable[[Value, 
     repeat_while(f, lambda: f.word(done, 0).compare("slt", n), round_)
 
 
-def in_parallel(f: Function, words: Value, out: Value, body: Callable[..., None]) -> Callable[[Value, Value, Value], None]:
+def in_parallel(
+    f: Function, words: Value, out: Value, body: Callable[..., None]
+) -> Callable[[Value, Value, Value], None]:
     """A body for `draw` that shares its elements among the threads, CHUNK at a time.
 
     body(g, words, out, raw, first, i, count) writes, into the function g, how elements i … i + count - 1 behind
     raw become elements first + i … of out.
     """
-    g = f.module.function("share", "void", [("ptr", "context"), ("i64", "chunk"), ("i64", "thread")], linkage="internal")
+    g = f.module.function(
+        "share", "void", [("ptr", "context"), ("i64", "chunk"), ("i64", "thread")], linkage="internal"
+    )
     context, chunk, _ = g.parameters
     inner_words, inner_out, raw = (g.word(context, i, "ptr") for i in range(3))
     begin = chunk * CHUNK
@@ -178,7 +182,9 @@ def _write_making(module: Module) -> None:
 
 def _write_keeping(module: Module) -> None:
     """void keep_last_block(ptr state, i64 made, i64 used): the last of the blocks made becomes the key."""
-    f = module.function("keep_last_block", "void", [("ptr", "state"), ("i64", "made"), ("i64", "used")], linkage="internal")
+    f = module.function(
+        "keep_last_block", "void", [("ptr", "state"), ("i64", "made"), ("i64", "used")], linkage="internal"
+    )
     state, made, used = f.parameters
     behind = made * BLOCK
     f.set_word(state, memory.POSITION, f.word(state, memory.POSITION) + used - behind)

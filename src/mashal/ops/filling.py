@@ -13,12 +13,23 @@ from functools import lru_cache
 from mashal.core.generator import Generator
 from mashal.lower import normal as normal_kernels
 from mashal.lower import random as kernels
+from mashal.lower import rejection
 from mashal.machine import jit
 from mashal.machine import threads as _threads  # noqa: F401  (provides mashal_parallel_for)
 
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
-WHOLE = {"int8": 7, "int16": 15, "int32": 31, "int64": 63, "uint8": 8, "uint16": 16, "uint32": 32, "uint64": 63, "bool": 1}
+WHOLE = {
+    "int8": 7,
+    "int16": 15,
+    "int32": 31,
+    "int64": 63,
+    "uint8": 8,
+    "uint16": 16,
+    "uint32": 32,
+    "uint64": 63,
+    "bool": 1,
+}
 
 
 def fill_uniform(generator: Generator, address: int, dtype: str, n: int, low: float = 0.0, high: float = 1.0) -> None:
@@ -34,7 +45,9 @@ def fill_normal(
     _run(build, (dtype,), n, address, generator.address, float(mean), float(std))
 
 
-def fill_log_normal(generator: Generator, address: int, dtype: str, n: int, mean: float = 1.0, std: float = 2.0) -> None:
+def fill_log_normal(
+    generator: Generator, address: int, dtype: str, n: int, mean: float = 1.0, std: float = 2.0
+) -> None:
     """exp of normal numbers with this mean and standard deviation."""
     _run(normal_kernels.one_by_one, (dtype, True), n, address, generator.address, float(mean), float(std))
 
@@ -89,9 +102,36 @@ def fill_geometric(generator: Generator, address: int, dtype: str, n: int, p: fl
     _run(kernels.geometric, (dtype,), n, address, generator.address, float(p))
 
 
-def fill_cauchy(generator: Generator, address: int, dtype: str, n: int, median: float = 0.0, sigma: float = 1.0) -> None:
+def fill_cauchy(
+    generator: Generator, address: int, dtype: str, n: int, median: float = 0.0, sigma: float = 1.0
+) -> None:
     """Numbers of the Cauchy distribution."""
     _run(kernels.cauchy, (dtype,), n, address, generator.address, float(median), float(sigma))
+
+
+def fill_poisson(generator: Generator, address: int, dtype: str, n: int, rates: int) -> int:
+    """Poisson numbers with the rates at an address. Returns -1, or the position of the first bad rate."""
+    return _run(rejection.poisson, (dtype,), n, address, generator.address, rates)
+
+
+def fill_gamma(generator: Generator, address: int, dtype: str, n: int, shapes: int) -> None:
+    """Gamma numbers of scale 1 with the shapes at an address."""
+    _run(rejection.gamma, (dtype,), n, address, generator.address, shapes)
+
+
+def fill_binomial(generator: Generator, address: int, dtype: str, n: int, counts: int, probabilities: int) -> None:
+    """Binomial numbers with the counts and the probabilities at two addresses."""
+    _run(rejection.binomial, (dtype,), n, address, generator.address, counts, probabilities)
+
+
+def fill_multinomial(
+    generator: Generator, address: int, weights: int, dtype: str, rows: int, categories: int, samples: int
+) -> int:
+    """samples choices for each row, with replacement, as int64. Returns -1, the position of the first bad weight, or
+    for a row without weight its number behind all positions."""
+    room = ctypes.create_string_buffer(8 * categories)
+    words = address, generator.address, weights, ctypes.addressof(room), rows, categories
+    return _run(rejection.multinomial, (dtype,), samples, *words)
 
 
 # ---------------------------------------------------------------- helpers

@@ -144,7 +144,7 @@ def agrees(values, expected):
         return len(values) == expected["n"] and digest == expected["sha256"]
     expected = np.ravel(np.array(expected, dtype=object)).tolist()
     return len(values) == len(expected) and all(
-        x == y if isinstance(y, str) or isinstance(y, int) else struct.pack("<d", x) == struct.pack("<d", float(y))
+        x == y if isinstance(y, (str, int)) else struct.pack("<d", x) == struct.pack("<d", float(y))
         for x, y in zip(values, expected)
     )
 

@@ -8,6 +8,7 @@ A `Generator` owns a piece of native memory that kernels read and write:
     word 2   CACHED     the second of a pair of normal numbers, a double that waits for its turn
     word 3   HAS_CACHED 1 when there is one
     word 4   SEED       the 64 bits that `initial_seed` returns
+    word 5   LOCK       1 while a kernel draws: kernels run without the GIL, so threads can meet here
     word 8 … the key: the 624 32-bit numbers of the present block; behind it room for ROOM further blocks, and
              a little more, for kernels read in whole vectors
 
@@ -20,8 +21,11 @@ import ctypes
 import operator
 import os
 import struct
+from typing import Any
 
-POSITION, FRESH, CACHED, HAS_CACHED, SEED = range(5)
+from mashal.core.devices import device as device_of
+
+POSITION, FRESH, CACHED, HAS_CACHED, SEED, LOCK = range(6)
 HEADER = 8
 BLOCK = 624
 ROOM = 32
@@ -46,12 +50,12 @@ class Generator:
 
     __slots__ = ("__weakref__", "_buffer", "_words", "address", "device")
 
-    def __init__(self, device: object = "cpu"):
-        if str(device).partition(":")[0] != "cpu":
+    def __init__(self, device: Any = "cpu"):
+        self.device = device_of(device)
+        if self.device.type != "cpu":
             raise RuntimeError(
-                f"Generator: there is no random generator for device {device!s}; the device must be 'cpu'"
+                f"Generator: there is no random generator for device {self.device}; the device must be 'cpu'"
             )
-        self.device = device
         self._buffer = ctypes.create_string_buffer(_BYTES + 64)
         self.address = -(-ctypes.addressof(self._buffer) // 64) * 64
         self._words = (ctypes.c_uint64 * HEADER).from_address(self.address)
@@ -133,7 +137,7 @@ class Generator:
         return f"<mashal.Generator on {self.device!s}, seed {self.initial_seed()}>"
 
 
-def _restored(device: object, state: bytes) -> Generator:
+def _restored(device: Any, state: bytes) -> Generator:
     return Generator(device).set_state_bytes(state)
 
 
@@ -147,3 +151,12 @@ def _key_of(seed: int) -> list[int]:
 
 default_generator = Generator()
 default_generator.seed()
+
+
+def _unlock() -> None:
+    """A forked child has no other threads; what they were drawing from is free."""
+    default_generator._words[LOCK] = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)

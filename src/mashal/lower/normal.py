@@ -13,9 +13,12 @@ from math import pi
 
 from mashal.core import generator as memory
 from mashal.lower import twister
-from mashal.lower.random import _arguments
+from mashal.lower.random import arguments
 from mashal.lower.stored import STORED, stored, vectors
+from mashal.machine.jit import provide_from_process
 from mashal.machine.text import Function, Module, Value
+
+provide_from_process("log", "log1p", "exp")
 
 LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1)
 LOG += (-1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1)
@@ -32,7 +35,7 @@ def blocks(dtype: str) -> Module:
     float32 and float64.
     """
     module, f, words = twister.kernel()
-    out, state, _, _, n = _arguments(f, words, "double", "double")
+    out, state, _, _, n = arguments(f, words, "double", "double")
     each = 2 if dtype == "float64" else 1
     _write_filling(module, dtype, each)
     rest = n & 15
@@ -83,15 +86,20 @@ def _doubles(f: Function, words: Value, out: Value, raw: Value, first: Value, i:
     mean, std = f.word(words, 2, "double"), f.word(words, 3, "double")
     out = f.at(out, first + i, "double")
 
-    def pair(block: Value, j: Value) -> None:
-        k = block + j
-        u1, u2 = 1.0 - twister.uniform53(f, raw, i + k), twister.uniform53(f, raw, i + k + 8)
-        r = f.math("sqrt", f.call("double", "log", u1) * -2.0)
-        t = u2 * (2 * pi)
-        f.store(f.fma(r * f.call("double", "cos", t), std, mean), out, k)
-        f.store(f.fma(r * f.call("double", "sin", t), std, mean), out, k + 8)
+    uniforms = f.stack(8 * 16)
 
-    f.loop(0, count, 16, lambda block: f.loop(0, 8, 1, lambda j: pair(block, j)))
+    def block(k: Value) -> None:
+        f.store(twister.uniform53(f, raw, i + k, 16), uniforms)
+        f.loop(0, 8, 1, lambda j: pair(f.at(out, k, "double"), j))
+
+    def pair(place: Value, j: Value) -> None:
+        u1, u2 = 1.0 - f.load(uniforms, j, "double"), f.load(uniforms, j + 8, "double")
+        r = f.math("sqrt", f.call("double", "log", u1) * -2.0)
+        sine, cosine = twister.sine_and_cosine(f, u2 * (2 * pi))
+        f.store(f.fma(r * cosine, std, mean), place, j)
+        f.store(f.fma(r * sine, std, mean), place, j + 8)
+
+    f.loop(0, count, 16, block)
 
 
 # ---------------------------------------------------------------- fewer than 16, or scattered
@@ -101,8 +109,7 @@ def one_by_one(dtype: str, exponential: bool = False) -> Module:
     Words: out, generator, mean, std, n. exponential: exp of the numbers (the log-normal distribution).
     """
     module, f, words = twister.kernel()
-    out, state, mean, std, n = _arguments(f, words, "double", "double")
-    type = STORED[dtype]
+    out, state, mean, std, n = arguments(f, words, "double", "double")
 
     def put(z: Value, i: Value) -> None:
         x = f.fma(z, std, mean)
@@ -129,8 +136,8 @@ def one_by_one(dtype: str, exponential: bool = False) -> Module:
 def _pair(f: Function, raw: Value, k: Value) -> tuple[Value, Value]:
     u1, u2 = twister.uniform53(f, raw, k * 2), twister.uniform53(f, raw, k * 2 + 1)
     r = f.math("sqrt", f.call("double", "log1p", -u2) * -2.0)
-    t = u1 * (2 * pi)
-    return r * f.call("double", "cos", t), r * f.call("double", "sin", t)
+    sine, cosine = twister.sine_and_cosine(f, u1 * (2 * pi))
+    return r * cosine, r * sine
 
 
 def _keep(f: Function, state: Value, z: Value, valid: int) -> None:

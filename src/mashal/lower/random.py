@@ -12,11 +12,11 @@ Mathematics in double precision is the C library's own: PyTorch's numbers come f
 from __future__ import annotations
 
 from mashal.lower import twister
-from mashal.lower.stored import FLOATING, STORED, stored, vectors, widened
+from mashal.lower.stored import STORED, stored, vectors, widened
 from mashal.machine.jit import provide_from_process
 from mashal.machine.text import Function, Module, Value, vector
 
-provide_from_process("log", "log1p", "sin", "cos", "tan", "exp")
+provide_from_process("log", "log1p", "tan")
 
 LANES = twister.LANES
 NARROW_SPAN = 1 << 28  # whole numbers from a smaller range take one word, from a larger one two
@@ -30,7 +30,7 @@ def uniform(dtype: str) -> Module:
     low + u·(high - low) with one rounding; what rounds to `high` becomes `low`.
     """
     module, f, words = twister.kernel()
-    out, state, low, high, n = _arguments(f, words, "double", "double")
+    out, state, low, high, n = arguments(f, words, "double", "double")
     type, wide = STORED[dtype], "double" if dtype == "float64" else "float"
     low, high = (stored(f, x, "float64" if wide == "double" else "float32") for x in (low, high))
     span, low_element = high - low, stored(f, low, dtype)
@@ -58,7 +58,7 @@ def integers(dtype: str, wide: bool) -> Module:
     span 0 stands for 2**64 if wide; a word's span is at most 2**31. Sums wrap around 2**64.
     """
     module, f, words = twister.kernel()
-    out, state, base, span, n = _arguments(f, words, "i64", "i64")
+    out, state, base, span, n = arguments(f, words, "i64", "i64")
     type = STORED[dtype]
     inverse = f.splat(1.0 / f.convert("uitofp", span, "double"), LANES)
     divisor = f.splat(f.convert("trunc", span, "i32"), LANES)
@@ -112,7 +112,7 @@ def bernoulli(dtype: str) -> Module:
     p from 0 to 1. With value = 1 / p this is dropout's factor, p being the probability to keep.
     """
     module, f, words = twister.kernel()
-    out, state, p, value, n = _arguments(f, words, "double", "double")
+    out, state, p, value, n = arguments(f, words, "double", "double")
     type = STORED[dtype]
     limit = f.convert("fptosi", f.math("ceil", p * 2.0**53), "i64")  # u53 < p, as whole numbers
     limit_high, limit_low = (f.convert("trunc", x, "i32") for x in (limit >> 32, limit))
@@ -139,7 +139,7 @@ def bernoulli_each(dtype: str, chance: str) -> Module:
     Returns the position of the first p outside [0, 1].
     """
     module, f, words = twister.kernel()
-    out, state, p, n = _arguments(f, words, "ptr")
+    out, state, p, n = arguments(f, words, "ptr")
     wrong = f.stack(8)
     f.set_word(wrong, 0, -1)
 
@@ -172,7 +172,7 @@ def permutation() -> Module:
     spread over the whole of it at the end: a vector read there is read before anything is written on it.
     """
     module, f, words = twister.kernel()
-    out, state, n = _arguments(f, words)
+    out, state, n = arguments(f, words)
     items = f.at(out, n, "i32")
     steps, size = f.constant(vector(LANES, "i32"), range(LANES)), f.splat(f.convert("trunc", n, "i32"), LANES)
     vectors(f, items, "i32", n, LANES, lambda i: steps + f.convert("trunc", i, "i32"))
@@ -206,7 +206,7 @@ def permutation() -> Module:
 def large_permutation() -> Module:
     """0 … n - 1 in random order, int64, n from LARGE_PERMUTATION on. Words: out, generator, n."""
     module, f, words = twister.kernel()
-    out, state, n = _arguments(f, words)
+    out, state, n = arguments(f, words)
 
     def body(raw: Value, start: Value, count: Value) -> None:
         def one(i: Value) -> None:
@@ -248,16 +248,21 @@ def cauchy(dtype: str) -> Module:
 
 def _of_uniform(dtype: str, numbers: int, formula) -> Module:
     module, f, words = twister.kernel()
-    out, state, *_, n = _arguments(f, words, *["double"] * numbers)
+    out, state, *_, n = arguments(f, words, *["double"] * numbers)
 
     def body(g: Function, words: Value, out: Value, raw: Value, first: Value, i: Value, count: Value) -> None:
         constants = [g.word(words, 2 + k, "double") for k in range(numbers)]
 
-        def one(k: Value) -> None:
-            x = formula(g, twister.uniform53(g, raw, i + k), *constants)
-            g.store(stored(g, x, dtype), out, first + i + k)
+        uniforms = g.stack(8 * LANES)
 
-        _each(g, count, one)
+        def some(k: Value) -> None:
+            g.store(twister.uniform53(g, raw, i + k, LANES), uniforms)
+            _each(g, g.min(count - k, LANES), lambda j: one(k + j, g.load(uniforms, j, "double")))
+
+        def one(k: Value, u: Value) -> None:
+            g.store(stored(g, formula(g, u, *constants), dtype), out, first + i + k)
+
+        g.loop(0, count, LANES, some)
 
     twister.draw(f, state, n, 2, twister.in_parallel(f, words, out, body))
     f.end(f.i64(-1))
@@ -265,16 +270,10 @@ def _of_uniform(dtype: str, numbers: int, formula) -> Module:
 
 
 # ---------------------------------------------------------------- shared
-def _arguments(f: Function, words: Value, *types: str) -> list[Value]:
+def arguments(f: Function, words: Value, *types: str) -> list[Value]:
     """out, the generator's memory, the numbers of these types, and n."""
     return [f.word(words, i, type) for i, type in enumerate(("ptr", "ptr", *types, "i64"))]
 
 
 def _each(f: Function, n: Value, one) -> None:
     f.loop(0, n, 1, one)
-
-
-__all__ = [
-    "FLOATING", "LARGE_PERMUTATION", "NARROW_SPAN", "bernoulli", "bernoulli_each", "cauchy", "exponential",
-    "geometric", "integers", "large_permutation", "permutation", "uniform",
-]  # fmt: skip

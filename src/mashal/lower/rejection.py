@@ -16,7 +16,7 @@ from mashal.lower.stored import STORED, stored, widened
 from mashal.machine.jit import provide_from_process
 from mashal.machine.text import Function, Module, Value
 
-provide_from_process("log", "log1p", "log1pf", "sin", "cos", "exp", "pow", "lgamma")
+provide_from_process("log", "log1p", "log1pf", "exp", "pow", "lgamma")
 
 THIRD, CUBIC = 0.3333333432674408, 0.03310000151395798  # 1/3 and 0.0331 in float32
 SMALLEST = {"float32": 2.0**-126, "float64": 2.0**-1022}
@@ -171,8 +171,9 @@ def _write_next(module: Module) -> None:
     def pair() -> Value:
         t, u = _uniform(f, state) * (2 * pi), _uniform(f, state)
         r = f.math("sqrt", f.call("double", "log1p", -u) * -2.0)
-        f.set_word(state, memory.CACHED, r * f.call("double", "sin", t))
-        return r * f.call("double", "cos", t)
+        sine, cosine = twister.sine_and_cosine(f, t)
+        f.set_word(state, memory.CACHED, r * sine)
+        return r * cosine
 
     z = f.if_(waits, lambda: f.word(state, memory.CACHED, "double"), pair)
     f.set_word(state, memory.HAS_CACHED, f.select(waits, f.i64(0), f.i64(1)))

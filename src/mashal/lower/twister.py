@@ -11,10 +11,16 @@ in [0, 1) made of the low 24 bits of a word, and of the low 53 of a double word.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 
 from mashal.core import generator as memory
+from mashal.machine import threads  # noqa: F401  (provides mashal_parallel_for)
+from mashal.machine.jit import provide_from_process
 from mashal.machine.text import Function, Module, Value, vector
+
+HAS_SINCOS = hasattr(ctypes.pythonapi, "sincos")
+provide_from_process("sched_yield", *(["sincos"] if HAS_SINCOS else ["sin", "cos"]))
 
 BLOCK = memory.BLOCK
 CHUNK = 2048  # elements a thread takes at a time
@@ -22,13 +28,32 @@ LANES = 16  # divides the block, and is below 624 - 397: one step never needs a 
 
 
 def kernel() -> tuple[Module, Function, Value]:
-    """A module with the engine in it, its function `i64 kernel(ptr words)`, and that function's parameter."""
+    """A module with the engine in it, the function that shall do the kernel's work, and its parameter, the words.
+
+    Word 1 is the generator's memory. The exported @kernel takes the generator for itself, works, and releases it.
+    """
     module = Module()
     _write_seeding(module)
     _write_making(module)
     _write_keeping(module)
-    f = module.function("kernel", "i64", [("ptr", "words")])
+    _write_entry(module)
+    f = module.function("work", "i64", [("ptr", "words")], linkage="internal")
     return module, f, f.parameters[0]
+
+
+def _write_entry(module: Module) -> None:
+    """i64 kernel(ptr words): one thread at a time draws from a generator; others yield until it is free."""
+    f = module.function("kernel", "i64", [("ptr", "words")])
+    words = f.parameters[0]
+    lock = f.at(f.word(words, 1, "ptr"), memory.LOCK, "i64")
+
+    def taken() -> Value:
+        return f.op("i64", f"atomicrmw xchg ptr {lock.spelling}, i64 1 acquire").compare("ne", 0)
+
+    repeat_while(f, taken, lambda: f.call("i32", "sched_yield"))
+    status = f.call("i64", "work", words)
+    f.do(f"store atomic i64 0, ptr {lock.spelling} release, align 8")
+    f.end(status)
 
 
 def draw(f: Function, state: Value, n: Value, each: int, body: Callable[[Value, Value, Value], None]) -> None:
@@ -87,7 +112,8 @@ def skip(f: Function, state: Value, count: Value) -> None:
     f.call("void", "keep_last_block", state, f.call("i64", "make_words", state, count), count)
 
 
-def repeat_while(f: Function, condition: Callable[[], Value], body: Callable[[], None]) -> None:
+def repeat_while(f: Function, condition: Callable[[], Value], body: Callable[[], object]) -> None:
+    """while condition(): body()"""
     head, inside, after = f.new_label(), f.new_label(), f.new_label()
     f.branch(head)
     f.block(head)
@@ -128,6 +154,15 @@ def uniform53(f: Function, raw: Value, i: Value, n: int = 0) -> Value:
     high, low = double_words(f, raw, i, n)
     high, low = f.convert("sitofp", high & 0x1FFFFF, "double"), f.convert("uitofp", low, "double")
     return f.fma(high, 2.0**-21, low * 2.0**-53)  # both terms and the sum are exact
+
+
+def sine_and_cosine(f: Function, t: Value) -> tuple[Value, Value]:
+    """sin t and cos t of a double, as the C library gives them (its sincos, where it has one, gives the same bits)."""
+    if not HAS_SINCOS:
+        return f.call("double", "sin", t), f.call("double", "cos", t)
+    sine, cosine = f.stack(8, 8), f.stack(8, 8)
+    f.call("void", "sincos", t, sine, cosine)
+    return f.load(sine, type="double"), f.load(cosine, type="double")
 
 
 def _temper(x: Value) -> Value:

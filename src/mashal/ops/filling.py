@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from functools import lru_cache
+from functools import cache
 
 from mashal.core.generator import Generator
 from mashal.lower import normal as normal_kernels
 from mashal.lower import random as kernels
 from mashal.lower import rejection
 from mashal.machine import jit
-from mashal.machine import threads as _threads  # noqa: F401  (provides mashal_parallel_for)
 
 _SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
@@ -164,13 +163,13 @@ def _lowered(high: int, dtype: str) -> int:
     return p - _step(high - 1, dtype) if p >= high else high
 
 
-def _run(build, variant: tuple, n: int, *words: int | float) -> int:
+def _run(build, variant: tuple, n: int, *words: float) -> int:
     if n == 0:
         return -1
     block = struct.pack("<" + "".join("d" if isinstance(w, float) else "q" for w in words) + "q", *words, n)
     return _function(build, variant)(block)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _function(build, variant: tuple):
     return _SIGNATURE(jit.compile(build(*variant)))

@@ -23,7 +23,11 @@ import os
 import struct
 from typing import Any
 
+from mashal.core.devices import CPU
 from mashal.core.devices import device as device_of
+from mashal.core.dtypes import uint8
+from mashal.core.forms import form
+from mashal.core.tensor import Tensor, empty
 
 POSITION, FRESH, CACHED, HAS_CACHED, SEED, LOCK = range(6)
 HEADER = 8
@@ -92,6 +96,21 @@ class Generator:
         words[POSITION], words[FRESH], words[CACHED], words[HAS_CACHED], words[SEED] = UNSEEDED, 1, 0, 0, seed
 
     # ------------------------------------------------------------ states
+    def get_state(self) -> Tensor:
+        """The whole state, a uint8 tensor of 5056 elements."""
+        state = empty(form(uint8, CPU, (STATE_SIZE,)))
+        ctypes.memmove(state.data_ptr(), self.state_bytes(), STATE_SIZE)
+        return state
+
+    def set_state(self, new_state: Tensor) -> Generator:
+        """Continues where the generator stood that gave this state; returns the generator."""
+        if not isinstance(new_state, Tensor) or new_state.dtype is not uint8:
+            kind = new_state.dtype if isinstance(new_state, Tensor) else type(new_state).__name__
+            raise TypeError(f"RNG state must be a torch.ByteTensor: a uint8 tensor from get_state, not {kind}")
+        data = ctypes.string_at(new_state.data_ptr(), new_state.form.extent)
+        step = 1 if new_state.form.contiguous else new_state.stride(-1)
+        return self.set_state_bytes(data[::step])
+
     def state_bytes(self) -> bytes:
         """The whole state in PyTorch's 5056 bytes."""
         words, key = self._words, self._key()

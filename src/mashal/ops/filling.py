@@ -7,16 +7,19 @@ from a generator. Nothing is checked here but that there is something to do; not
 from __future__ import annotations
 
 import ctypes
-import struct
+from collections.abc import Callable
 from functools import cache
 
 from mashal.core.generator import Generator
+from mashal.core.tensor import plan_of
 from mashal.lower import normal as normal_kernels
 from mashal.lower import random as kernels
 from mashal.lower import rejection
 from mashal.machine import jit
+from mashal.machine.launch import INTEGER, NUMBER, RELEASE
+from mashal.machine.text import Module
 
-_SIGNATURE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+SMALL = 10_000  # elements that take about 10 us; for more, other Python threads run meanwhile
 DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 WHOLE = {
     "int8": 7,
@@ -163,13 +166,27 @@ def _lowered(high: int, dtype: str) -> int:
     return p - _step(high - 1, dtype) if p >= high else high
 
 
-def _run(build, variant: tuple, n: int, *words: float) -> int:
+class _Refused(Exception):
+    """A kernel's position of what it cannot use."""
+
+
+def _refuse(position: int, *words: float) -> None:
+    raise _Refused(position)
+
+
+def _run(build: Callable[..., Module], variant: tuple, n: int, *words: float) -> int:
     if n == 0:
         return -1
-    block = struct.pack("<" + "".join("d" if isinstance(w, float) else "q" for w in words) + "q", *words, n)
-    return _function(build, variant)(block)
+    kinds = tuple(NUMBER if isinstance(word, float) else INTEGER for word in words)
+    try:
+        _plan(build, variant, kinds, n > SMALL)(*words, n)
+    except _Refused as refused:
+        return refused.args[0]
+    return -1
 
 
 @cache
-def _function(build, variant: tuple):
-    return _SIGNATURE(jit.compile(build(*variant)))
+def _plan(build: Callable[..., Module], variant: tuple, kinds: tuple, large: bool) -> Callable[..., object]:
+    work = RELEASE + 1 if large else 0
+    operands = [*kinds, INTEGER]
+    return plan_of(jit.compile(build(*variant)), [], operands, work=work, returns_first=True, fail=_refuse)

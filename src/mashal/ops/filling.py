@@ -7,6 +7,7 @@ from a generator. Nothing is checked here but that there is something to do; not
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable
 from functools import cache
 
@@ -19,6 +20,12 @@ from mashal.machine import jit
 from mashal.machine.launch import INTEGER, NUMBER, RELEASE
 from mashal.machine.text import Module
 
+LARGEST = {
+    "float64": 2.0**1023 * (2 - 2.0**-52),
+    "float32": 2.0**127 * (2 - 2.0**-23),
+    "float16": 65504.0,
+    "bfloat16": 2.0**127 * (2 - 2.0**-7),
+}
 SMALL = 10_000  # elements that take about 10 us; for more, other Python threads run meanwhile
 DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 WHOLE = {
@@ -64,7 +71,7 @@ def fill_integers(generator: Generator, address: int, dtype: str, n: int, low: i
 
 def fill_integers_from(generator: Generator, address: int, dtype: str, n: int, low: int) -> None:
     """Whole numbers from low to the largest that the dtype holds exactly, itself included."""
-    largest = 2 ** DIGITS[dtype] if dtype in DIGITS else 2 ** WHOLE[dtype] - 1
+    largest = largest_whole(dtype)
     span = 0 if low == -(2**63) else largest + 1 - low
     _integers(generator, address, dtype, n, low if span else 0, span, wide=not 0 < span < kernels.NARROW_SPAN)
 
@@ -134,6 +141,25 @@ def fill_multinomial(
     room = ctypes.create_string_buffer(8 * categories)
     words = address, generator.address, weights, ctypes.addressof(room), rows, categories
     return _run(rejection.multinomial, (dtype,), samples, *words)
+
+
+# ---------------------------------------------------------------- what dtypes hold
+def largest_whole(dtype: str) -> int:
+    """The end of the whole numbers, from 0 on, that a dtype holds without gaps."""
+    return 2 ** DIGITS[dtype] if dtype in DIGITS else 2 ** WHOLE[dtype] - 1
+
+
+def whole_range(dtype: str) -> tuple[int, int]:
+    """The smallest and the largest number of a dtype, as whole numbers."""
+    if dtype in LARGEST:
+        return -int(LARGEST[dtype]), int(LARGEST[dtype])
+    largest = 2**64 - 1 if dtype == "uint64" else largest_whole(dtype)
+    return (-largest - 1 if dtype.startswith("int") else 0), largest
+
+
+def as_float32(x: float) -> float:
+    """x rounded to float32."""
+    return struct.unpack("<f", struct.pack("<f", x))[0]
 
 
 # ---------------------------------------------------------------- helpers

@@ -3,24 +3,26 @@
 Each function here writes one kernel for one dtype. Its words are: out, the generator's memory, the distribution's
 numbers (named in the docstring), and n, the count of elements. Elements are made in the order of their memory.
 
-In the order of this file: uniform numbers, whole numbers, coins (bernoulli), permutations, and what is computed from
-one uniform number an element. `lower.normal` has the normal ones.
+In the order of this file: uniform numbers, whole numbers, coins (bernoulli), and what is computed from one uniform
+number an element. `lower.normal` has the normal ones, `lower.choices` permutations and multinomial choices,
+`lower.rejection` what takes an unknown number of draws.
 
 Mathematics in double precision is the C library's own: PyTorch's numbers come from there, to the last bit.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mashal.lower import twister
 from mashal.lower.stored import STORED, stored, vectors, widened
 from mashal.machine.jit import provide_from_process
-from mashal.machine.text import Function, Module, Value, vector
+from mashal.machine.text import Function, Module, Value
 
 provide_from_process("log", "log1p", "tan")
 
 LANES = twister.LANES
 NARROW_SPAN = 1 << 28  # whole numbers from a smaller range take one word, from a larger one two
-LARGE_PERMUTATION = (2**32 - 1) // 20
 
 
 # ---------------------------------------------------------------- uniform numbers
@@ -67,7 +69,7 @@ def integers(dtype: str, wide: bool) -> Module:
     def body(raw: Value, start: Value, count: Value) -> None:
         place = f.at(out, start, type)
         if wide:
-            _each(f, count, lambda i: f.store(stored(f, base + _wide_remainder(f, raw, i, span), dtype), place, i))
+            each_of(f, count, lambda i: f.store(stored(f, base + wide_remainder(f, raw, i, span), dtype), place, i))
         else:
             vectors(f, place, type, count, LANES, lambda i: stored(f, add(f, base, narrow(raw, i)), dtype))
 
@@ -87,7 +89,8 @@ def _wide_sum(f: Function, base: Value, r: Value) -> Value:
     return f.convert("zext", r, "i64") + base
 
 
-def _wide_remainder(f: Function, raw: Value, i: Value, span: Value) -> Value:
+def wide_remainder(f: Function, raw: Value, i: Value, span: Value) -> Value:
+    """Double word i behind raw, mod span; the whole of it for span 0."""
     x = twister.joined(f, *twister.double_words(f, raw, i, 0))
     whole = span.compare("eq", 0)
     divisor = f.select(whole, f.i64(1), span)
@@ -157,68 +160,10 @@ def bernoulli_each(dtype: str, chance: str) -> Module:
             known = f.word(wrong, 0)
             f.set_word(wrong, 0, f.select(inside | known.compare("sge", 0), known, start + i))
 
-        _each(f, count, one)
+        each_of(f, count, one)
 
     twister.draw(f, state, n, 2 if chance == "float64" else 1, body)
     f.end(f.word(wrong, 0))
-    return module
-
-
-# ---------------------------------------------------------------- permutations
-def permutation() -> Module:
-    """0 … n - 1 in random order, int64, n below LARGE_PERMUTATION. Words: out, generator, n.
-
-    The items are exchanged as 32-bit numbers in the second half of out's memory, half the memory to wait for, and
-    spread over the whole of it at the end: a vector read there is read before anything is written on it.
-    """
-    module, f, words = twister.kernel()
-    out, state, n = arguments(f, words)
-    items = f.at(out, n, "i32")
-    steps, size = f.constant(vector(LANES, "i32"), range(LANES)), f.splat(f.convert("trunc", n, "i32"), LANES)
-    vectors(f, items, "i32", n, LANES, lambda i: steps + f.convert("trunc", i, "i32"))
-    partners = f.stack(4 * LANES)
-
-    def body(raw: Value, start: Value, count: Value) -> None:
-        def some(i: Value) -> None:
-            here = steps + f.convert("trunc", start + i, "i32")
-            left = size - here
-            inverse = 1.0 / f.convert("sitofp", left, "double")
-            f.store(here + remainder(f, twister.words(f, raw, i, LANES), inverse, left), partners)
-            _each(f, f.min(count - i, LANES), lambda k: exchange(start + i + k, k))
-
-        f.loop(0, count, LANES, some)
-
-    def exchange(i: Value, k: Value) -> None:
-        one, other = f.at(items, i, "i32"), f.at(items, f.convert("zext", f.load(partners, k, "i32"), "i64"), "i32")
-        x, y = f.load(one, type="i32"), f.load(other, type="i32")
-        f.store(y, one)
-        f.store(x, other)
-
-    twister.draw(f, state, n - 1, 1, body)
-    whole = n & -LANES
-    lanes = vector(LANES, "i32")
-    f.loop(0, whole, LANES, lambda i: f.store(f.convert("zext", f.load(items, i, lanes), "i64"), out, i))
-    f.loop(whole, n, 1, lambda i: f.store(f.convert("zext", f.load(items, i, "i32"), "i64"), out, i))
-    f.end(f.i64(-1))
-    return module
-
-
-def large_permutation() -> Module:
-    """0 … n - 1 in random order, int64, n from LARGE_PERMUTATION on. Words: out, generator, n."""
-    module, f, words = twister.kernel()
-    out, state, n = arguments(f, words)
-
-    def body(raw: Value, start: Value, count: Value) -> None:
-        def one(i: Value) -> None:
-            here = start + i
-            other = f.at(out, _wide_remainder(f, raw, i, here + 1), "i64")
-            f.store(f.load(other, type="i64"), out, here)
-            f.store(here, other)
-
-        _each(f, count, one)
-
-    twister.draw(f, state, n, 2, body)
-    f.end(f.i64(-1))
     return module
 
 
@@ -257,7 +202,7 @@ def _of_uniform(dtype: str, numbers: int, formula) -> Module:
 
         def some(k: Value) -> None:
             g.store(twister.uniform53(g, raw, i + k, LANES), uniforms)
-            _each(g, g.min(count - k, LANES), lambda j: one(k + j, g.load(uniforms, j, "double")))
+            each_of(g, g.min(count - k, LANES), lambda j: one(k + j, g.load(uniforms, j, "double")))
 
         def one(k: Value, u: Value) -> None:
             g.store(stored(g, formula(g, u, *constants), dtype), out, first + i + k)
@@ -275,5 +220,6 @@ def arguments(f: Function, words: Value, *types: str) -> list[Value]:
     return [f.word(words, i, type) for i, type in enumerate(("ptr", "ptr", *types, "i64"))]
 
 
-def _each(f: Function, n: Value, one) -> None:
+def each_of(f: Function, n: Value, one: Callable[[Value], None]) -> None:
+    """one(i) for i below n."""
     f.loop(0, n, 1, one)

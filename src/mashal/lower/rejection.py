@@ -1,4 +1,4 @@
-"""Kernels that draw until a candidate is accepted: gamma, poisson, binomial; and multinomial's choices.
+"""Kernels that draw until a candidate is accepted: gamma, poisson, binomial.
 
 How many numbers an element takes is known only when it is made, so these draw one at a time, in double. Gamma is
 Marsaglia and Tsang's method (2000); large poisson and binomial numbers are Hörmann's transformed rejections
@@ -61,58 +61,6 @@ def binomial(dtype: str) -> Module:
     return _elementwise(dtype, 2, lambda module: _write_binomial(module, STORED[dtype]), one)
 
 
-def multinomial(dtype: str) -> Module:
-    """`samples` choices among the categories of each row, with replacement, by their weights.
-
-    Words: out (rows × samples, int64), generator, weights (rows × categories), room for `categories` doubles, rows,
-    categories, samples. Returns the position of the first weight that is not finite and >= 0, or, for a row
-    without weight, rows · categories + row.
-    """
-    module, f, words = twister.kernel()
-    _write_next(module)
-    out, state, weights, sums = (f.word(words, i, "ptr") for i in range(4))
-    rows, categories, samples = (f.word(words, i) for i in range(4, 7))
-    wide = "double" if dtype == "float64" else "float"
-
-    def row(r: Value) -> None:
-        start = f.at(weights, r * categories, STORED[dtype])
-
-        def add(j: Value, total: Value) -> Value:
-            w = widened(f, f.load(start, j, STORED[dtype]), dtype)
-            wrong = f.op("i1", f"xor i1 {(w.compare('oge', 0.0) & w.compare('olt', float('inf'))).spelling}, true")
-            f.return_if(wrong, r * categories + j)
-            total = total + w
-            f.store(total, sums, j)
-            return total
-
-        total = f.loop(0, categories, 1, add, [f.constant(wide, 0.0)])
-        f.return_if(total.compare("ule", 0.0), rows * categories + r)
-        f.loop(0, categories, 1, lambda j: f.store(f.load(sums, j, wide) / total, sums, j))
-        f.store(f.constant(wide, 1.0), sums, categories - 1)
-        f.loop(
-            0, samples, 1, lambda k: f.store(_first_at_least(f, sums, wide, categories, state), out, r * samples + k)
-        )
-
-    f.loop(0, rows, 1, row)
-    f.end(f.i64(-1))
-    return module
-
-
-def _first_at_least(f: Function, sums: Value, type: str, n: Value, state: Value) -> Value:
-    u = _uniform(f, state)
-    low, high = _Slot(f, f.i64(0)), _Slot(f, n)
-
-    def halve() -> None:
-        middle = (low.get() + high.get()) >> 1
-        entry = f.load(sums, middle, type)
-        below = (f.convert("fpext", entry, "double") if type == "float" else entry).compare("olt", u)
-        low.set(f.select(below, middle + 1, low.get()))
-        high.set(f.select(below, high.get(), middle))
-
-    twister.repeat_while(f, lambda: low.get().compare("slt", high.get()), halve)
-    return low.get()
-
-
 def _elementwise(dtype: str, inputs: int, write, one, valid: Callable[[Value], Value] | None = None) -> Module:
     module, f, words = twister.kernel()
     _write_next(module)
@@ -132,20 +80,6 @@ def _elementwise(dtype: str, inputs: int, write, one, valid: Callable[[Value], V
 
 
 # ---------------------------------------------------------------- one number at a time
-class _Slot:
-    """A variable that changes in loops without phi nodes."""
-
-    def __init__(self, f: Function, x: Value):
-        self.f, self.type, self.place = f, x.type, f.stack(8, 8)
-        self.set(x)
-
-    def get(self) -> Value:
-        return self.f.load(self.place, type=self.type)
-
-    def set(self, x: Value) -> None:
-        self.f.store(self.f.value(x, self.type), self.place)
-
-
 def _uniform(f: Function, state: Value) -> Value:
     return f.call("double", "next_uniform", state)
 
@@ -200,8 +134,8 @@ def _write_gamma(module: Module, type: str) -> None:
     alpha = f.select(small, alpha + 1.0, alpha)
     d = double(alpha - THIRD)
     c = 1.0 / f.math("sqrt", d * 9.0)
-    x, y = _Slot(f, f.constant("double", 0.0)), _Slot(f, f.constant("double", 0.0))
-    open_ = _Slot(f, f.i64(1))
+    x, y = twister.Slot(f, f.constant("double", 0.0)), twister.Slot(f, f.constant("double", 0.0))
+    open_ = twister.Slot(f, f.i64(1))
 
     def candidate() -> None:
         x.set(f.call("double", "next_normal", state))
@@ -231,7 +165,7 @@ def _write_poisson(module: Module) -> None:
 
 def _few_events(f: Function, state: Value, rate: Value) -> Value:
     limit = f.call("double", "exp", -rate)
-    product, k = _Slot(f, _uniform(f, state)), _Slot(f, f.constant("double", 0.0))
+    product, k = twister.Slot(f, _uniform(f, state)), twister.Slot(f, f.constant("double", 0.0))
 
     def more() -> None:
         product.set(product.get() * _uniform(f, state))
@@ -247,7 +181,7 @@ def _many_events(f: Function, state: Value, rate: Value) -> Value:
     a = b * 0.02483 + -0.059
     inverse = 1.1328 / (b - 3.4) + 1.1239
     limit = 0.9277 - 3.6224 / (b - 2.0)
-    result = _Slot(f, f.constant("double", -1.0))
+    result = twister.Slot(f, f.constant("double", -1.0))
 
     def attempt() -> None:
         u, v = _uniform(f, state) - 0.5, _uniform(f, state)
@@ -291,7 +225,7 @@ def _write_binomial(module: Module, type: str) -> None:
 
 def _few_successes(f: Function, state: Value, count: Value, p: Value, double) -> Value:
     log_failure = double(f.call(p.type, "log1pf" if p.type == "float" else "log1p", -p))
-    total, k = _Slot(f, f.constant("double", 0.0)), _Slot(f, f.constant("double", -1.0))
+    total, k = twister.Slot(f, f.constant("double", 0.0)), twister.Slot(f, f.constant("double", -1.0))
 
     def wait() -> None:
         total.set(total.get() + f.math("ceil", _log(f, _uniform(f, state)) / log_failure))
@@ -311,7 +245,7 @@ def _many_successes(f: Function, state: Value, count: Value, p: Value, double) -
     odds = double(p / (1.0 - p))
     alpha = (5.1 / b + 2.83) * deviation
     m = double(f.math("floor", (count + 1.0) * p))
-    result = _Slot(f, f.constant("double", -1.0))
+    result = twister.Slot(f, f.constant("double", -1.0))
 
     def attempt() -> None:
         u, v = _uniform(f, state) - 0.5, _uniform(f, state)

@@ -124,6 +124,20 @@ def repeat_while(f: Function, condition: Callable[[], Value], body: Callable[[],
     f.block(after)
 
 
+class Slot:
+    """A variable that changes in loops without phi nodes."""
+
+    def __init__(self, f: Function, x: Value):
+        self.f, self.type, self.place = f, x.type, f.stack(8, 8)
+        self.set(x)
+
+    def get(self) -> Value:
+        return self.f.load(self.place, type=self.type)
+
+    def set(self, x: Value) -> None:
+        self.f.store(self.f.value(x, self.type), self.place)
+
+
 # ---------------------------------------------------------------- what kernels read
 def words(f: Function, raw: Value, i: Value, n: int) -> Value:
     """Words i … i + n - 1 behind raw, as lanes of i32; one scalar word for n = 0."""

@@ -13,9 +13,9 @@ from functools import cache
 
 from mashal.core.generator import Generator
 from mashal.core.tensor import plan_of
+from mashal.lower import choices, rejection
 from mashal.lower import normal as normal_kernels
 from mashal.lower import random as kernels
-from mashal.lower import rejection
 from mashal.machine import jit
 from mashal.machine.launch import INTEGER, NUMBER, RELEASE
 from mashal.machine.text import Module
@@ -97,7 +97,7 @@ def fill_bernoulli_each(generator: Generator, address: int, dtype: str, n: int, 
 
 def fill_permutation(generator: Generator, address: int, n: int) -> None:
     """0 … n - 1 in random order, as int64."""
-    build = kernels.permutation if n < kernels.LARGE_PERMUTATION else kernels.large_permutation
+    build = choices.permutation if n < choices.LARGE_PERMUTATION else choices.large_permutation
     _run(build, (), n, address, generator.address)
 
 
@@ -140,7 +140,7 @@ def fill_multinomial(
     for a row without weight its number behind all positions."""
     room = ctypes.create_string_buffer(8 * categories)
     words = address, generator.address, weights, ctypes.addressof(room), rows, categories
-    return _run(rejection.multinomial, (dtype,), samples, *words)
+    return _run(choices.multinomial, (dtype,), samples, *words)
 
 
 # ---------------------------------------------------------------- what dtypes hold

@@ -1,4 +1,4 @@
-"""Kernels that draw until a candidate is accepted: gamma, poisson, binomial.
+"""Kernels that draw until a candidate is accepted: gamma, poisson, binomial; and rrelu's slopes.
 
 How many numbers an element takes is known only when it is made, so these draw one at a time, in double. Gamma is
 Marsaglia and Tsang's method (2000); large poisson and binomial numbers are Hörmann's transformed rejections
@@ -59,6 +59,29 @@ def binomial(dtype: str) -> Module:
         return f.call("double", "one_binomial", state, count, p)
 
     return _elementwise(dtype, 2, lambda module: _write_binomial(module, STORED[dtype]), one)
+
+
+def slopes(dtype: str) -> Module:
+    """rrelu's slopes: for each x <= 0 a number from [low, high), for the others 1, which draws nothing.
+
+    Words: out, generator, x, low, high, n; dtype: of x and out.
+    """
+    module, f, words = twister.kernel()
+    _write_next(module)
+    out, state, x = (f.word(words, i, "ptr") for i in range(3))
+    low, high = f.word(words, 3, "double"), f.word(words, 4, "double")
+
+    def draw() -> Value:
+        u = _uniform(f, state) * (high - low) + low
+        return f.select(u.compare("oeq", high), low, u)
+
+    def element(i: Value) -> None:
+        falls = widened(f, f.load(x, i, STORED[dtype]), dtype).compare("ole", 0.0)
+        f.store(stored(f, f.if_(falls, draw, lambda: f.constant("double", 1.0)), dtype), out, i)
+
+    f.loop(0, f.word(words, 5), 1, element)
+    f.end(f.i64(-1))
+    return module
 
 
 def _elementwise(dtype: str, inputs: int, write, one, valid: Callable[[Value], Value] | None = None) -> Module:

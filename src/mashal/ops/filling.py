@@ -133,6 +133,11 @@ def fill_binomial(generator: Generator, address: int, dtype: str, n: int, counts
     _run(rejection.binomial, (dtype,), n, address, generator.address, counts, probabilities)
 
 
+def fill_slopes(generator: Generator, address: int, dtype: str, n: int, x: int, low: float, high: float) -> None:
+    """rrelu's slopes for the elements at the address x: from [low, high) where they are <= 0, else 1."""
+    _run(rejection.slopes, (dtype,), n, address, generator.address, x, float(low), float(high))
+
+
 def fill_multinomial(
     generator: Generator, address: int, weights: int, dtype: str, rows: int, categories: int, samples: int
 ) -> int:

@@ -15,8 +15,7 @@ from typing import Any
 
 from mashal.core import tape
 from mashal.core.dtypes import dtype as DType
-from mashal.core.dtypes import float64
-from mashal.core.forms import Form, form, like
+from mashal.core.forms import Form, form
 from mashal.core.generator import Generator, default_generator
 from mashal.core.tensor import Tensor, bump, empty, new_view
 from mashal.errors import message
@@ -168,13 +167,6 @@ def _bernoulli_each(x: Tensor, p: Tensor, generator: Generator | None) -> Tensor
             )
 
     return filled(x, "Bernoulli", fill, generator)
-
-
-def dropout_factor(input: Tensor, p: float, generator: Generator | None = None) -> Tensor:
-    """What dropout multiplies with: 1 / (1 - p) with probability 1 - p, else 0; like input. 0 < p < 1."""
-    noise = empty(like(input.form))
-    one = 1.0 / (1.0 - p) if input.dtype is float64 else 1.0 / filling.as_float32(1.0 - p)
-    return filled(noise, "Bernoulli", filling.fill_bernoulli, generator, 1.0 - p, one)
 
 
 # ---------------------------------------------------------------- how a tensor is filled

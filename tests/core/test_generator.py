@@ -18,22 +18,22 @@ VECTORS = json.loads((Path(__file__).parent.parent / "data" / "random_vectors.js
 NUMPY = {"bfloat16": np.uint16, "bool": np.uint8}
 
 
-def filled(fill, g, n, *arguments, dtype="float32", **options):
-    """The n elements that a filling function makes, and proof that it writes nothing behind them."""
+def filled(draw, g, n, *numbers, dtype="float32", contiguous=True):
+    """The n elements that a draw makes, and proof that it writes nothing behind them."""
     memory = np.full(n + 16, 93, NUMPY.get(dtype) or dtype)
-    code = fill(g, memory.ctypes.data, dtype, n, *arguments, **options)
-    assert code in (None, -1) and (memory[n:] == 93).all()
+    filling.at_address(memory.ctypes.data, dtype, n, draw, g, *numbers, contiguous=contiguous)
+    assert (memory[n:] == 93).all()
     if dtype == "bfloat16":
         return (memory[:n].astype(np.uint32) << 16).view(np.float32)
     return memory[:n]
 
 
 def uniform(g, n, dtype="float32", a=0.0, b=1.0):
-    return filled(filling.fill_uniform, g, n, a, b, dtype=dtype)
+    return filled(filling.uniform, g, n, float(a), float(b), dtype=dtype)
 
 
 def normal(g, n, dtype="float32", mean=0.0, std=1.0, contiguous=True):
-    return filled(filling.fill_normal, g, n, mean, std, contiguous, dtype=dtype)
+    return filled(filling.normal, g, n, float(mean), float(std), dtype=dtype, contiguous=contiguous)
 
 
 def complex_normal(g, n, dtype="complex64"):
@@ -42,72 +42,73 @@ def complex_normal(g, n, dtype="complex64"):
 
 
 def random_from_to(g, n, lo, hi, dtype="int64"):
-    return filled(filling.fill_integers, g, n, lo, hi, dtype=dtype)
+    return filled(filling.integers, g, n, lo, hi, dtype=dtype)
 
 
 def random_full(g, n, dtype="int64"):
-    return filled(filling.fill_any_integers, g, n, dtype=dtype)
+    return filled(filling.any_integers, g, n, dtype=dtype)
 
 
 def random_64bit(g, n, dtype="int64"):
-    return filled(filling.fill_integers_from, g, n, -(2**63), dtype=dtype)
+    return filled(filling.integers_from, g, n, -(2**63), dtype=dtype)
 
 
 def randperm(g, n):
-    memory = np.zeros(n + 1, np.int64)
-    filling.fill_permutation(g, memory.ctypes.data, n)
-    return memory[:n]
+    return filled(filling.permutation, g, n, dtype="int64")
 
 
 def bernoulli_scalar(g, n, p):
-    return filled(filling.fill_bernoulli, g, n, p)
+    return filled(filling.bernoulli, g, n, float(p))
 
 
 def bernoulli_tensor(g, p, p_dtype="float32"):
     chances = np.array(p, p_dtype)
-    return filled(filling.fill_bernoulli_each, g, len(p), chances.ctypes.data, p_dtype)
+    return filled(filling.bernoulli_each, g, len(p), chances.ctypes.data, p_dtype)
 
 
 def exponential(g, n, lambd=1.0, dtype="float32"):
-    return filled(filling.fill_exponential, g, n, lambd, dtype=dtype)
+    return filled(filling.exponential, g, n, float(lambd), dtype=dtype)
 
 
 def geometric(g, n, p, dtype="float32"):
-    return filled(filling.fill_geometric, g, n, p, dtype=dtype)
+    return filled(filling.geometric, g, n, float(p), dtype=dtype)
 
 
 def cauchy(g, n, median=0.0, sigma=1.0, dtype="float32"):
-    return filled(filling.fill_cauchy, g, n, median, sigma, dtype=dtype)
+    return filled(filling.cauchy, g, n, float(median), float(sigma), dtype=dtype)
 
 
 def log_normal(g, n, mean=1.0, std=2.0, dtype="float32"):
-    return filled(filling.fill_log_normal, g, n, mean, std, dtype=dtype)
+    return filled(filling.log_normal, g, n, float(mean), float(std), dtype=dtype)
 
 
 def poisson(g, rates):
     rates = np.array(rates, np.float32)
-    return filled(filling.fill_poisson, g, len(rates), rates.ctypes.data)
+    return filled(filling.poisson, g, len(rates), rates.ctypes.data)
 
 
 def standard_gamma(g, alpha, dtype="float32"):
     alpha = np.array(alpha, dtype)
-    return filled(filling.fill_gamma, g, len(alpha), alpha.ctypes.data, dtype=dtype)
+    return filled(filling.gamma, g, len(alpha), alpha.ctypes.data, dtype=dtype)
 
 
 def binomial(g, count, prob, n, dtype="float32"):
     counts, chances = np.full(n, count, dtype), np.full(n, prob, dtype)
-    return filled(filling.fill_binomial, g, n, counts.ctypes.data, chances.ctypes.data, dtype=dtype)
+    return filled(filling.binomial, g, n, counts.ctypes.data, chances.ctypes.data, dtype=dtype)
+
+
+def with_replacement(g, weights, samples):
+    rows, categories = weights.shape
+    room = np.empty(categories)
+    sizes = str(weights.dtype), rows, categories
+    return filled(filling.multinomial, g, rows * samples, weights.ctypes.data, room.ctypes.data, *sizes, dtype="int64")
 
 
 def multinomial(g, p, num_samples, replacement=False, dtype="float32"):
     weights = np.atleast_2d(np.array(p, dtype))
-    rows, categories = weights.shape
     if replacement and num_samples > 1:
-        out = np.zeros((rows, num_samples), np.int64)
-        sizes = rows, categories, num_samples
-        assert filling.fill_multinomial(g, out.ctypes.data, weights.ctypes.data, dtype, *sizes) == -1
-        return out
-    waits = filled(filling.fill_exponential, g, weights.size, dtype=dtype).reshape(weights.shape)
+        return with_replacement(g, weights, num_samples)
+    waits = exponential(g, weights.size, dtype=dtype).reshape(weights.shape)
     return np.argsort(-weights / waits, axis=1, kind="stable")[:, :num_samples]
 
 
@@ -243,19 +244,25 @@ def test_a_draw_across_many_blocks_equals_many_small_ones():
     assert got.tolist() == expected.tolist()
 
 
+def refused(call):
+    with pytest.raises(filling.Refused) as caught:
+        call()
+    return caught.value.position
+
+
 def test_wrong_chances_are_found_by_position():
-    chances = np.array([0.5, 1.0, 1.5, 0.0, float("nan")], np.float32)
-    out = np.zeros(5, np.float32)
-    assert filling.fill_bernoulli_each(Generator(), out.ctypes.data, "float32", 5, chances.ctypes.data, "float32") == 2
+    assert refused(lambda: bernoulli_tensor(Generator(), [0.5, 1.0, 1.5, 0.0, float("nan")])) == 2
 
 
-def test_wrong_weights_and_rates_are_found_by_position():
-    out = np.zeros((2, 4), np.int64)
-    for rows, code in (([[1, 2], [-1, 3]], 2), ([[1, 2], [0, 0]], 5), ([[1, float("inf")], [0, 1]], 1)):
-        weights = np.array(rows, np.float32)
-        assert filling.fill_multinomial(Generator(), out.ctypes.data, weights.ctypes.data, "float32", 2, 2, 4) == code
-    rates = np.array([1.0, -1.0], np.float32)
-    assert filling.fill_poisson(Generator(), out.ctypes.data, "float32", 2, rates.ctypes.data) == 1
+@pytest.mark.parametrize("rows, position", [([[1, 2], [-1, 3]], 2), ([[1, 2], [0, 0]], 5), ([[1, np.inf], [0, 1]], 1)])
+def test_wrong_weights_are_found_by_position(rows, position):
+    assert refused(lambda: with_replacement(Generator(), np.array(rows, np.float32), 4)) == position
+
+
+def test_wrong_rates_are_found_by_position_and_leave_the_generator_free():
+    g = Generator()
+    assert refused(lambda: poisson(g, [1.0, -1.0])) == 1
+    assert len(poisson(g, [1.0])) == 1
 
 
 def test_a_gamma_number_of_an_impossible_shape_is_nan():

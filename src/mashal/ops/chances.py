@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from mashal.core.dtypes import float64, int64
-from mashal.core.forms import like
+from mashal.core.forms import form, like
 from mashal.core.generator import Generator
 from mashal.core.shapes import broadcast
 from mashal.core.tensor import Tensor, empty
@@ -30,17 +30,15 @@ def bernoulli(
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson numbers with the rates in input, in its dtype. input: floating, any shape, >= 0."""
     floating("poisson", input)
-
-    def fill(g: Generator, address: int, kind: str, n: int) -> None:
-        position = filling.fill_poisson(g, address, kind, n, rates.data_ptr())
-        if position >= 0:
-            wrong = float(rates.reshape(-1)[position])
-            raise RuntimeError(
-                f"invalid Poisson rate, expected rate to be non-negative: it is {wrong:g} at element {position}"
-            )
-
     rates = input.detach().contiguous()
-    return filled(result_of("poisson", input.shape, input.dtype, input.device), "Poisson", fill, generator)
+    result = result_of("poisson", input.shape, input.dtype, input.device)
+    try:
+        return filled(result, "Poisson", filling.poisson, generator, rates.data_ptr())
+    except filling.Refused as refused:
+        wrong = float(rates.reshape(-1)[refused.position])
+        raise RuntimeError(
+            f"invalid Poisson rate, expected rate to be non-negative: it is {wrong:g} at element {refused.position}"
+        ) from None
 
 
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
@@ -52,8 +50,8 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
             )
     shape = broadcast("binomial", count.shape, prob.shape)
     n, p = (x.detach().expand(shape).contiguous() for x in (count, prob))
-    fill = lambda g, address, kind, size: filling.fill_binomial(g, address, kind, size, n.data_ptr(), p.data_ptr())
-    return filled(result_of("binomial", shape, count.dtype, count.device), "Binomial", fill, generator)
+    result = result_of("binomial", shape, count.dtype, count.device)
+    return filled(result, "Binomial", filling.binomial, generator, n.data_ptr(), p.data_ptr())
 
 
 def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor:
@@ -61,10 +59,8 @@ def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor
     if input.dtype.name not in ("float32", "float64"):
         raise NotImplementedError(message("_standard_gamma", f"dtype {input.dtype}", "it must be float32 or float64"))
     shapes = input.detach().contiguous()
-    fill = lambda g, address, kind, n: filling.fill_gamma(g, address, kind, n, shapes.data_ptr())
-    return filled(
-        result_of("_standard_gamma", input.shape, input.dtype, input.device), "StandardGamma", fill, generator
-    )
+    result = result_of("_standard_gamma", input.shape, input.dtype, input.device)
+    return filled(result, "StandardGamma", filling.gamma, generator, shapes.data_ptr())
 
 
 def _sample_dirichlet(input: Tensor, generator: Generator | None = None) -> Tensor:
@@ -103,19 +99,21 @@ def multinomial(
 
 def _with_replacement(weights: Tensor, samples: int, generator: Generator | None, out: Tensor | None) -> Tensor:
     *rows, categories = weights.shape
-    weights = weights.contiguous()
-    kind, count = weights.dtype.name, math.prod(rows)
-
-    def fill(g: Generator, address: int, _kind: str, _n: int) -> None:
-        position = filling.fill_multinomial(g, address, weights.data_ptr(), kind, count, categories, samples)
-        if position >= count * categories:
-            raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-        if position >= 0:
-            raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0, infinity or NaN)")
-
-    return filled(
-        result_of("multinomial", (*rows, samples), int64, weights.device, out), "Multinomial", fill, generator
-    )
+    weights, count = weights.contiguous(), math.prod(rows)
+    room = empty(form(float64, weights.device, (categories,)))
+    result = result_of("multinomial", (*rows, samples), int64, weights.device, out)
+    addresses = weights.data_ptr(), room.data_ptr()
+    try:
+        return filled(
+            result, "Multinomial", filling.multinomial, generator, *addresses, weights.dtype.name, count, categories
+        )
+    except filling.Refused as refused:
+        what = (
+            "sum of probabilities <= 0"
+            if refused.position >= count * categories
+            else "encountering probability entry < 0"
+        )
+        raise RuntimeError(f"invalid multinomial distribution ({what})") from None
 
 
 def _check_multinomial(input: Tensor, samples: int, replacement: bool, out: Tensor | None) -> None:

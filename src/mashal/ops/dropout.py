@@ -88,8 +88,8 @@ def rrelu(
     if input.dtype is bfloat16:  # the slopes are not rounded to it, only the products
         return rrelu(input.to(float32), lower, upper, True, generator).to(bfloat16)
     x = input.detach().contiguous()
-    fill = lambda g, address, kind, n: filling.fill_slopes(g, address, kind, n, x.data_ptr(), lower, upper)
-    return input * filled(empty(x.form), "Rrelu", fill, generator)
+    drawn = filled(empty(x.form), "Rrelu", filling.slopes, generator, x.data_ptr(), float(lower), float(upper))
+    return input * drawn
 
 
 # ---------------------------------------------------------------- shared
@@ -105,7 +105,7 @@ def _dropped(
 def _factor(of: Form, p: float) -> Tensor:
     """1 / (1 - p) with probability 1 - p, else 0; the quotient rounded as its dtype's arithmetic would."""
     kept = 1.0 / (1.0 - p) if of.dtype is float64 else 1.0 / filling.as_float32(1.0 - p)
-    return filled(empty(of), "Bernoulli", filling.fill_bernoulli, None, 1.0 - p, kept)
+    return filled(empty(of), "Bernoulli", filling.bernoulli, None, 1.0 - p, kept)
 
 
 def _alpha_dropped(

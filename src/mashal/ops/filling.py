@@ -1,25 +1,42 @@
-"""Random numbers into memory: which kernel, with which words.
+"""Which kernel makes which random numbers, and how it is started.
 
-Every function fills `n` elements of a dtype (named as in "float32") at an address, in the order of memory,
-from a generator. Nothing is checked here but that there is something to do; nothing is drawn for n = 0.
+A *draw* is a function of a dtype's name, a count of elements and whether the tensor behind them is contiguous, and of the
+distribution's numbers; it gives the kernel (the function that writes it, and for which dtypes) and the kernel's numbers.
+`into` runs a draw over a tensor's memory, `new` makes a tensor of it, `at_address` fills any memory; each in the order of
+memory, each from a generator. Nothing is checked here.
 """
 
 from __future__ import annotations
 
-import ctypes
 import struct
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
+from typing import Any
 
+from mashal.core.forms import Form
 from mashal.core.generator import Generator
-from mashal.core.tensor import plan_of
+from mashal.core.tensor import Tensor, plan_of
 from mashal.lower import choices, rejection
 from mashal.lower import normal as normal_kernels
 from mashal.lower import random as kernels
 from mashal.machine import jit
 from mashal.machine.launch import INTEGER, NUMBER, RELEASE
-from mashal.machine.text import Module
 
+Kernel = tuple[Callable[..., Any], tuple, tuple]
+Draw = Callable[..., Kernel]
+
+DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+WHOLE = {
+    "bool": 1,
+    "uint8": 8,
+    "uint16": 16,
+    "uint32": 32,
+    "uint64": 63,
+    "int8": 7,
+    "int16": 15,
+    "int32": 31,
+    "int64": 63,
+}
 LARGEST = {
     "float64": 2.0**1023 * (2 - 2.0**-52),
     "float32": 2.0**127 * (2 - 2.0**-23),
@@ -27,125 +44,193 @@ LARGEST = {
     "bfloat16": 2.0**127 * (2 - 2.0**-7),
 }
 SMALL = 10_000  # elements that take about 10 us; for more, other Python threads run meanwhile
-DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
-WHOLE = {
-    "int8": 7,
-    "int16": 15,
-    "int32": 31,
-    "int64": 63,
-    "uint8": 8,
-    "uint16": 16,
-    "uint32": 32,
-    "uint64": 63,
-    "bool": 1,
-}
 
 
-def fill_uniform(generator: Generator, address: int, dtype: str, n: int, low: float = 0.0, high: float = 1.0) -> None:
+# ---------------------------------------------------------------- draws
+def uniform(dtype: str, n: int, contiguous: bool, low: float = 0.0, high: float = 1.0) -> Kernel:
     """Numbers in [low, high)."""
-    _run(kernels.uniform, (dtype,), n, address, generator.address, float(low), float(high))
+    return kernels.uniform, (dtype,), (low, high)
 
 
-def fill_normal(
-    generator: Generator, address: int, dtype: str, n: int, mean: float = 0.0, std: float = 1.0, contiguous: bool = True
-) -> None:
-    """Normal numbers; contiguous tells whether the tensor behind the memory is (it decides which algorithm runs)."""
-    build = normal_kernels.blocks if contiguous and n >= 16 else normal_kernels.one_by_one
-    _run(build, (dtype,), n, address, generator.address, float(mean), float(std))
+def normal(dtype: str, n: int, contiguous: bool, mean: float = 0.0, std: float = 1.0) -> Kernel:
+    """Normal numbers."""
+    return normal_kernels.blocks if contiguous and n >= 16 else normal_kernels.one_by_one, (dtype,), (mean, std)
 
 
-def fill_log_normal(
-    generator: Generator, address: int, dtype: str, n: int, mean: float = 1.0, std: float = 2.0
-) -> None:
+def log_normal(dtype: str, n: int, contiguous: bool, mean: float = 1.0, std: float = 2.0) -> Kernel:
     """exp of normal numbers with this mean and standard deviation."""
-    _run(normal_kernels.one_by_one, (dtype, True), n, address, generator.address, float(mean), float(std))
+    return normal_kernels.one_by_one, (dtype, True), (mean, std)
 
 
-def fill_integers(generator: Generator, address: int, dtype: str, n: int, low: int, high: int) -> None:
+def integers(dtype: str, n: int, contiguous: bool, low: int, high: int) -> Kernel:
     """Whole numbers from low to high - 1; of floating dtypes, such as do not leave that range when rounded."""
+    return _between(dtype, low, high)
+
+
+@lru_cache
+def _between(dtype: str, low: int, high: int) -> Kernel:
     if dtype in DIGITS:
         low, high = _raised(low, dtype), _lowered(high, dtype)
     span = (high - low) % 2**64
-    _integers(generator, address, dtype, n, low, span, wide=not 0 < span < kernels.NARROW_SPAN)
+    return _integers(dtype, low, span, wide=not 0 < span < kernels.NARROW_SPAN)
 
 
-def fill_integers_from(generator: Generator, address: int, dtype: str, n: int, low: int) -> None:
+def integers_from(dtype: str, n: int, contiguous: bool, low: int) -> Kernel:
     """Whole numbers from low to the largest that the dtype holds exactly, itself included."""
-    largest = largest_whole(dtype)
-    span = 0 if low == -(2**63) else largest + 1 - low
-    _integers(generator, address, dtype, n, low if span else 0, span, wide=not 0 < span < kernels.NARROW_SPAN)
+    span = 0 if low == -(2**63) else largest_whole(dtype) + 1 - low
+    return _integers(dtype, low if span else 0, span, wide=not 0 < span < kernels.NARROW_SPAN)
 
 
-def fill_any_integers(generator: Generator, address: int, dtype: str, n: int) -> None:
+def any_integers(dtype: str, n: int, contiguous: bool) -> Kernel:
     """Whole numbers from 0 to the largest that the dtype holds exactly, itself included."""
-    span = 2 ** DIGITS[dtype] + 1 if dtype in DIGITS else 2 ** WHOLE[dtype]
-    _integers(generator, address, dtype, n, 0, span, wide=dtype in ("int64", "uint64", "float64", "uint32"))
+    span = largest_whole(dtype) + 1
+    return _integers(dtype, 0, span, wide=dtype in ("int64", "uint64", "float64", "uint32"))
 
 
-def fill_bernoulli(generator: Generator, address: int, dtype: str, n: int, p: float, value: float = 1.0) -> None:
+def bernoulli(dtype: str, n: int, contiguous: bool, p: float, value: float = 1.0) -> Kernel:
     """`value` with probability p, else 0."""
-    _run(kernels.bernoulli, (dtype,), n, address, generator.address, float(p), float(value))
+    return kernels.bernoulli, (dtype,), (p, value)
 
 
-def fill_bernoulli_each(generator: Generator, address: int, dtype: str, n: int, chances: int, chance: str) -> int:
-    """1 with each element's own probability, of dtype `chance`, at the address `chances`.
-
-    Returns -1, or the position of the first probability outside [0, 1].
-    """
-    return _run(kernels.bernoulli_each, (dtype, chance), n, address, generator.address, chances)
+def bernoulli_each(dtype: str, n: int, contiguous: bool, chances: int, chance: str) -> Kernel:
+    """1 with each element's own probability, of dtype `chance`, at the address `chances`; refuses those outside [0, 1]."""
+    return kernels.bernoulli_each, (dtype, chance), (chances,)
 
 
-def fill_permutation(generator: Generator, address: int, n: int) -> None:
-    """0 … n - 1 in random order, as int64."""
-    build = choices.permutation if n < choices.LARGE_PERMUTATION else choices.large_permutation
-    _run(build, (), n, address, generator.address)
+def permutation(dtype: str, n: int, contiguous: bool) -> Kernel:
+    """0 … n - 1 in random order; int64 only."""
+    return choices.permutation if n < choices.LARGE_PERMUTATION else choices.large_permutation, (), ()
 
 
-def fill_exponential(generator: Generator, address: int, dtype: str, n: int, rate: float = 1.0) -> None:
+def exponential(dtype: str, n: int, contiguous: bool, rate: float = 1.0) -> Kernel:
     """Numbers of the exponential distribution."""
-    _run(kernels.exponential, (dtype,), n, address, generator.address, float(rate))
+    return kernels.exponential, (dtype,), (rate,)
 
 
-def fill_geometric(generator: Generator, address: int, dtype: str, n: int, p: float) -> None:
+def geometric(dtype: str, n: int, contiguous: bool, p: float) -> Kernel:
     """Throws until the first success of probability p."""
-    _run(kernels.geometric, (dtype,), n, address, generator.address, float(p))
+    return kernels.geometric, (dtype,), (p,)
 
 
-def fill_cauchy(
-    generator: Generator, address: int, dtype: str, n: int, median: float = 0.0, sigma: float = 1.0
-) -> None:
+def cauchy(dtype: str, n: int, contiguous: bool, median: float = 0.0, sigma: float = 1.0) -> Kernel:
     """Numbers of the Cauchy distribution."""
-    _run(kernels.cauchy, (dtype,), n, address, generator.address, float(median), float(sigma))
+    return kernels.cauchy, (dtype,), (median, sigma)
 
 
-def fill_poisson(generator: Generator, address: int, dtype: str, n: int, rates: int) -> int:
-    """Poisson numbers with the rates at an address. Returns -1, or the position of the first bad rate."""
-    return _run(rejection.poisson, (dtype,), n, address, generator.address, rates)
+def poisson(dtype: str, n: int, contiguous: bool, rates: int) -> Kernel:
+    """Poisson numbers with the rates at an address; refuses those not >= 0."""
+    return rejection.poisson, (dtype,), (rates,)
 
 
-def fill_gamma(generator: Generator, address: int, dtype: str, n: int, shapes: int) -> None:
+def gamma(dtype: str, n: int, contiguous: bool, shapes: int) -> Kernel:
     """Gamma numbers of scale 1 with the shapes at an address."""
-    _run(rejection.gamma, (dtype,), n, address, generator.address, shapes)
+    return rejection.gamma, (dtype,), (shapes,)
 
 
-def fill_binomial(generator: Generator, address: int, dtype: str, n: int, counts: int, probabilities: int) -> None:
+def binomial(dtype: str, n: int, contiguous: bool, counts: int, probabilities: int) -> Kernel:
     """Binomial numbers with the counts and the probabilities at two addresses."""
-    _run(rejection.binomial, (dtype,), n, address, generator.address, counts, probabilities)
+    return rejection.binomial, (dtype,), (counts, probabilities)
 
 
-def fill_slopes(generator: Generator, address: int, dtype: str, n: int, x: int, low: float, high: float) -> None:
+def slopes(dtype: str, n: int, contiguous: bool, x: int, low: float, high: float) -> Kernel:
     """rrelu's slopes for the elements at the address x: from [low, high) where they are <= 0, else 1."""
-    _run(rejection.slopes, (dtype,), n, address, generator.address, x, float(low), float(high))
+    return rejection.slopes, (dtype,), (x, low, high)
 
 
-def fill_multinomial(
-    generator: Generator, address: int, weights: int, dtype: str, rows: int, categories: int, samples: int
-) -> int:
-    """samples choices for each row, with replacement, as int64. Returns -1, the position of the first bad weight, or
-    for a row without weight its number behind all positions."""
-    room = ctypes.create_string_buffer(8 * categories)
-    words = address, generator.address, weights, ctypes.addressof(room), rows, categories
-    return _run(choices.multinomial, (dtype,), samples, *words)
+def multinomial(
+    dtype: str, n: int, contiguous: bool, weights: int, room: int, kind: str, rows: int, categories: int
+) -> Kernel:
+    """Choices for each row, with replacement. weights: the address of rows × categories weights of dtype `kind`; room: of
+    as many doubles as there are categories. n: all choices together.
+
+    Refuses a weight that is not finite and >= 0 by its position, a row without weight by rows · categories + its number.
+    """
+    return choices.multinomial, (kind,), (weights, room, rows, categories, n // rows)
+
+
+def _integers(dtype: str, low: int, span: int, wide: bool) -> Kernel:
+    return kernels.integers, (dtype, wide), tuple((x + 2**63) % 2**64 - 2**63 for x in (low, span))
+
+
+# ---------------------------------------------------------------- running them
+class Refused(Exception):
+    """A kernel cannot use what it was given; `position` says where."""
+
+    @property
+    def position(self) -> int:
+        return self.args[0]
+
+
+def into(x: Tensor, draw: Draw, generator: Generator, *numbers: Any) -> None:
+    """Fills x: real, dense, not empty."""
+    of = x.form
+    kernel, variant, words = draw(of.dtype.name, of.numel, of.contiguous, *numbers)
+    (_into.get((kernel, variant, of)) or _plan_into(kernel, variant, of, words))(x, generator.address, *words)
+
+
+def new(of: Form, draw: Draw, generator: Generator, *numbers: Any) -> Tensor:
+    """A tensor of a form: real, dense, not empty."""
+    kernel, variant, words = draw(of.dtype.name, of.numel, of.contiguous, *numbers)
+    return (_new.get((kernel, variant, of)) or _plan_new(kernel, variant, of, words))(generator.address, *words)
+
+
+def at_address(
+    address: int, dtype: str, n: int, draw: Draw, generator: Generator, *numbers: Any, contiguous: bool = True
+) -> None:
+    """Fills n elements of a dtype at an address."""
+    if n:
+        kernel, variant, words = draw(dtype, n, contiguous, *numbers)
+        _plan_at(kernel, variant, tuple(map(_kind, words)), n > SMALL)(address, generator.address, *words, n)
+
+
+_into: dict[tuple, Callable[..., Any]] = {}
+_new: dict[tuple, Callable[..., Any]] = {}
+
+
+def _plan_into(kernel: Callable[..., Any], variant: tuple, of: Form, words: tuple) -> Callable[..., Any]:
+    operands = [of.dtype.itemsize, INTEGER, *map(_kind, words)]
+    plan = plan_of(
+        _compiled(kernel, variant), [], operands, [of.numel], work=_work(of.numel), returns_first=True, fail=_refuse
+    )
+    return _remembered(_into, (kernel, variant, of), plan)
+
+
+def _plan_new(kernel: Callable[..., Any], variant: tuple, of: Form, words: tuple) -> Callable[..., Any]:
+    operands = [INTEGER, *map(_kind, words)]
+    plan = plan_of(
+        _compiled(kernel, variant), [(of.nbytes, of)], operands, [of.numel], work=_work(of.numel), fail=_refuse
+    )
+    return _remembered(_new, (kernel, variant, of), plan)
+
+
+@cache
+def _plan_at(kernel: Callable[..., Any], variant: tuple, kinds: tuple, large: bool) -> Callable[..., Any]:
+    operands, work = [INTEGER, INTEGER, *kinds, INTEGER], _work(SMALL + large)
+    return plan_of(_compiled(kernel, variant), [], operands, work=work, returns_first=True, fail=_refuse)
+
+
+def _remembered(plans: dict, key: tuple, plan: Callable[..., Any]) -> Callable[..., Any]:
+    if len(plans) > 4096:  # a program with ever new shapes
+        plans.clear()
+    plans[key] = plan
+    return plan
+
+
+@cache
+def _compiled(kernel: Callable[..., Any], variant: tuple) -> int:
+    return jit.compile(kernel(*variant))
+
+
+def _kind(word: float) -> int:
+    return NUMBER if isinstance(word, float) else INTEGER
+
+
+def _work(n: int) -> int:
+    return RELEASE + 1 if n > SMALL else 0
+
+
+def _refuse(position: int, *operands: Any) -> None:
+    raise Refused(position)
 
 
 # ---------------------------------------------------------------- what dtypes hold
@@ -165,12 +250,6 @@ def whole_range(dtype: str) -> tuple[int, int]:
 def as_float32(x: float) -> float:
     """x rounded to float32."""
     return struct.unpack("<f", struct.pack("<f", x))[0]
-
-
-# ---------------------------------------------------------------- helpers
-def _integers(generator: Generator, address: int, dtype: str, n: int, low: int, span: int, wide: bool) -> None:
-    signed = [x % 2**64 - (2**64 if x % 2**64 >> 63 else 0) for x in (low, span)]
-    _run(kernels.integers, (dtype, wide), n, address, generator.address, *signed)
 
 
 def _rounded(x: int, dtype: str) -> int:
@@ -195,29 +274,3 @@ def _raised(low: int, dtype: str) -> int:
 def _lowered(high: int, dtype: str) -> int:
     p = _rounded(high - 1, dtype)
     return p - _step(high - 1, dtype) if p >= high else high
-
-
-class _Refused(Exception):
-    """A kernel's position of what it cannot use."""
-
-
-def _refuse(position: int, *words: float) -> None:
-    raise _Refused(position)
-
-
-def _run(build: Callable[..., Module], variant: tuple, n: int, *words: float) -> int:
-    if n == 0:
-        return -1
-    kinds = tuple(NUMBER if isinstance(word, float) else INTEGER for word in words)
-    try:
-        _plan(build, variant, kinds, n > SMALL)(*words, n)
-    except _Refused as refused:
-        return refused.args[0]
-    return -1
-
-
-@cache
-def _plan(build: Callable[..., Module], variant: tuple, kinds: tuple, large: bool) -> Callable[..., object]:
-    work = RELEASE + 1 if large else 0
-    operands = [*kinds, INTEGER]
-    return plan_of(jit.compile(build(*variant)), [], operands, work=work, returns_first=True, fail=_refuse)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from mashal.core import tape
@@ -20,8 +20,6 @@ from mashal.core.generator import Generator, default_generator
 from mashal.core.tensor import Tensor, bump, empty, new_view
 from mashal.errors import message
 from mashal.ops import filling
-
-Fill = Callable[..., Any]
 
 
 # ---------------------------------------------------------------- filling in place
@@ -49,7 +47,7 @@ def uniform_(
         raise RuntimeError(
             f"uniform_: to - from is {high - low:g}; a range of {kind} is at most {_largest(kind):g} wide"
         )
-    return filled(x, "Uniform", filling.fill_uniform, generator, low, high)
+    return filled(x, "Uniform", filling.uniform, generator, low, high)
 
 
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -62,10 +60,7 @@ def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Genera
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     if x.dtype.is_complex:
         std = std / math.sqrt(2)
-    return filled(x, "Normal", filling.fill_normal, generator, mean, std, **({} if x.form.contiguous else _SERIAL))
-
-
-_SERIAL = {"contiguous": False}
+    return filled(x, "Normal", filling.normal, generator, float(mean), float(std))
 
 
 def random_(x: Tensor, *bounds: int | None, generator: Generator | None = None, **names: int | None) -> Tensor:
@@ -80,15 +75,15 @@ def random_(x: Tensor, *bounds: int | None, generator: Generator | None = None, 
     if low is None and high is None:
         if kind.name in ("uint16", "uint32", "uint64"):
             raise NotImplementedError(message("random_", f"dtype {kind} needs bounds", "say random_(from, to)"))
-        return filled(x, "Random", filling.fill_any_integers, generator)
+        return filled(x, "Random", filling.any_integers, generator)
     low = 0 if low is None else low
     if high is None:
         _check_whole("random_", kind, low, low + 1)
         if low == -(2**63) or low <= filling.largest_whole(kind.name):
-            return filled(x, "Random", filling.fill_integers_from, generator, low)
+            return filled(x, "Random", filling.integers_from, generator, low)
         high = low
     check_range("random_", kind, low, high)
-    return filled(x, "Random", filling.fill_integers, generator, low, high)
+    return filled(x, "Random", filling.integers, generator, low, high)
 
 
 def _random_bounds(bounds: tuple, names: dict) -> tuple[int | None, int | None]:
@@ -110,7 +105,7 @@ def bernoulli_(x: Tensor, p: float | Tensor = 0.5, *, generator: Generator | Non
         raise NotImplementedError(message("bernoulli_", f"coins of dtype {x.dtype} are not defined", "x must be real"))
     if not 0 <= p <= 1:
         raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
-    return filled(x, "Bernoulli", filling.fill_bernoulli, generator, p)
+    return filled(x, "Bernoulli", filling.bernoulli, generator, float(p))
 
 
 def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -119,7 +114,7 @@ def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Generator | None =
         raise RuntimeError(_continuous("exponential_", "Exponential", x))
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
-    return filled(x, "Exponential", filling.fill_exponential, generator, lambd)
+    return filled(x, "Exponential", filling.exponential, generator, float(lambd))
 
 
 def geometric_(x: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
@@ -130,7 +125,7 @@ def geometric_(x: Tensor, p: float, *, generator: Generator | None = None) -> Te
         raise NotImplementedError(
             message("geometric_", f"counts of dtype {x.dtype} are not defined", "x must be a number")
         )
-    return filled(x, "Geometric", filling.fill_geometric, generator, p)
+    return filled(x, "Geometric", filling.geometric, generator, float(p))
 
 
 def cauchy_(x: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -139,7 +134,7 @@ def cauchy_(x: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Ge
         raise RuntimeError(_continuous("cauchy_", "Cauchy", x))
     if not sigma > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
-    return filled(x, "Cauchy", filling.fill_cauchy, generator, median, sigma)
+    return filled(x, "Cauchy", filling.cauchy, generator, float(median), float(sigma))
 
 
 def log_normal_(x: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
@@ -147,7 +142,7 @@ def log_normal_(x: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Ge
     if not std > 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
     floating("log_normal_", x)
-    return filled(x, "LogNormal", filling.fill_log_normal, generator, mean, std)
+    return filled(x, "LogNormal", filling.log_normal, generator, float(mean), float(std))
 
 
 def _bernoulli_each(x: Tensor, p: Tensor, generator: Generator | None) -> Tensor:
@@ -158,43 +153,43 @@ def _bernoulli_each(x: Tensor, p: Tensor, generator: Generator | None) -> Tensor
     else:
         chances = ordered(p.expand(x.shape), x.form).contiguous()
 
-    def fill(g: Generator, address: int, kind: str, n: int) -> None:
-        position = filling.fill_bernoulli_each(g, address, kind, n, chances.data_ptr(), p.dtype.name)
-        if position >= 0:
-            wrong = float(chances.reshape(-1)[position])
-            raise RuntimeError(
-                f"bernoulli: Expected p_in >= 0 && p_in <= 1 to be true, but probability {wrong:g} is outside [0, 1]"
-            )
-
-    return filled(x, "Bernoulli", fill, generator)
+    try:
+        return filled(x, "Bernoulli", filling.bernoulli_each, generator, chances.data_ptr(), p.dtype.name)
+    except filling.Refused as refused:
+        wrong = float(chances.reshape(-1)[refused.position])
+        raise RuntimeError(
+            f"bernoulli: Expected p_in >= 0 && p_in <= 1 to be true, but probability {wrong:g} is outside [0, 1]"
+        ) from None
 
 
 # ---------------------------------------------------------------- how a tensor is filled
-def filled(x: Tensor, name: str, fill: Fill, generator: Generator | None, *numbers: float, **choices: Any) -> Tensor:
-    """x, after fill(generator, address, dtype, n, *numbers) has filled it in memory order."""
-    generator = default_generator if generator is None else generator
-    if not isinstance(generator, Generator):
-        raise TypeError(
-            message(name.lower(), f"generator is a {type(generator).__name__}", "it must be a torch.Generator")
-        )
+def filled(x: Tensor, name: str, draw: filling.Draw, generator: Generator | None, *numbers: Any) -> Tensor:
+    """x, after a draw has filled it in memory order; name: what its gradient's node is called."""
+    generator = default_generator if generator is None else checked(name, generator)
     if x.node is not None and tape.wants_gradient(x):
         _forget_history(x, name)
     of = x.form
     if of.numel and of.device.type != "meta":
-        if of.dense:
-            _fill_dense(x, fill, generator, numbers, choices)
+        if not of.dense:
+            _fill_scattered(x, draw, generator, numbers)
+        elif of.dtype.is_complex:
+            kind, n = of.dtype.to_real().name, 2 * of.numel
+            filling.at_address(x.data_ptr(), kind, n, draw, generator, *numbers, contiguous=of.contiguous)
         else:
-            _fill_scattered(x, fill, generator, numbers, choices)
+            filling.into(x, draw, generator, *numbers)
     bump(x)
     return x
 
 
-def _fill_dense(x: Tensor, fill: Fill, generator: Generator, numbers: tuple, choices: dict) -> None:
-    kind, parts = (x.dtype.to_real(), 2) if x.dtype.is_complex else (x.dtype, 1)
-    fill(generator, x.data_ptr(), kind.name, x.numel() * parts, *numbers, **choices)
+def checked(name: str, generator: Any) -> Generator:
+    """The generator, if it is one."""
+    if not isinstance(generator, Generator):
+        wrong = f"generator is a {type(generator).__name__}"
+        raise TypeError(message(name.lower(), wrong, "it must be a torch.Generator"))
+    return generator
 
 
-def _fill_scattered(x: Tensor, fill: Fill, generator: Generator, numbers: tuple, choices: dict) -> None:
+def _fill_scattered(x: Tensor, draw: filling.Draw, generator: Generator, numbers: tuple) -> None:
     if any(step == 0 and size > 1 for step, size in zip(x.stride(), x.shape)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
@@ -202,7 +197,8 @@ def _fill_scattered(x: Tensor, fill: Fill, generator: Generator, numbers: tuple,
         )
     view = ordered(x, x.form)
     values = empty(form(x.dtype, x.device, view.shape))
-    _fill_dense(values, fill, generator, numbers, choices)
+    kind, parts = (x.dtype.to_real(), 2) if x.dtype.is_complex else (x.dtype, 1)
+    filling.at_address(values.data_ptr(), kind.name, parts * x.numel(), draw, generator, *numbers, contiguous=False)
     with tape.no_grad():
         view.copy_(values)
 
@@ -223,6 +219,7 @@ def _forget_history(x: Tensor, name: str) -> None:
 
 
 # ---------------------------------------------------------------- what is refused
+@lru_cache
 def check_range(name: str, kind: DType, low: int, high: int) -> None:
     """RuntimeError unless low < high, and low and high - 1 are numbers of the dtype."""
     if low >= high:

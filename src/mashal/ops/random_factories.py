@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 from mashal.core import tape
+from mashal.core.devices import CPU, get_default_device, usable
 from mashal.core.devices import device as device_of
-from mashal.core.devices import get_default_device, usable
 from mashal.core.dtypes import dtype as DType
 from mashal.core.dtypes import get_default_dtype, int64
-from mashal.core.forms import form, like
-from mashal.core.generator import Generator
+from mashal.core.forms import Form, form, like
+from mashal.core.generator import Generator, default_generator
 from mashal.core.shapes import broadcast
 from mashal.core.tensor import Tensor, empty
 from mashal.errors import message
 from mashal.ops import filling
-from mashal.ops.random import filled, normal_, random_, uniform_, whole_number
+from mashal.ops.random import check_range, checked, filled, normal_, random_, uniform_, whole_number
 
 
 # ---------------------------------------------------------------- factories
@@ -30,7 +30,7 @@ def rand(*size: Any, **options: Any) -> Tensor:
     >>> torch.rand(3)
     tensor([0.2961, 0.5166, 0.2517])
     """
-    return _made("rand", size, options, uniform_)
+    return _made("rand", size, options, uniform_, filling.uniform)
 
 
 def randn(*size: Any, **options: Any) -> Tensor:
@@ -40,7 +40,7 @@ def randn(*size: Any, **options: Any) -> Tensor:
     >>> torch.randn(3)
     tensor([-2.3166, -0.1232,  0.7762])
     """
-    return _made("randn", size, options, normal_)
+    return _made("randn", size, options, normal_, filling.normal)
 
 
 def randint(*bounds_and_size: Any, low: int = 0, high: int | None = None, size: Any = None, **options: Any) -> Tensor:
@@ -67,7 +67,8 @@ def randint(*bounds_and_size: Any, low: int = 0, high: int | None = None, size: 
         )
     low, high = whole_number("randint", "low", low), whole_number("randint", "high", high)
     options["dtype"] = options.get("dtype") or getattr(options.get("out"), "dtype", int64)
-    return _made("randint", (size,), options, random_, low, high)
+    check_range("randint", options["dtype"], low, high)
+    return _made("randint", (size,), options, random_, filling.integers, low, high)
 
 
 def randperm(n: int, **options: Any) -> Tensor:
@@ -92,17 +93,16 @@ def randperm(n: int, **options: Any) -> Tensor:
             )
         )
     if wanted is int64:
-        return _made("randperm", (n,), {**options, "dtype": int64}, _permute)
-    result = options.pop("out", None)
-    drawn = _made("randperm", (n,), {"dtype": int64, "generator": options.pop("generator", None)}, _permute)
-    if result is None:
-        result = _made("randperm", (n,), {**options, "dtype": wanted}, lambda x, generator: x)
-    with tape.no_grad():
-        return result.resize_((n,)).copy_(drawn) if tuple(result.shape) != (n,) else result.copy_(drawn)
+        return _made("randperm", (n,), {**options, "dtype": int64}, _permute, filling.permutation)
+    drawn = randperm(n, generator=options.pop("generator", None))
+    out = options.pop("out", None)
+    if out is None:
+        return _made("randperm", (n,), {**options, "dtype": wanted}, lambda x, generator: x.copy_(drawn))
+    return result_of("randperm", (n,), wanted, out=out).copy_(drawn)
 
 
 def _permute(x: Tensor, *, generator: Generator | None) -> Tensor:
-    return filled(x, "Randperm", lambda g, address, kind, n: filling.fill_permutation(g, address, n), generator)
+    return filled(x, "Randperm", filling.permutation, generator)
 
 
 def normal(
@@ -118,7 +118,7 @@ def normal(
             raise TypeError(
                 message("normal", "mean and std are numbers, and no size was given", "say normal(mean, std, size)")
             )
-        return _made("normal", (size,), {**options, "out": out, "generator": generator}, normal_, mean, std)
+        return _made("normal", (size,), {**options, "out": out, "generator": generator}, normal_, None, mean, std)
     if not isinstance(std, Tensor):
         shape, kind = mean.shape, mean.dtype  # type: ignore[union-attr]
         result = normal_(result_of("normal", shape, kind, mean.device, out), 0.0, std, generator=generator)
@@ -159,48 +159,85 @@ def randint_like(input: Tensor, *bounds: int, low: int = 0, high: int | None = N
 
 
 # ---------------------------------------------------------------- how a tensor is made
-def _made(name: str, size: tuple, options: dict, fill: Callable[..., Tensor], *numbers: Any) -> Tensor:
-    generator, wants = options.pop("generator", None), options.pop("requires_grad", False)
-    sizes = options.pop("size", size)
-    if sizes is not size:
-        sizes = (sizes,)
-    x = result_of(name, _sizes(name, sizes), **options)
-    with tape.no_grad():
-        fill(x, *numbers, generator=generator)
+_OPTIONS = {"generator", "out", "dtype", "layout", "device", "requires_grad", "pin_memory", "size"}
+
+
+def _made(
+    name: str, size: tuple, options: dict, fill: Callable[..., Tensor], draw: filling.Draw | None = None, *numbers: Any
+) -> Tensor:
+    """A tensor of a size, filled: by the draw as it is allocated where that can be, else in place."""
+    generator, out, wants = None, None, False
+    if options:
+        if options.keys() - _OPTIONS:
+            raise TypeError(f"{name}() got an unexpected keyword argument {min(options.keys() - _OPTIONS)!r}")
+        generator, out = options.pop("generator", None), options.pop("out", None)
+        wants = options.pop("requires_grad", False)
+        size = (options.pop("size"),) if "size" in options else size
+    of = _form(name, _sizes(name, size), **options)
+    if out is not None:
+        with tape.no_grad():
+            x = fill(result_of(name, of.shape, options.get("dtype"), out=out), *numbers, generator=generator)
+    elif draw and of.device is CPU and of.numel and (of.dtype.is_floating_point or draw not in _FLOATING):
+        x = filling.new(of, draw, default_generator if generator is None else checked(name, generator), *numbers)
+    else:
+        x = fill(empty(of), *numbers, generator=generator)
     return x.requires_grad_() if wants else x
+
+
+_FLOATING = (filling.uniform, filling.normal)
 
 
 def _made_like(name: str, template: Tensor, options: dict, fill: Callable[..., Tensor], *numbers: Any) -> Tensor:
     generator, wants = options.pop("generator", None), options.pop("requires_grad", False)
     order = str(options.pop("memory_format", None) or "preserve")
     kind, place = options.pop("dtype", None) or template.dtype, options.pop("device", None)
+    if options.keys() - _OPTIONS:
+        raise TypeError(f"{name}() got an unexpected keyword argument {min(options.keys() - _OPTIONS)!r}")
     of = like(template.form, kind)
     if place is not None or "contiguous" in order:
         place = template.device if place is None else usable(device_of(place))
         of = form(kind, place, template.shape, None if "contiguous" in order else of.strides)
-    with tape.no_grad():
-        x = fill(empty(of), *numbers, generator=generator)
+    x = fill(empty(of), *numbers, generator=generator)
     return x.requires_grad_() if wants else x
 
 
 def result_of(
-    name: str, shape: Any, dtype: DType | None = None, device: Any = None, out: Tensor | None = None, layout: Any = None,
-    pin_memory: bool = False,
-) -> Tensor:  # fmt: skip
+    name: str, shape: Any, dtype: DType | None = None, device: Any = None, out: Tensor | None = None
+) -> Tensor:
     """A tensor for results: out, resized if need be, or a new contiguous one."""
-    if out is not None:
-        if dtype is not None and out.dtype is not dtype:
-            raise RuntimeError(message(name, f"out has dtype {out.dtype}", f"the result has dtype {dtype}"))
-        return out if tuple(out.shape) == tuple(shape) else out.resize_(tuple(shape))
+    if out is None:
+        return empty(_form(name, tuple(shape), dtype, device))
+    if dtype is not None and out.dtype is not dtype:
+        raise RuntimeError(message(name, f"out has dtype {out.dtype}", f"the result has dtype {dtype}"))
+    return out if tuple(out.shape) == tuple(shape) else out.resize_(tuple(shape))
+
+
+def _form(
+    name: str,
+    shape: tuple,
+    dtype: DType | None = None,
+    device: Any = None,
+    layout: Any = None,
+    pin_memory: bool = False,
+) -> Form:
     if pin_memory:
         raise RuntimeError(message(name, "pin_memory=True needs an accelerator", "there is none; leave it out"))
-    place = usable(device_of(device)) if device is not None else usable(get_default_device())
-    return empty(form(dtype or get_default_dtype(), place, tuple(shape)))
+    if layout is not None and "strided" not in str(layout):
+        raise NotImplementedError(message(name, f"layout {layout} has no random numbers", "use torch.strided"))
+    place = usable(get_default_device() if device is None else device_of(device))
+    return form(dtype or get_default_dtype(), place, shape)
 
 
 def _sizes(name: str, size: tuple) -> tuple[int, ...]:
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = tuple(size[0])
+    for n in size:
+        if type(n) is not int:
+            return _whole_sizes(name, size)
+    return size
+
+
+def _whole_sizes(name: str, size: tuple) -> tuple[int, ...]:
     for n in size:
         if isinstance(n, (bool, float)) or not hasattr(n, "__index__"):
             raise TypeError(f"{name}(): argument 'size' (position 1) must be tuple of ints, not {type(n).__name__}")

@@ -141,7 +141,10 @@ class Generator:
 
     def clone_state(self) -> Generator:
         """Another generator that will give the same numbers."""
-        return Generator(self.device).set_state_bytes(self.state_bytes())
+        other = Generator(self.device)
+        ctypes.memmove(other.address, self.address, HEADER * 8 + BLOCK * 4)
+        other._words[LOCK] = 0
+        return other
 
     def _key(self):
         return (ctypes.c_uint32 * BLOCK).from_address(self.address + HEADER * 8)

@@ -115,10 +115,10 @@ def _write_next(module: Module) -> None:
     """double next_uniform(ptr state) and double next_normal(ptr state)."""
     f = module.function("next_uniform", "double", [("ptr", "state")], linkage="internal")
     state = f.parameters[0]
-    made = f.call("i64", "make_words", state, 2)
+    made = f.call("i64", twister.MAKE, state, 2)
     raw = f.at(f.at(state, memory.HEADER, "i64"), f.word(state, memory.POSITION), "i32")
     u = twister.uniform53(f, raw, f.i64(0))
-    f.call("void", "keep_last_block", state, made, 2)
+    f.call("void", twister.KEEP, state, made, 2)
     f.end(u)
 
     f = module.function("next_normal", "double", [("ptr", "state")], linkage="internal")

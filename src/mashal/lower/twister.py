@@ -13,29 +13,29 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import cache
 
 from mashal.core import generator as memory
 from mashal.machine import threads  # noqa: F401  (provides mashal_parallel_for)
-from mashal.machine.jit import provide_from_process
+from mashal.machine.jit import JIT, provide_from_process
 from mashal.machine.text import Function, Module, Value, vector
 
 HAS_SINCOS = hasattr(ctypes.pythonapi, "sincos")
 provide_from_process("sched_yield", *(["sincos"] if HAS_SINCOS else ["sin", "cos"]))
 
 BLOCK = memory.BLOCK
+MAKE, KEEP = "mashal_random_make", "mashal_random_keep"  # what kernels call the engine's functions
 CHUNK = 2048  # elements a thread takes at a time
 LANES = 16  # divides the block, and is below 624 - 397: one step never needs a word that it makes itself
 
 
 def kernel() -> tuple[Module, Function, Value]:
-    """A module with the engine in it, the function that shall do the kernel's work, and its parameter, the words.
+    """A module, the function that shall do the kernel's work, and its parameter, the words.
 
     Word 1 is the generator's memory. The exported @kernel takes the generator for itself, works, and releases it.
     """
+    _provide_engine()
     module = Module()
-    _write_seeding(module)
-    _write_making(module)
-    _write_keeping(module)
     _write_entry(module)
     f = module.function("work", "i64", [("ptr", "words")], linkage="internal")
     return module, f, f.parameters[0]
@@ -68,12 +68,12 @@ def draw(f: Function, state: Value, n: Value, each: int, body: Callable[[Value, 
     def round_() -> None:
         start = f.word(done, 0)
         left = n - start
-        made = f.call("i64", "make_words", state, left * each)
+        made = f.call("i64", MAKE, state, left * each)
         position = f.word(state, memory.POSITION)
         available = ((made + 1) * BLOCK - position) >> (each.bit_length() - 1)
         count = f.select(available.compare("slt", left), available & -LANES, left)
         body(f.at(_key(f, state), position, "i32"), start, count)
-        f.call("void", "keep_last_block", state, made, count * each)
+        f.call("void", KEEP, state, made, count * each)
         f.set_word(done, 0, start + count)
 
     repeat_while(f, lambda: f.word(done, 0).compare("slt", n), round_)
@@ -109,7 +109,7 @@ def in_parallel(
 
 def skip(f: Function, state: Value, count: Value) -> None:
     """Draws `count` words, fewer than a block, for nobody."""
-    f.call("void", "keep_last_block", state, f.call("i64", "make_words", state, count), count)
+    f.call("void", KEEP, state, f.call("i64", MAKE, state, count), count)
 
 
 def repeat_while(f: Function, condition: Callable[[], Value], body: Callable[[], object]) -> None:
@@ -186,7 +186,18 @@ def _temper(x: Value) -> Value:
     return x ^ x.shift_right_unsigned(18)
 
 
-# ---------------------------------------------------------------- the engine's three functions
+# ---------------------------------------------------------------- the engine
+@cache
+def _provide_engine() -> None:
+    """Compiles the engine, which all kernels call by name."""
+    module = Module()
+    _write_seeding(module)
+    _write_making(module)
+    _write_keeping(module)
+    for name, address in zip((MAKE, KEEP), JIT.functions(module.text(), "engine", ["_make", "_keep"])):
+        JIT.provide(name, address)
+
+
 def _key(f: Function, state: Value) -> Value:
     return f.at(state, memory.HEADER, "i64")
 
@@ -210,8 +221,8 @@ def _write_seeding(module: Module) -> None:
 
 
 def _write_making(module: Module) -> None:
-    """i64 make_words(ptr state, i64 need): makes blocks behind the key for `need` words, as far as there is room."""
-    f = module.function("make_words", "i64", [("ptr", "state"), ("i64", "need")], linkage="internal")
+    """i64 engine_make(ptr state, i64 need): makes blocks behind the key for `need` words, as far as there is room."""
+    f = module.function("engine_make", "i64", [("ptr", "state"), ("i64", "need")])
     state, need = f.parameters
     f.if_(f.word(state, memory.POSITION).compare("eq", memory.UNSEEDED), lambda: f.call("void", "seed_key", state))
     f.set_word(state, memory.FRESH, 0)
@@ -230,10 +241,8 @@ def _write_making(module: Module) -> None:
 
 
 def _write_keeping(module: Module) -> None:
-    """void keep_last_block(ptr state, i64 made, i64 used): the last of the blocks made becomes the key."""
-    f = module.function(
-        "keep_last_block", "void", [("ptr", "state"), ("i64", "made"), ("i64", "used")], linkage="internal"
-    )
+    """void engine_keep(ptr state, i64 made, i64 used): the last of the blocks made becomes the key."""
+    f = module.function("engine_keep", "void", [("ptr", "state"), ("i64", "made"), ("i64", "used")])
     state, made, used = f.parameters
     behind = made * BLOCK
     f.set_word(state, memory.POSITION, f.word(state, memory.POSITION) + used - behind)

@@ -13,6 +13,7 @@ Mathematics in double precision is the C library's own: PyTorch's numbers come f
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import pi
 
 from mashal.lower import twister
 from mashal.lower.stored import STORED, stored, vectors, widened
@@ -170,34 +171,42 @@ def bernoulli_each(dtype: str, chance: str) -> Module:
 # ---------------------------------------------------------------- from one uniform number
 def exponential(dtype: str) -> Module:
     """-log(1 - u) / rate. Words: out, generator, rate, n."""
-    return _of_uniform(dtype, 1, lambda f, u, rate: (-1.0 / rate) * f.call("double", "log1p", -u))
+
+    def formula(f: Function, rate: Value) -> Formula:
+        scale = -1.0 / rate
+        return lambda u: scale * f.call("double", "log1p", -u)
+
+    return _of_uniform(dtype, 1, formula)
 
 
 def geometric(dtype: str) -> Module:
     """How many throws until the first success of probability p: ⌈log u / log(1 - p)⌉. Words: out, generator, p, n."""
 
-    def throws(f: Function, u: Value, p: Value) -> Value:
-        return f.math("ceil", f.call("double", "log", u) / f.call("double", "log1p", -p))
+    def formula(f: Function, p: Value) -> Formula:
+        failure = f.call("double", "log1p", -p)
+        return lambda u: f.math("ceil", f.call("double", "log", u) / failure)
 
-    return _of_uniform(dtype, 1, throws)
+    return _of_uniform(dtype, 1, formula)
 
 
 def cauchy(dtype: str) -> Module:
     """median + sigma·tan(π(u - ½)). Words: out, generator, median, sigma, n."""
 
-    def number(f: Function, u: Value, median: Value, sigma: Value) -> Value:
-        return f.fma(sigma, f.call("double", "tan", (u - 0.5) * 3.141592653589793), median)
+    def formula(f: Function, median: Value, sigma: Value) -> Formula:
+        return lambda u: f.fma(sigma, f.call("double", "tan", (u - 0.5) * pi), median)
 
-    return _of_uniform(dtype, 2, number)
+    return _of_uniform(dtype, 2, formula)
 
 
-def _of_uniform(dtype: str, numbers: int, formula) -> Module:
+Formula = Callable[[Value], Value]
+
+
+def _of_uniform(dtype: str, numbers: int, formula: Callable[..., Formula]) -> Module:
     module, f, words = twister.kernel()
     out, state, *_, n = arguments(f, words, *["double"] * numbers)
 
     def body(g: Function, words: Value, out: Value, raw: Value, first: Value, i: Value, count: Value) -> None:
-        constants = [g.word(words, 2 + k, "double") for k in range(numbers)]
-
+        number = formula(g, *(g.word(words, 2 + k, "double") for k in range(numbers)))
         uniforms = g.stack(8 * LANES)
 
         def some(k: Value) -> None:
@@ -205,7 +214,7 @@ def _of_uniform(dtype: str, numbers: int, formula) -> Module:
             each_of(g, g.min(count - k, LANES), lambda j: one(k + j, g.load(uniforms, j, "double")))
 
         def one(k: Value, u: Value) -> None:
-            g.store(stored(g, formula(g, u, *constants), dtype), out, first + i + k)
+            g.store(stored(g, number(u), dtype), out, first + i + k)
 
         g.loop(0, count, LANES, some)
 

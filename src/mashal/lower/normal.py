@@ -9,6 +9,7 @@ its order of operations; a more exact logarithm would give other bits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import pi
 
 from mashal.core import generator as memory
@@ -109,26 +110,41 @@ def one_by_one(dtype: str, exponential: bool = False) -> Module:
     Words: out, generator, mean, std, n. exponential: exp of the numbers (the log-normal distribution).
     """
     module, f, words = twister.kernel()
-    out, state, mean, std, n = arguments(f, words, "double", "double")
+    out, state, _, _, n = arguments(f, words, "double", "double")
+    type = STORED[dtype]
 
-    def put(z: Value, i: Value) -> None:
-        x = f.fma(z, std, mean)
-        f.store(stored(f, f.call("double", "exp", x) if exponential else x, dtype), out, i)
+    def writer(f: Function, words: Value) -> Callable[[Value, Value, Value], None]:
+        mean, std = f.word(words, 2, "double"), f.word(words, 3, "double")
 
+        def put(z: Value, place: Value, i: Value) -> None:
+            x = f.fma(z, std, mean)
+            f.store(stored(f, f.call("double", "exp", x) if exponential else x, dtype), place, i)
+
+        return put
+
+    def pairs(g: Function, words: Value, place: Value, raw: Value, start: Value, i: Value, count: Value) -> None:
+        put = writer(g, words)
+
+        def one(k: Value) -> None:
+            first, second = _pair(g, raw, i + k)
+            at = (start + i + k) * 2
+            put(first, place, at)
+            put(second, place, at + 1)
+
+        g.loop(0, count, 1, one)
+
+    def last(raw: Value, start: Value, count: Value) -> None:
+        first, second = _pair(f, raw, f.i64(0))
+        put(first, out, n - 1)
+        _keep(f, state, second, 1)
+
+    put = writer(f, words)
     waiting = f.word(state, memory.HAS_CACHED)
-    f.if_(waiting.compare("ne", 0), lambda: put(f.word(state, memory.CACHED, "double"), f.i64(0)))
+    f.if_(waiting.compare("ne", 0), lambda: put(f.word(state, memory.CACHED, "double"), out, f.i64(0)))
     _keep(f, state, f.constant("double", 0.0), 0)
-
-    def body(raw: Value, start: Value, count: Value) -> None:
-        def pair(k: Value) -> None:
-            first, second = _pair(f, raw, k)
-            i = waiting + (start + k) * 2
-            put(first, i)
-            f.if_((i + 1).compare("slt", n), lambda: put(second, i + 1), lambda: _keep(f, state, second, 1))
-
-        f.loop(0, count, 1, pair)
-
-    twister.draw(f, state, (n - waiting + 1) >> 1, 4, body)
+    left = n - waiting
+    twister.draw(f, state, left >> 1, 4, twister.in_parallel(f, words, f.at(out, waiting, type), pairs))
+    twister.draw(f, state, left & 1, 4, last)
     f.end(f.i64(-1))
     return module
 

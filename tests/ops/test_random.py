@@ -98,6 +98,19 @@ def test_threads_that_share_a_generator_draw_each_word_once():
     assert (np.sort(np.concatenate([array(x) for x in drawn])) == np.sort(expected)).all()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, g: ops.random_(x, 2, 9, generator=g),
+        lambda x, g: ops.random_(x, 2, to=9, generator=g),
+        lambda x, g: ops.random_(x, **{"from": 2, "to": 9}, generator=g),
+    ],
+)
+def test_bounds_have_names(call):
+    expected = ops.random_(strided((30,), (1,)), 2, 9, generator=Generator())
+    assert array(call(strided((30,), (1,)), Generator())).tolist() == array(expected).tolist()
+
+
 def test_filling_counts_as_a_change():
     x = strided((3,), (1,))
     before = version_of(x)
@@ -156,6 +169,8 @@ REFUSED = [
         RuntimeError,
         r"uniform_ expects to return a \[from, to\) range, but found from=2 > to=1",
     ),
+    (lambda x: ops.uniform_(x, until=3), TypeError, r"uniform_\(\) got an unexpected keyword argument 'until'"),
+    (lambda x: ops.random_(x, until=3), TypeError, r"random_\(\) got an unexpected keyword argument 'until'"),
     (lambda x: ops.uniform_(x, 0, 1e39), RuntimeError, "to is out of bounds for torch.float32"),
     (lambda x: ops.uniform_(x, math.nan, 1), RuntimeError, "uniform_ expects"),
     (lambda x: ops.uniform_(x, -3e38, 3e38), RuntimeError, "a range of torch.float32 is at most 3.40282e"),

@@ -24,7 +24,7 @@ from mashal.ops import filling
 
 # ---------------------------------------------------------------- filling in place
 def uniform_(
-    x: Tensor, a: float = 0.0, b: float = 1.0, *, generator: Generator | None = None, **names: float
+    x: Tensor, a: float = 0.0, b: float = 1.0, /, *, generator: Generator | None = None, **bounds: float
 ) -> Tensor:
     """Fills x with numbers from the half-open range [from, to); returns x.
 
@@ -34,7 +34,8 @@ def uniform_(
     >>> torch.empty(2).uniform_(-1, 1)
     tensor([-0.4078,  0.0331])
     """
-    low, high = float(names.get("from", a)), float(names.get("to", b))
+    _check_bound_names("uniform_", bounds)
+    low, high = float(bounds.get("from", a)), float(bounds.get("to", b))
     kind = floating("uniform_", x, or_complex=True)
     if not low <= high:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}")
@@ -87,9 +88,10 @@ def random_(x: Tensor, *bounds: int | None, generator: Generator | None = None, 
 
 
 def _random_bounds(bounds: tuple, names: dict) -> tuple[int | None, int | None]:
+    _check_bound_names("random_", names)
     low, high = names.get("from"), names.get("to")
     if len(bounds) == 1 and "to" not in names:
-        low, high = (bounds[0], names["to"]) if "to" in names else (low, bounds[0])
+        high = bounds[0]
     elif bounds:
         low, high = (*bounds, high)[:2]
     if len(bounds) > 2:
@@ -251,6 +253,11 @@ def _continuous(name: str, distribution: str, x: Tensor) -> str:
 
 def _largest(kind: DType) -> float:
     return filling.LARGEST[kind.name]
+
+
+def _check_bound_names(name: str, bounds: dict) -> None:
+    for wrong in bounds.keys() - {"from", "to"}:
+        raise TypeError(f"{name}() got an unexpected keyword argument {wrong!r}")
 
 
 def whole_number(name: str, what: str, x: Any) -> int:

@@ -119,16 +119,16 @@ def normal(
                 message("normal", "mean and std are numbers, and no size was given", "say normal(mean, std, size)")
             )
         return _made("normal", (size,), {**options, "out": out, "generator": generator}, normal_, None, mean, std)
-    if not isinstance(std, Tensor):
-        shape, kind = mean.shape, mean.dtype  # type: ignore[union-attr]
-        result = normal_(result_of("normal", shape, kind, mean.device, out), 0.0, std, generator=generator)
-    else:
-        shape = broadcast("normal", mean.shape, std.shape) if isinstance(mean, Tensor) else std.shape
-        kind = (mean if isinstance(mean, Tensor) else std).dtype
+    if isinstance(std, Tensor):
         if std.dtype.is_complex or (std.numel() and not bool((std >= 0).all())):
             raise RuntimeError("normal expects all elements of std >= 0.0")
-        result = normal_(result_of("normal", shape, kind, std.device, out), generator=generator)
+        shape = broadcast("normal", mean.shape, std.shape) if isinstance(mean, Tensor) else std.shape
+        template, deviation = mean if isinstance(mean, Tensor) else std, 1.0
+    else:
+        shape, template, deviation = mean.shape, mean, std
+    result = result_of("normal", shape, template.dtype, template.device, out)
     with tape.no_grad():
+        normal_(result, 0.0, deviation, generator=generator)
         return (result.mul_(std) if isinstance(std, Tensor) else result).add_(mean)
 
 
@@ -145,16 +145,16 @@ def randn_like(input: Tensor, **options: Any) -> Tensor:
 
 def randint_like(input: Tensor, *bounds: int, low: int = 0, high: int | None = None, **options: Any) -> Tensor:
     """Whole numbers in the shape, dtype, device and strides of input: randint_like(x, high), randint_like(x, low, high)."""
-    low, high = (low, *bounds) if len(bounds) == 1 else (*bounds, low, high)[:2]
-    if high is None:
-        raise TypeError(message("randint_like", "no upper bound was given", "say randint_like(input, low, high)"))
+    if len(bounds) > 2 or (not bounds and high is None):
+        raise TypeError(message("randint_like", "the bounds are not clear", "say randint_like(input, low, high)"))
+    below, above = (low, *bounds) if len(bounds) == 1 else (*bounds, low, high)[:2]
     return _made_like(
         "randint_like",
         input,
         options,
         random_,
-        whole_number("randint_like", "low", low),
-        whole_number("randint_like", "high", high),
+        whole_number("randint_like", "low", below),
+        whole_number("randint_like", "high", above),
     )
 
 

@@ -48,7 +48,7 @@ def randint(*bounds_and_size: Any, low: int = 0, high: int | None = None, size: 
 
     >>> _ = torch.manual_seed(123)
     >>> torch.randint(0, 10, (4,))
-    tensor([2, 9, 2, 6])
+    tensor([2, 9, 2, 0])
     """
     given = list(bounds_and_size)
     if size is None:

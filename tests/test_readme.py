@@ -1,0 +1,49 @@
+"""README's first example prints what it says, and the examples of `examples/` run."""
+
+import contextlib
+import io
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", README, re.S)
+
+
+@pytest.mark.parametrize(("code", "output"), BLOCKS, ids=[f"block {n}" for n in range(len(BLOCKS))])
+def test_an_example_prints_what_the_readme_says(code, output):
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert shown.getvalue() == output
+
+
+def test_the_readme_has_an_example():
+    assert BLOCKS
+
+
+def test_every_command_of_the_readme_is_in_the_makefile():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert [name for name in re.findall(r"make (\w+)", README) if f"\n{name}:" not in makefile] == []
+
+
+def run(name):
+    return subprocess.run([sys.executable, ROOT / "examples" / name], capture_output=True, text=True, timeout=300)
+
+
+def test_the_digits_are_learnt():
+    done = run("digits.py")
+    assert done.returncode == 0, done.stderr
+    tested = re.search(r"([\d.]+)% on what it has never seen", done.stdout)
+    assert tested and float(tested[1]) >= 96.0
+
+
+def test_the_first_network_prints_pytorchs_losses():
+    done = run("appendix_a.py")
+    assert done.returncode == 0, done.stderr
+    assert re.findall(r"Train Loss: ([\d.]+)", done.stdout) == ["0.75", "0.65", "0.44", "0.13", "0.03", "0.00"]
+    assert "accuracy: 1.0 on train, 1.0 on test" in done.stdout

@@ -118,7 +118,13 @@ def main():
         torch.save(model.state_dict(), path)
         loaded = NeuralNetwork(2, 2)
         loaded.load_state_dict(torch.load(path))
-    print("accuracy:", compute_accuracy(loaded, train_loader), "on train,", compute_accuracy(loaded, test_loader), "on test")
+    print(
+        "accuracy:",
+        compute_accuracy(loaded, train_loader),
+        "on train,",
+        compute_accuracy(loaded, test_loader),
+        "on test",
+    )
 
 
 if __name__ == "__main__":

@@ -119,5 +119,19 @@ def test_there_is_no_cycle():
 
 
 def test_no_module_hides_a_public_function():
-    hiding = {"tensor", "compile", "matmul", "sort", "norm", "sum", "max", "min", "all", "any", "mean", "where", "stack"}
+    hiding = {
+        "tensor",
+        "compile",
+        "matmul",
+        "sort",
+        "norm",
+        "sum",
+        "max",
+        "min",
+        "all",
+        "any",
+        "mean",
+        "where",
+        "stack",
+    }
     assert [m for m in MODULES if m.count(".") == 1 and m.rpartition(".")[2] in hiding] == []

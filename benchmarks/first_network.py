@@ -1,4 +1,6 @@
-"""A whole program: a small network learns five points. `first_network.py NAME`; NAME is the module that stands for torch.
+"""A whole program: a small network learns five points.
+
+    python first_network.py NAME      # NAME is the module that stands for torch
 
 Prints the loss and the most memory the process held, in bytes, as JSON.
 """

@@ -2,9 +2,9 @@
 
     python examples/digits.py
 
-1,797 images of 8x8 grey values (`examples/data/README.md` names their source) are split 80 to 20. A small network learns
-from the larger part, is held against the other, goes through a file into a fresh network, and that one reads some
-digits it has never seen.
+1,797 images of 8x8 grey values (`examples/data/README.md` names their source) are split 80 to 20. A small network
+learns from the larger part, is held against the other, goes through a file into a fresh network, and that one reads
+some digits it has never seen.
 """
 
 import csv

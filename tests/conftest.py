@@ -1,4 +1,4 @@
-"""What all tests share: the devices there are, clean print options, and the tests that need PyTorch left out without it."""
+"""What all tests share: the devices there are, a clean slate after each, and no parity tests without PyTorch."""
 
 from importlib.util import find_spec
 

@@ -1,6 +1,6 @@
 """The examples in docstrings are true: every one of them runs here.
 
-The search is our own because an operation is made by a decorator, and the standard search takes it for another module's.
+The search is our own: an operation is made by a decorator, and the standard search takes it for another module's.
 """
 
 import ast
@@ -9,16 +9,16 @@ import importlib
 import inspect
 
 import pytest
-from test_layers import MODULES
 
 import mashal as torch
+from test_layers import MODULES
 
 OPTIONS = doctest.ELLIPSIS
 PARSER = doctest.DocTestParser()
 
 
 def explained(name):
-    """(name, docstring, line) of a module and of the classes, functions and methods written in it, as the file has them."""
+    """(name, docstring, line) of a module and of what is written in it, as the file has it."""
     tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):

@@ -6,9 +6,9 @@ import inspect
 import types
 
 import pytest
-from test_layers import MODULES
 
 import mashal
+from test_layers import MODULES
 
 PUBLIC = sorted(
     name

@@ -84,5 +84,5 @@ def test_a_subclass_prints_its_own_name_and_indents_by_it():
 
 
 def test_a_specification_is_for_numbers_only():
-    with pytest.raises(TypeError, match="unsupported format string passed to Tensor.__format__"):
+    with pytest.raises(TypeError, match=r"unsupported format string passed to Tensor\.__format__"):
         f"{torch.ones(2):.2f}"

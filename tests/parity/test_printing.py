@@ -29,7 +29,7 @@ def random_options(draw):
 
 
 def random_tensor(draw):
-    """Any shape of up to four dimensions, any dtype, numbers of any size; some with gradients, some transposed or meta."""
+    """Up to four dimensions, any dtype, numbers of any size; some with gradients, some transposed or meta."""
     shape = [draw.choice(SIZES) for _ in range(draw.randrange(5))]
     dtype = draw.choice(DTYPES)
     if not (dtype.is_floating_point or dtype.is_complex):

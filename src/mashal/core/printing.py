@@ -49,7 +49,7 @@ def set_printoptions(
     profile: str | None = None,
     sci_mode: bool | None = None,
 ) -> None:
-    """Sets how tensors print. What isn't given stays, but for sci_mode, which goes back to None (choose by the numbers).
+    """Sets how tensors print. What isn't given stays, but sci_mode goes back to None (chosen by the numbers).
 
     precision: digits behind the point. threshold: more elements than this are summarised, with `edgeitems` at each
     end of a dimension. linewidth: characters a line. profile: "default", "short" or "full", the others on top of it.

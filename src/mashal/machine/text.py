@@ -319,7 +319,7 @@ class Function:
 
     def math(self, name: str, *arguments) -> Value:
         """An overloaded LLVM intrinsic whose operands share one type: fma, fabs, sqrt, floor, smax …"""
-        type = next(a.type for a in arguments if isinstance(a, Value) and lanes(a.type) or isinstance(a, Value))
+        type = next(a.type for a in arguments if (isinstance(a, Value) and lanes(a.type)) or isinstance(a, Value))
         type = next((a.type for a in arguments if isinstance(a, Value) and lanes(a.type)), type)
         return self.call(type, f"llvm.{name}.{mangled(type)}", *[self.value(a, type) for a in arguments])
 

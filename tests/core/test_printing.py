@@ -69,10 +69,16 @@ def test_a_profile_that_is_none_is_refused():
 
 
 @pytest.mark.parametrize("name", ["precision", "threshold", "edgeitems", "linewidth"])
-def test_an_option_that_is_no_number_is_refused_and_nothing_changes(name):
-    with pytest.raises(ValueError, match=f"set_printoptions: {name} is -1; it must be a number of at least 0"):
-        torch.set_printoptions(profile="short", **{name: -1})
+@pytest.mark.parametrize("value", [-1, 2.5, math.nan, "4", -math.inf])
+def test_an_option_that_is_no_whole_number_is_refused_and_nothing_changes(name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value!r}; it must be a whole number of at least 0"):
+        torch.set_printoptions(profile="short", **{name: value})
     assert printing.get_printoptions()["precision"] == 4
+
+
+def test_lines_may_be_of_any_length():
+    torch.set_printoptions(linewidth=math.inf)
+    assert "\n" not in str(torch.arange(900.0))
 
 
 def test_a_subclass_prints_its_own_name_and_indents_by_it():

@@ -63,12 +63,23 @@ def set_printoptions(
     if profile is not None and profile not in PROFILES:
         raise ValueError(f"set_printoptions: profile {profile!r} is none of 'default', 'short' and 'full'")
     given = dict(precision=precision, threshold=threshold, edgeitems=edgeitems, linewidth=linewidth)
-    for name, value in given.items():
-        if value is not None and (not isinstance(value, (int, float)) or not value >= 0):
-            raise ValueError(f"set_printoptions: {name} is {value!r}; it must be a number of at least 0")
+    given = {name: checked(name, value) for name, value in given.items() if value is not None}
     start = asdict(PROFILES[profile]) if profile else {}
-    for name, value in {**start, **{n: v for n, v in given.items() if v is not None}, "sci_mode": sci_mode}.items():
+    for name, value in {**start, **given, "sci_mode": sci_mode}.items():
         setattr(OPTIONS, name, value)
+
+
+def checked(name: str, value: Any) -> Any:
+    """An option's value, if it is a whole number of at least 0, or infinite where that has a meaning."""
+    if value == inf and name in ("threshold", "linewidth"):
+        return value
+    try:
+        whole = int(value)
+    except (TypeError, ValueError, OverflowError):
+        whole = -1
+    if whole < 0 or whole != value:
+        raise ValueError(f"set_printoptions: {name} is {value!r}; it must be a whole number of at least 0")
+    return whole
 
 
 def get_printoptions() -> dict[str, Any]:
@@ -202,7 +213,8 @@ def row(items: list[str], cut: bool, width: int, indent: int) -> str:
     """A row of numbers, broken into lines that fit."""
     if cut:
         items.insert(OPTIONS.edgeitems, " ...")
-    a_line = max(1, int((OPTIONS.linewidth - indent) // (width + 2)))
+    room = min(OPTIONS.linewidth - indent, len(items) * (width + 2))
+    a_line = max(1, room // (width + 2))
     lines = [", ".join(items[i : i + a_line]) for i in range(0, len(items), a_line)]
     return f"[{(',' + chr(10) + ' ' * (indent + 1)).join(lines)}]"
 

@@ -17,7 +17,10 @@ from operator import attrgetter
 from typing import Any
 
 from mashal.core import tape
+from mashal.core.devices import device
+from mashal.core.dtypes import dtype
 from mashal.core.forms import Form
+from mashal.core.shapes import Size
 from mashal.errors import message
 from mashal.machine import memory
 from mashal.machine.launch import Layout

@@ -26,8 +26,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mashal.core.dtypes import bfloat16, complex32, complex64, dtype, float16, float32, int64, promote
-from mashal.core.dtypes import bool as bool_
+from mashal.core.dtypes import bfloat16, bool as bool_, complex32, complex64, dtype, float16, float32, int64, promote
 
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 ARITHMETIC = ("add", "sub", "mul", "div", "rem", "min", "max")

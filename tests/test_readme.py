@@ -58,3 +58,13 @@ def test_the_first_network_prints_pytorchs_losses():
     printed = run("appendix_a.py")
     assert re.findall(r"Train Loss: ([\d.]+)", printed) == ["0.75", "0.65", "0.44", "0.13", "0.03", "0.00"]
     assert "accuracy: 1.0 on train, 1.0 on test" in printed
+
+
+PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/guide.md", "benchmarks/README.md")]
+
+
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.name)
+def test_every_file_that_is_named_is_there(paper):
+    named = re.findall(r"`([\w/]+(?:\.\w+|/))`", paper.read_text(encoding="utf-8"))
+    places = [ROOT, ROOT / "src", ROOT / "src/mashal", paper.parent]
+    assert [name for name in named if "/" in name and not any((place / name).exists() for place in places)] == []

@@ -74,12 +74,12 @@ def checked(name: str, value: Any) -> Any:
     if value == inf and name in ("threshold", "linewidth"):
         return value
     try:
-        whole = int(value)
+        count = int(value)
     except (TypeError, ValueError, OverflowError):
-        whole = -1
-    if whole < 0 or whole != value:
+        count = -1
+    if count < 0 or count != value:
         raise ValueError(f"set_printoptions: {name} is {value!r}; it must be a whole number of at least 0")
-    return whole
+    return count
 
 
 def get_printoptions() -> dict[str, Any]:

@@ -14,22 +14,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import Any, Generic, TypeVar
 
-SWITCHES: dict[str, Switch] = {}
+Value = TypeVar("Value", str, int, bool)
+SWITCHES: dict[str, Switch[Any]] = {}
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 TRUTHS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-class Switch:
+class Switch(Generic[Value]):
     """One switch: its name, its default, its meaning, and its value (of the default's type)."""
 
     __slots__ = ("default", "meaning", "name", "value")
 
-    def __init__(self, name: str, default: str | int | bool, meaning: str):
+    def __init__(self, name: str, default: Value, meaning: str):
         self.name = name
         self.default = default
         self.meaning = meaning
-        self.value = default
+        self.value: Value = default
 
     def __bool__(self) -> bool:
         return bool(self.value)
@@ -45,7 +47,7 @@ class Switch:
             self.value = parsed(self.name, text.strip(), self.default)
 
 
-def parsed(name: str, text: str, default: str | int | bool) -> str | int | bool:
+def parsed(name: str, text: str, default: Any) -> Any:
     """The text of an environment variable as a value of the default's type.
 
     >>> parsed("MASHAL_CACHE_LIMIT", "64M", 0)
@@ -69,7 +71,7 @@ def parsed(name: str, text: str, default: str | int | bool) -> str | int | bool:
     return text
 
 
-def switch(name: str, default: str | int | bool, meaning: str) -> Switch:
+def switch(name: str, default: Value, meaning: str) -> Switch[Value]:
     """A row of the table: a switch with the value that the environment gives it."""
     row = SWITCHES[name] = Switch(name, default, meaning)
     row.read(os.environ)

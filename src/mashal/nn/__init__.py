@@ -5,7 +5,7 @@ Read in this order
   registry       the dictionaries inside a module
   module         Module itself; its parts: hooks (with boundary), tree, conversion, state
   containers     modules of modules; parameter_containers: of parameters
-  linear, activation, normalization, batchnorm, dropout, embedding, flatten, distance, loss, margin_loss   the layers
+  linear, activation, gates, normalization, batchnorm, dropout, embedding, flatten, distance, loss, margin_loss   the layers
   functional     the functions behind them; functions: those that are more than an operation
   init           first values of parameters
   utils          what is done to all parameters at once
@@ -16,30 +16,14 @@ from mashal.nn import functional, init, modules, parameter, utils
 from mashal.nn.activation import (
     CELU,
     ELU,
-    GELU,
-    GLU,
     SELU,
     Hardshrink,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
     LeakyReLU,
-    LogSigmoid,
-    LogSoftmax,
-    Mish,
     PReLU,
     ReLU,
-    ReLU6,
     RReLU,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softmax2d,
-    Softmin,
     Softplus,
     Softshrink,
-    Softsign,
-    Tanh,
     Tanhshrink,
     Threshold,
 )
@@ -49,6 +33,24 @@ from mashal.nn.distance import CosineSimilarity, PairwiseDistance
 from mashal.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from mashal.nn.embedding import Embedding
 from mashal.nn.flatten import Flatten, Unflatten
+from mashal.nn.gates import (
+    GELU,
+    GLU,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softmax2d,
+    Softmin,
+    Softsign,
+    Tanh,
+)
 from mashal.nn.linear import Bilinear, Identity, Linear
 from mashal.nn.loss import (
     BCELoss,

@@ -73,37 +73,35 @@ class _MarginLoss(_Loss):
 
     __constants__ = ["margin", "reduction"]
     margin: float
-    _default = 0.0
 
     def __init__(
-        self,
-        margin: float | None = None,
-        size_average: Flag = None,
-        reduce: Flag = None,
-        reduction: str = "mean",
+        self, margin: float = 0.0, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
     ) -> None:
         super().__init__(size_average, reduce, reduction)
-        self.margin = self._default if margin is None else margin
+        self.margin = margin
 
 
 class MarginRankingLoss(_MarginLoss):
-    """max(0, margin - t·(x1 - x2)): x1 should be above x2 where t is 1, below where it is -1; margin 0 if not given."""
+    """max(0, margin - t·(x1 - x2)): x1 should be above x2 where t is 1, below where it is -1."""
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
         return F.margin_ranking_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)
 
 
 class HingeEmbeddingLoss(_MarginLoss):
-    """x where t is 1, max(0, margin - x) where it is -1; x is a distance; margin 1 if not given."""
+    """x where t is 1, max(0, margin - x) where it is -1; x is a distance."""
 
-    _default = 1.0
+    def __init__(
+        self, margin: float = 1.0, size_average: Flag = None, reduce: Flag = None, reduction: str = "mean"
+    ) -> None:
+        super().__init__(margin, size_average, reduce, reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.hinge_embedding_loss(input, target, margin=self.margin, reduction=self.reduction)
 
 
 class CosineEmbeddingLoss(_MarginLoss):
-    """1 - cos(x1, x2) where t is 1, max(0, cos(x1, x2) - margin) where it is -1; margin 0 if not given."""
+    """1 - cos(x1, x2) where t is 1, max(0, cos(x1, x2) - margin) where it is -1."""
 
     def forward(self, input1: Tensor, input2: Tensor, target: Tensor) -> Tensor:
         return F.cosine_embedding_loss(input1, input2, target, margin=self.margin, reduction=self.reduction)

@@ -7,10 +7,9 @@ class and is only marked, which is why `isinstance` looks at the mark.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
-from mashal.core.tensor import Tensor
+from mashal.core.tensor import Tensor, alias, as_subclass
 from mashal.ops import empty
 
 
@@ -38,7 +37,7 @@ class Parameter(Tensor, metaclass=_MarkedParameter):
         if data is None:
             data = empty(0)
         if type(data) is Tensor or type(data) is Parameter:
-            return Tensor._make_subclass(cls, data, requires_grad)
+            return as_subclass(cls, alias(data)).requires_grad_(requires_grad)
         other = data.detach().requires_grad_(requires_grad)  # another class of tensor stays what it is
         if type(other) is not type(data):
             raise RuntimeError(
@@ -54,19 +53,7 @@ class Parameter(Tensor, metaclass=_MarkedParameter):
         return memo[id(self)]
 
     def __repr__(self, *, tensor_contents: str | None = None) -> str:
-        return "Parameter containing:\n" + super().__repr__()
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        state = {name: value for name, value in getattr(self, "__dict__", {}).items()}
-        return _rebuild_parameter, (self.data, self.requires_grad, OrderedDict(), state)
-
-
-def _rebuild_parameter(data: Tensor, requires_grad: bool, hooks: Any, state: dict[str, Any] | None = None) -> Parameter:
-    """A parameter as it comes out of a pickle."""
-    parameter = Parameter(data, requires_grad)
-    for name, value in (state or {}).items():
-        setattr(parameter, name, value)
-    return parameter
+        return "Parameter containing:\n" + repr(alias(self).requires_grad_(self.requires_grad))
 
 
 class _MarkedBuffer(type(Tensor)):

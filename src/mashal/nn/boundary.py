@@ -19,18 +19,21 @@ Gradients = tuple[Any, ...]
 
 
 class BackwardHookFunction(Function):
-    """The operation that changes nothing; `visit` sees the gradients on their way back."""
+    """The operation that changes nothing; `visit` sees the gradients on their way back.
+
+    zeros: whether a gradient that nothing flowed into comes as zeros (as PyTorch shows inputs') or None (outputs').
+    """
 
     @staticmethod
-    def forward(ctx: Any, visit: Callable[[Gradients], Gradients], *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, visit: Callable[[Gradients], Gradients], zeros: bool, *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.visit = visit
-        ctx.set_materialize_grads(False)
+        ctx.set_materialize_grads(zeros)
         ctx.mark_non_differentiable(*[t for t in tensors if not t.requires_grad])
         return tuple(t.view_as(t) for t in tensors)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        return None, *ctx.visit(gradients)
+        return None, None, *ctx.visit(gradients)
 
 
 class Boundary:
@@ -44,12 +47,12 @@ class Boundary:
         self.module = module
         self.pre_hooks = pre_hooks
         self.hooks = hooks
-        self.grad_output: Gradients = ()
+        self.grad_output: Gradients | None = None  # until backward has come in through the outputs
         self.inputs_follow = False
 
     def around_inputs(self, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments, the tensors among them replaced by ones that backward leaves through."""
-        passed, tensors = _through(arguments, self._leave)
+        passed, tensors = _through(arguments, self._leave, zeros=True)
         self.positions = [position for position, a in enumerate(arguments) if isinstance(a, Tensor)]
         self.count = len(arguments)
         self.inputs_follow = any(t.requires_grad for t in tensors)
@@ -61,7 +64,7 @@ class Boundary:
         values = output if several else (output,)
         self.output_positions = [position for position, value in enumerate(values) if isinstance(value, Tensor)]
         self.output_count = len(values)
-        passed, _ = _through(values, self._enter)
+        passed, _ = _through(values, self._enter, zeros=False)
         if not several:
             return passed[0]
         return type(output)(*passed) if hasattr(output, "_fields") else tuple(passed)
@@ -73,7 +76,8 @@ class Boundary:
         self.grad_output = whole
         if not self.inputs_follow:
             for hook in self.hooks:
-                if hook(self.module, (None,) * self.count, whole) is not None:
+                returned = hook(self.module, (None,) * self.count, whole)
+                if returned is not None and any(gradient is not None for gradient in returned):
                     raise RuntimeError(
                         "full_backward_hook: the hook returned new gradients, but no input of the "
                         f"{type(self.module).__name__} requires one; return None"
@@ -81,18 +85,20 @@ class Boundary:
         return tuple(whole[position] for position in self.output_positions)
 
     def _leave(self, gradients: Gradients) -> Gradients:
+        if self.grad_output is None:  # it came to the inputs some other way
+            return gradients
         whole = _spread(gradients, self.positions, self.count)
         for hook in self.hooks:
             whole = _replaced(hook(self.module, whole, self.grad_output), whole, "full_backward_hook")
         return tuple(whole[position] for position in self.positions)
 
 
-def _through(values: Any, visit: Callable[[Gradients], Gradients]) -> tuple[list[Any], list[Tensor]]:
+def _through(values: Any, visit: Callable[[Gradients], Gradients], zeros: bool) -> tuple[list[Any], list[Tensor]]:
     """values with its tensors passed through the operation, and those tensors, if backward will come by at all."""
     passed = list(values)
     tensors = [value for value in values if isinstance(value, Tensor)]
     if is_grad_enabled() and any(t.requires_grad for t in tensors):
-        followed = iter(BackwardHookFunction.apply(visit, *tensors))
+        followed = iter(BackwardHookFunction.apply(visit, zeros, *tensors))
         passed = [next(followed) if isinstance(value, Tensor) else value for value in values]
     return passed, tensors
 

@@ -160,7 +160,8 @@ class Module(HookMethods, TreeMethods, ConversionMethods, StateMethods):
     # ---------------------------------------------------------------- attributes
     def __setattr__(self, name: str, value: Any) -> None:
         held = self.__dict__
-        if isinstance(value, Parameter):
+        is_tensor = isinstance(value, Tensor)
+        if is_tensor and isinstance(value, Parameter):
             if "_parameters" not in held:
                 raise AttributeError("cannot assign parameters before Module.__init__() call")
             self._forget(name, "_parameters")
@@ -175,7 +176,7 @@ class Module(HookMethods, TreeMethods, ConversionMethods, StateMethods):
             self._set_registered(name, value, "_parameters", "parameter", "torch.nn.Parameter or None expected")
         elif name in held.get("_modules", ()):
             self._set_registered(name, value, "_modules", "child module", "torch.nn.Module or None expected")
-        elif name in held.get("_buffers", ()) or isinstance(value, Buffer):
+        elif name in held.get("_buffers", ()) or (is_tensor and isinstance(value, Buffer)):
             self._set_buffer(name, value)
         elif name in _LINKED and isinstance(value, dict):
             adopt(self, name, value)

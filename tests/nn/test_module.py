@@ -497,6 +497,19 @@ def test_to_takes_what_tensors_take():
     assert m.to(torch.ones(1, dtype=torch.float64)).weight.dtype == torch.float64
 
 
+def test_a_module_on_meta_gets_memory_with_to_empty():
+    m = nn.Linear(2, 3, device="meta")
+    assert m.weight.device.type == "meta"
+    assert m.to_empty(device="cpu").weight.device.type == "cpu"
+    assert isinstance(m.weight, nn.Parameter)
+    assert nn.utils.skip_init(nn.Linear, 2, 3).weight.shape == (3, 2)
+
+
+def test_a_module_on_meta_cannot_be_copied():
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor; no data! Use to_empty"):
+        nn.Linear(2, 3, device="meta").to("cpu")
+
+
 def test_train_and_eval_reach_all_modules():
     m = Pair()
     assert m.eval() is m

@@ -1,7 +1,8 @@
 """Changing a module's tensors in place: dtype, device, mode, gradients.
 
 Everything that moves or converts goes through `_apply`: one function over all parameters, their gradients and all
-buffers. Parameters stay the same objects with other data, so an optimizer that holds them goes on working.
+buffers. Parameters stay the same objects with other data, so an optimizer that holds them goes on working; only those that
+leave the meta device, where there is no data, are new ones.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from mashal.core.devices import device as Device
 from mashal.core.dtypes import dtype as Dtype
 from mashal.core.tape import no_grad
 from mashal.core.tensor import Tensor
+from mashal.nn.parameter import Parameter
 from mashal.ops import empty_like
 
 
@@ -29,13 +31,16 @@ class ConversionMethods:
         if recurse:
             for module in self.children():
                 module._apply(fn)
-        for parameter in self._parameters.values():
+        for name, parameter in self._parameters.items():
             if parameter is None:
                 continue
             gradient = parameter.grad
             with no_grad():
                 data = fn(parameter)
                 new_gradient = None if gradient is None else fn(gradient)
+            if (parameter.device.type == "meta") != (data.device.type == "meta"):
+                self._parameters[name] = Parameter(data, parameter.requires_grad)
+                continue
             parameter.grad = None  # while it has the old dtype, and the data the new one, it wouldn't be accepted
             parameter.data = data
             if gradient is not None:
@@ -67,6 +72,11 @@ class ConversionMethods:
             warnings.warn("Module.to: not every module works with complex parameters", stacklevel=2)
 
         def convert(t: Tensor) -> Tensor:
+            if t.device.type == "meta" and device is not None and device.type != "meta":
+                raise NotImplementedError(
+                    "to: Cannot copy out of meta tensor; no data! Use to_empty(device=...) to move the module without "
+                    "values, then fill it"
+                )
             wanted = dtype if t.is_floating_point() or t.is_complex() else None
             if memory_format is not None and t.dim() in (4, 5):
                 return t.to(device, wanted, non_blocking, memory_format=memory_format)

@@ -12,6 +12,7 @@ from mashal.nn.utils.clip_grad import (
     get_total_norm,
 )
 from mashal.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
+from mashal.nn.utils.init import skip_init
 
 __all__ = [
     "clip_grad_norm",
@@ -20,5 +21,6 @@ __all__ = [
     "clip_grads_with_norm_",
     "get_total_norm",
     "parameters_to_vector",
+    "skip_init",
     "vector_to_parameters",
 ]

@@ -246,6 +246,13 @@ REFUSED = [
     (lambda: F.binary_cross_entropy(torch.ones(2), torch.ones(3)), ValueError, r"target \(3,\) must have the shape"),
     (lambda: F.huber_loss(torch.ones(1), torch.ones(1), delta=0.0), RuntimeError, "delta must be positive; it is 0.0"),
     (lambda: F.smooth_l1_loss(torch.ones(1), torch.ones(1), beta=-1.0), RuntimeError, "must not be negative"),
+    (lambda: nn.PixelShuffle(2)(torch.ones(1, 3, 2, 2)), RuntimeError, "square of upscale_factor, 4"),
+    (lambda: nn.utils.rnn.pad_sequence([]), RuntimeError, "empty list of sequences"),
+    (
+        lambda: nn.utils.rnn.pad_sequence([torch.ones(2, 3), torch.ones(3, 2)]),
+        RuntimeError,
+        r"sequence 1 is \(3, 2\); except in dim 0 it must match sequence 0, \(2, 3\)",
+    ),
     (
         lambda: F.gaussian_nll_loss(torch.ones(2), torch.ones(2), -torch.ones(2)),
         ValueError,

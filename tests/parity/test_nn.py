@@ -117,6 +117,9 @@ FORWARD = [
     ("Softmin(0)", (3, 4)),
     ("LogSoftmax(-1)", (3, 4)),
     ("Softmax2d()", (2, 3, 4, 4)),
+    ("PixelShuffle(2)", (2, 8, 3, 2)),
+    ("PixelUnshuffle(2)", (2, 3, 4, 6)),
+    ("ChannelShuffle(3)", (2, 6, 4)),
 ]
 
 

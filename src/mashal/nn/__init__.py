@@ -5,7 +5,8 @@ Read in this order
   registry       the dictionaries inside a module
   module         Module itself; its parts: hooks (with boundary), tree, conversion, state
   containers     modules of modules; parameter_containers: of parameters
-  linear, activation, gates, normalization, batchnorm, dropout, embedding, flatten, distance, loss, margin_loss   the layers
+  linear, activation, gates, normalization, batchnorm, dropout, embedding, flatten, shuffle, distance, loss,
+    margin_loss  the layers
   functional     the functions behind them; functions: those that are more than an operation
   init           first values of parameters
   utils          what is done to all parameters at once
@@ -81,6 +82,7 @@ from mashal.nn.module import Module
 from mashal.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from mashal.nn.parameter import Buffer, Parameter
 from mashal.nn.parameter_containers import ParameterDict, ParameterList
+from mashal.nn.shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 
 __all__ = [
     "AlphaDropout",
@@ -92,6 +94,7 @@ __all__ = [
     "Bilinear",
     "Buffer",
     "CELU",
+    "ChannelShuffle",
     "Container",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
@@ -142,6 +145,8 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
     "RReLU",

@@ -54,6 +54,7 @@ from mashal.nn.functions.margin_losses import (
     triplet_margin_with_distance_loss,
 )
 from mashal.nn.functions.normalization import batch_norm, instance_norm, local_response_norm
+from mashal.nn.functions.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from mashal.nn.functions.sparse import embedding
 from mashal.ops import (
     bilinear,
@@ -89,6 +90,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
+    "channel_shuffle",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -133,6 +135,8 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "prelu",
     "relu",

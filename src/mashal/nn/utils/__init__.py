@@ -4,6 +4,7 @@ clip_grad           keep gradients from growing
 convert_parameters  parameters as one vector, and back
 """
 
+from mashal.nn.utils import rnn
 from mashal.nn.utils.clip_grad import (
     clip_grad_norm,
     clip_grad_norm_,
@@ -21,6 +22,7 @@ __all__ = [
     "clip_grads_with_norm_",
     "get_total_norm",
     "parameters_to_vector",
+    "rnn",
     "skip_init",
     "vector_to_parameters",
 ]

@@ -9,7 +9,12 @@ import pytest
 
 import mashal as torch
 from mashal import nn
-from mashal.nn.hooks import register_module_forward_hook, register_module_forward_pre_hook
+from mashal.nn.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_parameter_registration_hook,
+)
 
 
 class Scale(nn.Module):
@@ -373,6 +378,38 @@ def test_a_hook_with_another_number_of_gradients_is_refused():
     m.register_full_backward_hook(lambda module, into, out: (into[0], into[0]))
     with pytest.raises(RuntimeError, match="returned 2 gradients; 1 were passed to it"):
         m(torch.ones(2, requires_grad=True)).sum().backward()
+
+
+def test_a_hook_of_all_modules_sees_backward():
+    seen = []
+    with register_module_full_backward_hook(lambda module, into, out: seen.append(type(module).__name__)):
+        Pair()(torch.ones(2, requires_grad=True)).sum().backward()
+    assert seen == ["Scale", "Scale", "Pair"]
+
+
+def test_a_hook_of_all_registrations_replaces_the_parameter():
+    def frozen(module, name, param):
+        return nn.Parameter(param.data, requires_grad=False)
+
+    with register_module_parameter_registration_hook(frozen):
+        m = Scale()
+    assert not m.weight.requires_grad
+    assert Scale().weight.requires_grad
+
+
+def test_where_no_input_needs_a_gradient_a_hook_must_return_none():
+    m = Scale()
+    m.register_full_backward_hook(lambda module, into, out: out)
+    with pytest.raises(RuntimeError, match="no input of the Scale requires one; return None"):
+        m(torch.ones(2)).sum().backward()
+
+
+def test_the_old_backward_hook_sees_the_last_operation():
+    m, seen = nn.Identity(), []
+    m.forward = lambda x: x * 3
+    m.register_backward_hook(lambda module, into, out: seen.append((into[0].tolist(), out[0].tolist())))
+    m(torch.ones(1, requires_grad=True)).backward(torch.ones(1))
+    assert seen == [([3.0], [1.0])]
 
 
 def test_both_kinds_of_backward_hooks_on_one_module_are_refused():

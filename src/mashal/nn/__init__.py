@@ -3,7 +3,7 @@
 Read in this order
   parameter      tensors that a module owns
   registry       the dictionaries inside a module
-  module         Module itself; its parts: hooks (with boundary), tree, conversion, state
+  module         Module itself; its parts: hooks (with boundary), tree, conversion, state, printing
   containers     modules of modules; parameter_containers: of parameters
   linear, activation, gates, normalization, batchnorm, dropout, embedding, flatten, shuffle, distance, loss,
     margin_loss  the layers

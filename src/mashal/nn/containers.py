@@ -11,7 +11,8 @@ from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
-from mashal.nn.module import Module, bracketed, indented
+from mashal.nn.module import Module
+from mashal.nn.printing import bracketed, indented
 
 
 class _Numbered(Module):

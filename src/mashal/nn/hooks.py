@@ -33,7 +33,7 @@ _global_parameter_registration_hooks: OrderedDict[int, Hook] = OrderedDict()
 _global_buffer_registration_hooks: OrderedDict[int, Hook] = OrderedDict()
 
 
-def _register(hooks: OrderedDict, hook: Hook, prepend: bool = False, options: Any = ()) -> RemovableHandle:
+def put(hooks: OrderedDict, hook: Hook, prepend: bool = False, options: Any = ()) -> RemovableHandle:
     """Put a hook at the end (or the start) of `hooks`, and its number into the dictionaries of its options."""
     handle = RemovableHandle(hooks, extra_dict=list(options))
     hooks[handle.id] = hook
@@ -47,7 +47,7 @@ def _register(hooks: OrderedDict, hook: Hook, prepend: bool = False, options: An
 def register_module_forward_pre_hook(hook: Hook) -> RemovableHandle:
     """Call hook(module, args) before forward of every module; what it returns, unless None, replaces args."""
     HookMethods._long_way = True
-    return _register(_global_forward_pre_hooks, hook)
+    return put(_global_forward_pre_hooks, hook)
 
 
 def register_module_forward_hook(
@@ -59,34 +59,34 @@ def register_module_forward_hook(
     """
     HookMethods._long_way = True
     options = [_global_forward_hooks_with_kwargs] * with_kwargs + [_global_forward_hooks_always_called] * always_call
-    return _register(_global_forward_hooks, hook, options=options)
+    return put(_global_forward_hooks, hook, options=options)
 
 
 def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
     """Call hook(module, grad_output) as backward reaches any module."""
     HookMethods._long_way = True
-    return _register(_global_backward_pre_hooks, hook)
+    return put(_global_backward_pre_hooks, hook)
 
 
 def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
     """Call hook(module, grad_input, grad_output) as backward leaves any module."""
     HookMethods._long_way = True
-    return _register(_global_backward_hooks, hook)
+    return put(_global_backward_hooks, hook)
 
 
 def register_module_module_registration_hook(hook: Hook) -> RemovableHandle:
     """Call hook(module, name, submodule) where any module gets a submodule; it may return another in its place."""
-    return _register(_global_module_registration_hooks, hook)
+    return put(_global_module_registration_hooks, hook)
 
 
 def register_module_parameter_registration_hook(hook: Hook) -> RemovableHandle:
     """Call hook(module, name, parameter) where any module gets a parameter; it may return another in its place."""
-    return _register(_global_parameter_registration_hooks, hook)
+    return put(_global_parameter_registration_hooks, hook)
 
 
 def register_module_buffer_registration_hook(hook: Hook) -> RemovableHandle:
     """Call hook(module, name, buffer) where any module gets a buffer; it may return another in its place."""
-    return _register(_global_buffer_registration_hooks, hook)
+    return put(_global_buffer_registration_hooks, hook)
 
 
 def registered(hooks: OrderedDict[int, Hook], module: Any, name: str, value: Any) -> Any:
@@ -121,7 +121,7 @@ class HookMethods:
         Returns a handle whose remove() takes the hook away.
         """
         options = [self._forward_pre_hooks_with_kwargs] * with_kwargs
-        return _register(self._forward_pre_hooks, hook, prepend, options)
+        return put(self._forward_pre_hooks, hook, prepend, options)
 
     def register_forward_hook(
         self, hook: Hook, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
@@ -138,11 +138,11 @@ class HookMethods:
         >>> handle.remove()
         """
         options = [self._forward_hooks_with_kwargs] * with_kwargs + [self._forward_hooks_always_called] * always_call
-        return _register(self._forward_hooks, hook, prepend, options)
+        return put(self._forward_hooks, hook, prepend, options)
 
     def register_full_backward_pre_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call hook(module, grad_output) as backward reaches the module; it may return other gradients."""
-        return _register(self._backward_pre_hooks, hook, prepend)
+        return put(self._backward_pre_hooks, hook, prepend)
 
     def register_full_backward_hook(self, hook: Hook, prepend: bool = False) -> RemovableHandle:
         """Call hook(module, grad_input, grad_output) as backward leaves the module.
@@ -150,7 +150,7 @@ class HookMethods:
         Both are tuples, None for what is no tensor. It may return other gradients in grad_input's place.
         """
         self._set_kind_of_backward_hook(full=True)
-        return _register(self._backward_hooks, hook, prepend)
+        return put(self._backward_hooks, hook, prepend)
 
     def register_backward_hook(self, hook: Hook) -> RemovableHandle:
         """Call hook(module, grad_input, grad_output) of the operation that made the output (the old manner).
@@ -158,7 +158,7 @@ class HookMethods:
         Where forward is several operations, grad_input are the last one's: use register_full_backward_hook.
         """
         self._set_kind_of_backward_hook(full=False)
-        return _register(self._backward_hooks, hook)
+        return put(self._backward_hooks, hook)
 
     def _set_kind_of_backward_hook(self, full: bool) -> None:
         if self._is_full_backward_hook is (not full):

@@ -16,11 +16,35 @@ from typing import Any
 from mashal.core.tensor import Tensor
 from mashal.nn import hooks
 from mashal.nn.conversion import ConversionMethods
-from mashal.nn.hooks import HookMethods, call_with_hooks, registered
+from mashal.nn.hooks import (
+    HookMethods,
+    call_with_hooks,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+    registered,
+)
 from mashal.nn.parameter import Buffer, Parameter
+from mashal.nn.printing import bracketed, indented
 from mashal.nn.registry import HOOKS, MEMBERS, Hooks, Members, adopt, members, plain
-from mashal.nn.state import StateMethods
+from mashal.nn.state import StateMethods, _IncompatibleKeys
 from mashal.nn.tree import TreeMethods
+
+__all__ = [
+    "Module",
+    "_IncompatibleKeys",
+    "register_module_buffer_registration_hook",
+    "register_module_forward_hook",
+    "register_module_forward_pre_hook",
+    "register_module_full_backward_hook",
+    "register_module_full_backward_pre_hook",
+    "register_module_module_registration_hook",
+    "register_module_parameter_registration_hook",
+]
 
 _LINKED = frozenset(MEMBERS + HOOKS)
 
@@ -276,17 +300,3 @@ _UNLINKED_HOOKS = (
 
 def _typename(value: Any) -> str:
     return value.type() if isinstance(value, Tensor) else type(value).__qualname__
-
-
-def indented(text: str, spaces: int = 2) -> str:
-    """A text with every line but the first moved to the right."""
-    return text.replace("\n", "\n" + " " * spaces)
-
-
-def bracketed(name: str, lines: list[str], children: list[str]) -> str:
-    """A module as printed: on one line if that is all there is to say, else its lines and children below."""
-    if len(lines) == 1 and not children:
-        return f"{name}({lines[0]})"
-    if not lines and not children:
-        return f"{name}()"
-    return f"{name}(\n  " + "\n  ".join(lines + children) + "\n)"

@@ -12,8 +12,9 @@ from typing import Any
 
 from mashal.core.tensor import Tensor
 from mashal.nn.containers import pairs
-from mashal.nn.module import Module, indented
+from mashal.nn.module import Module
 from mashal.nn.parameter import Parameter
+from mashal.nn.printing import indented
 
 _absent = object()
 

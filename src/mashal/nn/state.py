@@ -15,6 +15,7 @@ from weakref import ref
 from mashal.core.handles import RemovableHandle
 from mashal.core.tape import no_grad
 from mashal.core.tensor import Tensor
+from mashal.nn.hooks import put
 from mashal.nn.parameter import Parameter
 
 EXTRA_STATE = "_extra_state"
@@ -213,35 +214,29 @@ class StateMethods:
     # ---------------------------------------------------------------- hooks
     def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Call hook(module, prefix, keep_vars) before the module's state is collected."""
-        return _added(self._state_dict_pre_hooks, hook)
+        return put(self._state_dict_pre_hooks, hook)
 
     def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """Call hook(module, state_dict, prefix, local_metadata) after; it may change state_dict in place."""
         hook._from_public_api = True
-        return _added(self._state_dict_hooks, hook)
+        return put(self._state_dict_hooks, hook)
 
     def _register_state_dict_hook(self, hook: Callable) -> RemovableHandle:
         """As register_state_dict_post_hook, but what the hook returns, unless None, is the state_dict."""
         if getattr(hook, "_from_public_api", False):
             raise RuntimeError("_register_state_dict_hook: the hook is registered as a post-hook; pass another one")
-        return _added(self._state_dict_hooks, hook)
+        return put(self._state_dict_hooks, hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Call hook(module, state_dict, prefix, local_metadata, strict, missing, unexpected, errors) before loading."""
         return self._register_load_state_dict_pre_hook(hook, with_module=True)
 
     def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> RemovableHandle:
-        return _added(self._load_state_dict_pre_hooks, _LoadHook(hook, self if with_module else None))
+        return put(self._load_state_dict_pre_hooks, _LoadHook(hook, self if with_module else None))
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
         """Call hook(module, incompatible_keys) after loading; it may change the two lists in place."""
-        return _added(self._load_state_dict_post_hooks, hook)
-
-
-def _added(hooks: OrderedDict[int, Callable], hook: Callable) -> RemovableHandle:
-    handle = RemovableHandle(hooks)
-    hooks[handle.id] = hook
-    return handle
+        return put(self._load_state_dict_post_hooks, hook)
 
 
 class _LoadHook:

@@ -1,0 +1,13 @@
+"""nn.functions: the functions of `nn.functional` that are more than an operation, by family.
+
+  reduction      what the losses' `reduction` (and its two old spellings) means
+  activations    operations with an `inplace` argument, and softmax with its old default dim
+  dropout        arguments checked, then the operation that draws
+  normalization  over a batch, an example, neighbouring channels
+  sparse         embedding: indices into rows of a table
+  losses         the losses' arguments; margin_losses: those that compare with a margin
+  shuffle        between channels and places
+  distances      between rows, and what is measured with them
+
+`mashal.nn.functional` lists their names, with those of the operations themselves.
+"""

@@ -83,7 +83,9 @@ class LegacyReader:
     def load(self) -> Any:
         """The object in the file."""
         if self.unpickler(self.file).load() != MAGIC_NUMBER:
-            raise RuntimeError("load: the file doesn't begin as save's files do; it is damaged, or was not written by save")
+            raise RuntimeError(
+                "load: the file doesn't begin as save's files do; it is damaged, or was not written by save"
+            )
         version = self.unpickler(self.file).load()
         if version != PROTOCOL_VERSION:
             raise RuntimeError(f"load: the file has protocol version {version!r}; only {PROTOCOL_VERSION} can be read")
@@ -92,7 +94,7 @@ class LegacyReader:
         unpickler.persistent_load = self.persistent_load
         result = unpickler.load()
         keys = self.unpickler(self.file).load()
-        if type(keys) is not list or set(keys) != set(self.storages):
+        if type(keys) is not list or sorted(map(repr, keys)) != sorted(map(repr, self.storages)):
             raise RuntimeError("load: the file lists other storages than its tensors have; it is damaged")
         if not state.skip_data:
             for key in keys:
@@ -108,6 +110,8 @@ class LegacyReader:
             raise pickle.UnpicklingError(f"load: the file refers to {kind!r} in a way that this format doesn't have")
         _, storage_type, key, location, elements, view = said
         dtype = storage_type.dtype
+        if type(key) not in (str, bytes):
+            raise pickle.UnpicklingError("load: the file has a storage whose key is no text; it is damaged")
         if key not in self.storages:
             self.storages[key] = TypedStorage(self.allocate(key, elements, dtype, decoded(location)), dtype)
         whole = self.storages[key]

@@ -127,8 +127,6 @@ def unpicklers(restricted: bool, module: Any, arguments: dict[str, Any]) -> Call
     class Unpickler(module.Unpickler):
         """The module's unpickler, names of torch standing for mashal's."""
 
-        persistent_load: Any = None
-
         def find_class(self, module: str, name: str) -> Any:
             if module.split(".")[0] != "torch":
                 return super().find_class(module, name)
@@ -249,14 +247,12 @@ def get_unsafe_globals_in_checkpoint(f: File) -> list[str]:
     >>> import io
     >>> file = io.BytesIO()
     >>> save({"kind": dict}, file)
-    >>> get_unsafe_globals_in_checkpoint(file)
+    >>> get_unsafe_globals_in_checkpoint(io.BytesIO(file.getvalue()))
     ['builtins.dict']
     """
     path = os.fspath(f) if isinstance(f, (str, os.PathLike)) else None
     file: Any = open(path, "rb") if path is not None else f  # noqa: SIM115
     try:
-        if path is None:
-            file.seek(0)
         if not peek(file).startswith(b"PK\3\4"):
             raise ValueError("get_unsafe_globals_in_checkpoint: the file is not in the zip format of save")
         archive = ZipReader(source_of(file))

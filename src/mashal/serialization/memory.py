@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from mashal.core.dtypes import dtype
+from mashal.core.forms import form
+from mashal.core.shapes import Size
 from mashal.core.storage import UntypedStorage
-from mashal.core.tensor import Tensor
+from mashal.core.tensor import Tensor, make
 
 BITE = 1 << 20  # bytes turned around at a time
 
@@ -35,6 +37,9 @@ class TypedStorage:
     def __init__(self, storage: UntypedStorage, dtype_: dtype):
         self.storage = storage
         self.dtype = dtype_
+
+    def __reduce__(self) -> Any:
+        return TypedStorage, (self.storage, self.dtype)
 
 
 def identity(storage: UntypedStorage) -> object:
@@ -75,6 +80,8 @@ def tensor_over(typed: TypedStorage, offset: int, shape: Any, strides: Any, requ
 
     offset and strides are in elements.
     """
+    if type(typed) is not TypedStorage:
+        raise RuntimeError(f"load: a tensor's storage is an object of {type(typed).__name__}")
     shape, strides = tuple(shape), tuple(strides)
     numbers = (offset, *shape, *strides)
     if len(shape) != len(strides) or not all(type(n) is int and 0 <= n < 1 << 62 for n in numbers):
@@ -98,4 +105,7 @@ def rebuild_tensor(
     requires_grad: bool,
 ) -> Tensor:
     """A tensor from its parts, all of them known to fit together."""
-    raise NotImplementedError
+    tensor = make(storage.capsule, offset, form(dtype_, storage.device, Size(shape), strides))
+    if requires_grad:
+        tensor.requires_grad = True
+    return tensor

@@ -9,17 +9,19 @@ Stands on memory, names and nn.parameter.
 
 from __future__ import annotations
 
+import copyreg
 from collections import OrderedDict
 from typing import Any
 
+from mashal.core import tensor as tensor_module
 from mashal.core.devices import device
 from mashal.core.dtypes import dtype
 from mashal.core.shapes import Size
 from mashal.core.storage import UntypedStorage
-from mashal.core.tensor import Tensor
+from mashal.core.tensor import Tensor, as_subclass
 from mashal.nn.parameter import Buffer, Parameter
-from mashal.serialization.memory import TypedStorage, tensor_over
-from mashal.serialization.names import CLASS_OF_DTYPE, OWN_NAMES, MEANINGS, name_of, named
+from mashal.serialization.memory import TypedStorage, allocated, bytes_of, tensor_over
+from mashal.serialization.names import CLASS_OF_DTYPE, MEANINGS, OWN_NAMES, name_of, named
 
 OWN_NAMES[Parameter], OWN_NAMES[Buffer] = ("torch.nn.parameter", "Parameter"), ("torch.nn.parameter", "Buffer")
 MEANINGS["torch.nn.parameter", "Parameter"], MEANINGS["torch.nn.parameter", "Buffer"] = Parameter, Buffer
@@ -91,7 +93,7 @@ def rebuild_from_type(function: Any, kind: type, arguments: Any, state: Any) -> 
     """A tensor of a subclass, or with attributes of its own."""
     result = function(*arguments)
     if type(result) is not kind:
-        result = result.as_subclass(kind)
+        result = as_subclass(kind, result)
     if state and "__setstate__" in vars(kind):
         result.__setstate__(state)
         return result
@@ -137,13 +139,18 @@ def taken_apart(thing: Any) -> Any:
 
 def tensor_apart(tensor: Tensor) -> Any:
     """(function, arguments) for a tensor; NotImplemented for a subclass that says itself how it is written."""
+    if type(tensor).__reduce_ex__ not in (Tensor.__reduce_ex__, Parameter.__reduce_ex__):
+        return NotImplemented
+    return pickling(tensor)
+
+
+def pickling(tensor: Tensor) -> Any:
+    """(function, arguments) for a tensor, a parameter, or a tensor of a subclass with its attributes."""
     kind = type(tensor)
     state = {k: v for k, v in getattr(tensor, "__dict__", {}).items() if k not in ("_backward_hooks", "_is_param")}
     if kind is Parameter:
         data = (tensor.data, tensor.requires_grad, OrderedDict())
         return (rebuild_parameter_with_state, (*data, state)) if state else (rebuild_parameter, data)
-    if kind.__reduce_ex__ not in (Tensor.__reduce_ex__, Parameter.__reduce_ex__):
-        return NotImplemented
     function, arguments = plain_apart(tensor)
     if kind is Tensor and not state:
         return function, arguments
@@ -152,10 +159,31 @@ def tensor_apart(tensor: Tensor) -> Any:
 
 def plain_apart(tensor: Tensor) -> Any:
     """(function, arguments) for a tensor's data alone."""
-    kind, shape, strides, grad = tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.requires_grad
+    kind, grad = tensor.dtype, tensor.requires_grad
+    shape, strides = (
+        (*tensor.shape,),
+        (*tensor.stride(),),
+    )  # new tuples: one that is met again would be written as a reference
     if tensor.device.type == "meta":
         return rebuild_meta_tensor, (kind, shape, strides, grad)
     storage, offset = tensor.untyped_storage(), tensor.storage_offset()
     if name_of(kind) in CLASS_OF_DTYPE:
         return rebuild_tensor_v2, (TypedStorage(storage, kind), offset, shape, strides, grad, OrderedDict())
     return rebuild_tensor_v3, (storage, offset, shape, strides, grad, OrderedDict(), kind)
+
+
+# ---------------------------------------------------------------- what Python's own pickle does
+def reduce_storage(storage: UntypedStorage) -> Any:
+    """A storage as a plain pickle has it: its bytes."""
+    return storage_of, (bytes(bytes_of(storage)),)
+
+
+def storage_of(data: bytes) -> UntypedStorage:
+    """A storage of these bytes."""
+    storage = allocated(len(data))
+    bytes_of(storage)[:] = data
+    return storage
+
+
+copyreg.pickle(UntypedStorage, reduce_storage)
+tensor_module.pickling = pickling

@@ -58,7 +58,16 @@ class RestrictedUnpickler:
                 instruction(self)
                 code = self.take(1)
             return self.stack.pop()
-        except (IndexError, KeyError, AttributeError, TypeError, ValueError, struct.error, OverflowError, RecursionError) as error:
+        except (
+            IndexError,
+            KeyError,
+            AttributeError,
+            TypeError,
+            ValueError,
+            struct.error,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise refused(f"load: the pickle is damaged: {type(error).__name__}: {error}") from error
 
     # ---------------------------------------------------------------- reading
@@ -134,7 +143,9 @@ class RestrictedUnpickler:
         module = PYTHON2.get(module, module)
         path = f"{module}.{name}"
         if module.split(".")[0] in BLOCKED:
-            raise refused(f"load: the file names {path}; module {module} is blocked, whatever is added to the safe globals")
+            raise refused(
+                f"load: the file names {path}; module {module} is blocked, whatever is added to the safe globals"
+            )
         if path in self.added:
             return self.added[path]
         if path in ALLOWED:
@@ -154,7 +165,9 @@ class RestrictedUnpickler:
         if type(arguments) is not tuple or not self.may_call(function):
             raise refused(f"load: the file calls {shown(function)}, which is not among the safe globals")
         if function is rebuild_from_type and not (self.may_call(arguments[0]) and self.may_make(arguments[1])):
-            raise refused(f"load: the file makes a tensor of {shown(arguments[1])}, which is not among the safe globals")
+            raise refused(
+                f"load: the file makes a tensor of {shown(arguments[1])}, which is not among the safe globals"
+            )
         self.stack.append(function(*arguments))
 
     def may_make(self, kind: Any) -> bool:
@@ -172,7 +185,9 @@ class RestrictedUnpickler:
         if type(thing) is OrderedDict:
             thing.__dict__.update(state)
         elif id(type(thing)) not in self.added_ids:
-            raise refused(f"load: the file sets the state of a {type(thing).__name__}, which is not among the safe globals")
+            raise refused(
+                f"load: the file sets the state of a {type(thing).__name__}, which is not among the safe globals"
+            )
         elif hasattr(thing, "__setstate__"):
             thing.__setstate__(state)
         else:

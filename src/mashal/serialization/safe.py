@@ -115,7 +115,11 @@ ALLOWED: dict[str, Any] = {
     "torch.serialization._get_layout": layout_of,
     **{f"torch.{name}": dtype_ for name, dtype_ in DTYPES.items()},
     **{f"torch.{name}": StorageType(name, DTYPES[dtype_]) for name, dtype_ in STORAGE_CLASSES.items()},
-    **{".".join(OWN_NAMES[f]): f for f in vars(rebuild).values() if callable(f) and OWN_NAMES.get(f, " ")[0][:7] == "torch._"},
+    **{
+        ".".join(OWN_NAMES[f]): f
+        for f in vars(rebuild).values()
+        if callable(f) and OWN_NAMES.get(f, " ")[0][:7] == "torch._"
+    },
 }
 CALLED = frozenset(
     id(f) for f in ALLOWED.values() if callable(f) and f not in (Tensor, UntypedStorage)
@@ -176,7 +180,9 @@ def names_of(item: Global) -> list[str]:
         module, name = item.__module__, item.__qualname__
         return [f"{module}.{name}", ".".join(torch_name(module, name))]
     if len(item) != 2:
-        raise ValueError(f"add_safe_globals: {item!r} has {len(item)} parts; a pair of a function and its name is expected")
+        raise ValueError(
+            f"add_safe_globals: {item!r} has {len(item)} parts; a pair of a function and its name is expected"
+        )
     if type(item[1]) is not str:
         raise TypeError(f"add_safe_globals: the name in {item!r} is {type(item[1]).__name__}; it must be a str")
     return [item[1]]

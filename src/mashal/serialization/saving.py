@@ -9,6 +9,7 @@ Stands on rebuild, names, zipwrite.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
@@ -28,6 +29,8 @@ from mashal.serialization.zipwrite import ZipWriter
 __all__ = ["DEFAULT_PROTOCOL", "save"]
 
 DEFAULT_PROTOCOL = 2
+ROOM = 512  # bytes that a record takes beside its data, at most; its names are short
+WORTH_RESERVING = 1 << 20  # bytes
 
 
 def save(
@@ -57,7 +60,9 @@ def save(
     """
     path = os.fspath(f) if isinstance(f, (str, os.PathLike)) else None
     if path is None and not callable(getattr(f, "write", None)):
-        raise AttributeError(f"save: f is {type(f).__name__}; it must be a path, or a file object with a 'write' method")
+        raise AttributeError(
+            f"save: f is {type(f).__name__}; it must be a path, or a file object with a 'write' method"
+        )
     if not _use_new_zipfile_serialization:
         if settings.state.skip_data:
             raise RuntimeError("save: skip_data needs the zip format; leave out _use_new_zipfile_serialization=False")
@@ -108,6 +113,7 @@ def save_zip(obj: object, file: IO[bytes], name: str, pickle_module: Any, protoc
     if byteorder:
         archive.write("byteorder", sys.byteorder.encode())
     kept = storages.in_order()
+    reserve(file, sum(storage.nbytes() + ROOM for storage in kept) + ROOM)
     names = [f"data/{number}" for number in range(len(kept))]
     if settings.state.skip_data:
         for record, storage in zip(names, kept, strict=True):
@@ -115,6 +121,21 @@ def save_zip(obj: object, file: IO[bytes], name: str, pickle_module: Any, protoc
     else:
         archive.write_many(names, [bytes_on_cpu(storage) for storage in kept])
     archive.close()
+
+
+def reserve(file: IO[bytes], size: int) -> None:
+    """Takes the disk's space for a new file at once: a full disk shows early, and writing costs half as much.
+
+    Without it, replacing an old file waits on ext4 for the new one's blocks (400 MB: 0.15 s beside 0.04 for writing).
+    Only for the files that `beside` makes, which cuts off what was too much.
+    """
+    if size < WORTH_RESERVING or not isinstance(file, NewFile) or not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        os.posix_fallocate(file.fileno(), 0, file.tell() + size)  # from 0: one block left out, and the wait is back
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
 
 
 def bytes_on_cpu(storage: UntypedStorage) -> memoryview:
@@ -146,6 +167,10 @@ def replace(path: str, write: Callable[[IO[bytes]], None]) -> None:
         write(file)
 
 
+class NewFile(io.BufferedWriter):
+    """A file that `beside` has made."""
+
+
 @contextmanager
 def beside(path: str, mode: int | None) -> Iterator[IO[bytes]]:
     """A new file in the same folder; it takes the place of `path` at the end, and is deleted if something goes wrong."""
@@ -153,10 +178,11 @@ def beside(path: str, mode: int | None) -> Iterator[IO[bytes]]:
     new = os.path.join(folder, f".{name[:200]}.{os.getpid()}.{os.urandom(4).hex()}.part")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        with open(descriptor, "wb", buffering=1 << 16) as file:
+        with NewFile(io.FileIO(descriptor, "wb"), 1 << 16) as file:
             if mode is not None:
                 os.chmod(new, stat.S_IMODE(mode))
             yield file
+            file.truncate()
         os.replace(new, path)
     except BaseException:
         os.unlink(new)

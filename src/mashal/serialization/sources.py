@@ -50,7 +50,9 @@ class Source:
         while done < len(target):
             got = readinto(target[done : done + BITE])
             if not got:
-                raise EOFError(f"load: the file ends at byte {start + done}; {len(target)} bytes at {start} were to be read")
+                raise EOFError(
+                    f"load: the file ends at byte {start + done}; {len(target)} bytes at {start} were to be read"
+                )
             done += got
 
     def read_all(self, jobs: Sequence[tuple[int, memoryview]]) -> None:
@@ -71,7 +73,9 @@ class FileSource(Source):
         while done < len(target):
             got = os.preadv(self.descriptor, [target[done : done + BITE]], self.base + start + done)
             if not got:
-                raise EOFError(f"load: the file ends at byte {start + done}; {len(target)} bytes at {start} were to be read")
+                raise EOFError(
+                    f"load: the file ends at byte {start + done}; {len(target)} bytes at {start} were to be read"
+                )
             done += got
 
     def read_all(self, jobs: Sequence[tuple[int, memoryview]]) -> None:

@@ -70,7 +70,9 @@ class ZipReader:
                 if mark != b"PK\6\6":
                     raise broken("has a damaged directory")
         if start + size > position or count * CENTRAL.size > size:
-            raise broken(f"says its directory of {count} records is {size} bytes at {start}, which the file doesn't hold")
+            raise broken(
+                f"says its directory of {count} records is {size} bytes at {start}, which the file doesn't hold"
+            )
         return start, size, count
 
     def directory(self, data: bytes, count: int) -> dict[str, Record]:
@@ -97,7 +99,9 @@ class ZipReader:
     def check(self, path: str, record: Record, total: int) -> None:
         """RuntimeError unless the record can lie in this file; `total` is the sum of the sizes so far."""
         if record.header + LOCAL.size + record.stored > self.end or total > self.end:
-            raise broken(f"says record {path!r} is {record.stored} bytes at {record.header}, which the file doesn't hold")
+            raise broken(
+                f"says record {path!r} is {record.stored} bytes at {record.header}, which the file doesn't hold"
+            )
         if record.method == STORED and record.size != record.stored:
             raise broken(f"says stored record {path!r} has {record.size} bytes and {record.stored} at the same time")
         if record.method == DEFLATED and record.size > MOST_DEFLATION * record.stored:
@@ -116,7 +120,9 @@ class ZipReader:
         if found is None:
             raise broken(f"has no record {name!r}; it was not written by save, or lost a part")
         if found.method not in (STORED, DEFLATED):
-            raise broken(f"compresses record {name!r} by method {found.method}; only stored and deflated ones can be read")
+            raise broken(
+                f"compresses record {name!r} by method {found.method}; only stored and deflated ones can be read"
+            )
         return found
 
     def offset(self, name: str) -> int:

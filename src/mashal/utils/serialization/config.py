@@ -1,0 +1,7 @@
+"""The options of save and load, as PyTorch's programs set them: `config.load.mmap = True`, `config.save.compute_crc32 = False`.
+
+They are those of `mashal.serialization`, and all of their meaning is there.
+"""
+
+from mashal.serialization.settings import load as load
+from mashal.serialization.settings import save as save

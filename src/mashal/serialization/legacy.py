@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from mashal.core.storage import UntypedStorage
-from mashal.serialization.memory import StorageType, TypedStorage, allocated, byteswap, bytes_of, over
+from mashal.serialization.memory import StorageType, TypedStorage, allocated, bytes_of, byteswap, over
 from mashal.serialization.names import DTYPES
 from mashal.serialization.pickling import Storages, pickler
 from mashal.serialization.settings import state

@@ -23,7 +23,7 @@ from mashal.core.storage import UntypedStorage
 from mashal.serialization import settings
 from mashal.serialization.legacy import LegacyReader, decoded
 from mashal.serialization.locations import is_meta, restorer, stays_in_memory
-from mashal.serialization.memory import StorageType, TypedStorage, allocated, byteswap, bytes_of, over
+from mashal.serialization.memory import StorageType, TypedStorage, allocated, bytes_of, byteswap, over
 from mashal.serialization.names import DTYPES, STORAGE_CLASSES, meaning_of
 from mashal.serialization.restricted import Names, RestrictedUnpickler
 from mashal.serialization.safe import ALLOWED, added, added_by_name

@@ -38,9 +38,10 @@ STORAGE_CLASSES = {
 }
 CLASS_OF_DTYPE = {name: storage for storage, name in STORAGE_CLASSES.items()}
 
-DTYPE_NAMES = """float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool complex128 complex64 complex32
-uint64 uint32 uint16 float8_e5m2 float8_e4m3fn float8_e5m2fnuz float8_e4m3fnuz float8_e8m0fnu""".split()
-DTYPES: dict[str, dtype] = {name: getattr(dtypes, name) for name in DTYPE_NAMES if hasattr(dtypes, name)}
+UNTYPED = ("complex32", "uint64", "uint32", "uint16", "float8_e5m2", "float8_e4m3fn")  # dtypes without a storage class
+DTYPES: dict[str, dtype] = {
+    name: getattr(dtypes, name) for name in (*STORAGE_CLASSES.values(), *UNTYPED) if hasattr(dtypes, name)
+}
 
 OWN_NAMES: dict[Any, tuple[str, str]] = {
     Tensor: ("torch", "Tensor"),
@@ -140,7 +141,7 @@ def torch_name(module: str, name: str) -> tuple[str, str]:
     """PyTorch's name for what mashal defines as module.name; other names as they are.
 
     >>> torch_name("mashal.nn.linear", "Linear"), torch_name("mashal.optim.adam", "Adam")
-    (('torch.nn.modules.linear', 'Linear'), ('torch.optim.adam', 'Adam'))
+    (('torch.nn.modules.linear', 'Linear'), ('torch.optim', 'Adam'))
     """
     if module == "mashal":
         return "torch", name
@@ -148,6 +149,10 @@ def torch_name(module: str, name: str) -> tuple[str, str]:
         return f"torch.nn.modules.{NN_FILE_OF[name]}", name
     if module.startswith("mashal.nn.") and name in ("Parameter", "Buffer"):
         return "torch.nn.parameter", name
+    if module.startswith("mashal.optim."):
+        return ("torch.optim.lr_scheduler" if "schedul" in module else "torch.optim"), name
+    if module.startswith("mashal.utils.data."):
+        return "torch.utils.data", name
     if module.startswith("mashal."):
         return "torch." + module.removeprefix("mashal."), name
     return module, name

@@ -10,6 +10,7 @@ Stands on memory, names and nn.parameter.
 from __future__ import annotations
 
 import copyreg
+import pickle
 from collections import OrderedDict
 from typing import Any
 
@@ -55,7 +56,7 @@ def rebuild_tensor_v3(
 ) -> Tensor:
     """A tensor of a dtype without a storage class (uint16 and its like), over untyped bytes."""
     if not isinstance(dtype_, dtype):
-        raise RuntimeError(f"load: a tensor's dtype is {dtype_!r}")
+        raise pickle.UnpicklingError(f"load: a tensor's dtype is an object of {type(dtype_).__name__}")
     return marked(tensor_over(TypedStorage(storage.storage, dtype_), offset, shape, strides, requires_grad), metadata)
 
 

@@ -267,11 +267,11 @@ INSTRUCTIONS: dict[bytes, Callable[[RestrictedUnpickler], Any]] = {
     pickle.LONG_BINGET: push(lambda u: u.memo[u.number("<I")]),
     pickle.GLOBAL: push(lambda u: u.find(u.line(), u.line())),
     pickle.STACK_GLOBAL: push(lambda u: u.find(*u.last(2))),
-    pickle.REDUCE: RestrictedUnpickler.call,
-    pickle.NEWOBJ: RestrictedUnpickler.make,
+    pickle.REDUCE: lambda u: u.call(),
+    pickle.NEWOBJ: lambda u: u.make(),
     pickle.NEWOBJ_EX: lambda u: u.make(keywords=True),
-    pickle.BUILD: RestrictedUnpickler.build,
-    pickle.BINPERSID: RestrictedUnpickler.storage,
+    pickle.BUILD: lambda u: u.build(),
+    pickle.BINPERSID: lambda u: u.storage(),
 }
 
 

@@ -24,9 +24,7 @@ class Source:
     def __init__(self, file: IO[bytes]):
         self.file: Any = file
         self.base = file.tell()
-        self.size = file.seek(0, io.SEEK_END) - self.base
-        if self.size < 0:
-            self.size = 0
+        self.size = max(0, file.seek(0, io.SEEK_END) - self.base)
         file.seek(self.base)
 
     def read(self, start: int, size: int) -> bytes:
@@ -89,7 +87,7 @@ class FileSource(Source):
             try:
                 for start, target in mine:
                     self.read_into(start, target)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 (raised again below, in the caller's thread)
                 failures.append(error)
 
         threads = [threading.Thread(target=work, args=(jobs[i::workers],)) for i in range(1, workers)]

@@ -9,12 +9,13 @@ Stands on memory and legacy.
 from __future__ import annotations
 
 import io
+import pickle
 import struct
 from collections.abc import Callable
 from typing import Any
 
 from mashal.serialization.legacy import decoded, exactly, remaining
-from mashal.serialization.memory import StorageType, TypedStorage, allocated, byteswap, bytes_of, over, tensor_over
+from mashal.serialization.memory import StorageType, TypedStorage, allocated, bytes_of, byteswap, over, tensor_over
 
 BLOCK = 512
 
@@ -68,7 +69,7 @@ class TarReader:
         for _ in range(self.next(file)):
             key, location, kind = self.next(file)
             if not isinstance(kind, StorageType):
-                raise RuntimeError(f"load: the tar has a storage of an unknown class, {kind!r}")
+                raise pickle.UnpicklingError(f"load: the tar has a storage of an unknown class, {kind!r}")
             (elements,) = struct.unpack("<q", exactly(file, 8))
             data = exactly(file, elements * kind.dtype.itemsize) if elements > 0 else b""
             storage = allocated(len(data))

@@ -3,5 +3,6 @@
 They are those of `mashal.serialization`, and all of their meaning is there.
 """
 
-from mashal.serialization.settings import load as load
-from mashal.serialization.settings import save as save
+from mashal.serialization.settings import load, save
+
+__all__ = ["load", "save"]

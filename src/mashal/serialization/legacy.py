@@ -82,7 +82,7 @@ class LegacyReader:
 
     def load(self) -> Any:
         """The object in the file."""
-        if self.unpickler(self.file).load() != MAGIC_NUMBER:
+        if self.first() != MAGIC_NUMBER:
             raise RuntimeError(
                 "load: the file doesn't begin as save's files do; it is damaged, or was not written by save"
             )
@@ -100,6 +100,15 @@ class LegacyReader:
             for key in keys:
                 self.fill(key)
         return result
+
+    def first(self) -> Any:
+        """The first pickle of the file. Whatever goes wrong there says that the file is none of save's."""
+        try:
+            return self.unpickler(self.file).load()
+        except (pickle.UnpicklingError, LookupError, ValueError, TypeError, AttributeError, ImportError) as error:
+            raise pickle.UnpicklingError(
+                f"load: the file is not one of save's: its first bytes are no pickle ({error})"
+            ) from None
 
     def persistent_load(self, said: Any) -> Any:
         """What a persistent id stands for: a module's class, or a storage whose bytes will follow."""

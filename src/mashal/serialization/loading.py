@@ -34,6 +34,7 @@ from mashal.serialization.zipread import STORED, ZipReader, broken
 
 __all__ = ["get_unsafe_globals_in_checkpoint", "load"]
 
+READING = (b"conj", b"neg", b"_rebuild_device")  # in a pickle: tensors whose data is computed with as they are made
 File = str | os.PathLike[str] | IO[bytes]
 UNSAFE = (
     "The file may also be loaded with weights_only=False, which runs whatever code it names: do so only if you "
@@ -65,7 +66,7 @@ def load(
 
     >>> import io
     >>> file = io.BytesIO()
-    >>> save([torch.arange(3), "three"], file)
+    >>> torch.save([torch.arange(3), "three"], file)
     >>> load(io.BytesIO(file.getvalue()))
     [tensor([0, 1, 2]), 'three']
     """
@@ -161,7 +162,9 @@ class Loader:
         if archive.has("constants.pkl"):
             raise RuntimeError("load: the file is a TorchScript archive; such programs cannot be loaded")
         self.swapped = byteorder(archive) != sys.byteorder
-        unpickler = self.unpickler(io.BytesIO(archive.read("data.pkl")))
+        data = archive.read("data.pkl")
+        self.harmless = self.harmless and not any(word in data for word in READING)
+        unpickler = self.unpickler(io.BytesIO(data))
         unpickler.persistent_load = self.persistent_load
         try:
             result = unpickler.load()
@@ -246,7 +249,7 @@ def get_unsafe_globals_in_checkpoint(f: File) -> list[str]:
 
     >>> import io
     >>> file = io.BytesIO()
-    >>> save({"kind": dict}, file)
+    >>> torch.save({"kind": dict}, file)
     >>> get_unsafe_globals_in_checkpoint(io.BytesIO(file.getvalue()))
     ['builtins.dict']
     """

@@ -10,6 +10,7 @@ Stands on rebuild and names.
 from __future__ import annotations
 
 import pickle
+from _compat_pickle import REVERSE_IMPORT_MAPPING, REVERSE_NAME_MAPPING
 from collections.abc import Callable
 from typing import IO, Any, ClassVar
 
@@ -107,6 +108,9 @@ class PyTorchPickler(pickle._Pickler):  # type: ignore[name-defined]
     def save_global(self, thing: Any, name: str | None = None) -> None:
         """Writes "module name", PyTorch's for what mashal defines."""
         module, name = ("torch", thing.name) if isinstance(thing, StorageType) else written_name(thing, name)
+        if self.proto < 3:
+            module, name = REVERSE_NAME_MAPPING.get((module, name), (module, name))
+            module = REVERSE_IMPORT_MAPPING.get(module, module)
         if self.proto >= 4:
             self.save(module)
             self.save(name)

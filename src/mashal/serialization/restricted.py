@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +25,6 @@ from mashal.serialization.rebuild import rebuild_from_type
 from mashal.serialization.safe import ALLOWED, BLOCKED, CALLED, added_by_name, hashable, refused
 
 BITE = 1 << 20  # bytes read at a time, so that a length that lies allocates little
-PYTHON2 = {"__builtin__": "builtins", "copy_reg": "copyreg", "exceptions": "builtins"}
 
 
 class RestrictedUnpickler:
@@ -140,7 +140,7 @@ class RestrictedUnpickler:
     # ---------------------------------------------------------------- what could do harm
     def find(self, module: str, name: str) -> Any:
         """What module.name stands for, if it is allowed."""
-        module = PYTHON2.get(module, module)
+        module, name = python3_name(module, name)
         path = f"{module}.{name}"
         if module.split(".")[0] in BLOCKED:
             raise refused(
@@ -205,6 +205,12 @@ class RestrictedUnpickler:
 
     def no_storages(self, said: Any) -> Any:
         raise refused("load: this pickle refers to a storage, and there are none where it stands")
+
+
+def python3_name(module: str, name: str) -> tuple[str, str]:
+    """The present name of what pickles of protocol 2 give Python 2's name."""
+    module, name = NAME_MAPPING.get((module, name), (module, name))
+    return IMPORT_MAPPING.get(module, module), name
 
 
 def shown(thing: Any) -> str:
@@ -283,7 +289,7 @@ class Names(RestrictedUnpickler):
         self.names: set[str] = set()
 
     def find(self, module: str, name: str) -> Any:
-        self.names.add(f"{PYTHON2.get(module, module)}.{name}")
+        self.names.add(".".join(python3_name(module, name)))
         return Inert()
 
     def call(self) -> None:

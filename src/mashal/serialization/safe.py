@@ -70,6 +70,13 @@ def encoded(text: str, encoding: str = "utf-8") -> bytes:
     return text.encode(encoding)
 
 
+def bytes_from(data: Any = b"") -> bytes:
+    """bytes, from nothing or from numbers in a list; not from a length."""
+    if type(data) not in (bytes, list, tuple):
+        raise ValueError(f"load: bytes of {type(data).__name__} are not allowed")
+    return bytes(data)
+
+
 def bytearray_of(data: Any = b"", encoding: str = "latin1") -> bytearray:
     """bytearray, from bytes or text; not from a length."""
     if type(data) is str:
@@ -84,6 +91,11 @@ def set_of(items: Any = ()) -> set[Any]:
     if type(items) not in (list, tuple, set, frozenset):
         raise ValueError(f"load: a set of {type(items).__name__} is not allowed")
     return set(map(hashable, items))
+
+
+def frozenset_of(items: Any = ()) -> frozenset[Any]:
+    """frozenset, from a list, a tuple or a set."""
+    return frozenset(set_of(items))
 
 
 def counter_of(counts: Any = ()) -> Counter[Any]:
@@ -105,6 +117,8 @@ ALLOWED: dict[str, Any] = {
     "_codecs.encode": encoded,
     "builtins.bytearray": bytearray_of,
     "builtins.set": set_of,
+    "builtins.frozenset": frozenset_of,
+    "builtins.bytes": bytes_from,
     "builtins.complex": complex,
     "torch.nn.parameter.Parameter": Parameter,
     "torch.Tensor": Tensor,

@@ -55,7 +55,7 @@ def save(
     >>> import io
     >>> file = io.BytesIO()
     >>> save({"weight": torch.ones(2)}, file)
-    >>> load(io.BytesIO(file.getvalue()))
+    >>> torch.load(io.BytesIO(file.getvalue()))
     {'weight': tensor([1., 1.])}
     """
     path = os.fspath(f) if isinstance(f, (str, os.PathLike)) else None

@@ -7,11 +7,11 @@ import struct
 import time
 
 import pytest
-from tensors_of_bytes import elements, tensor_of
 
 from mashal import serialization as files
 from mashal.serialization.restricted import RestrictedUnpickler
 from mashal.serialization.zipwrite import ZipWriter
+from tensors_of_bytes import elements, tensor_of
 
 
 class Calls:
@@ -53,7 +53,7 @@ def load_pickle(data):
 def test_a_pickle_that_wants_to_run_a_command_is_refused(tmp_path, zipped, protocol):
     command = Calls(os.system, f"touch {tmp_path}/ran")
     files.save(command, tmp_path / "a.pt", pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(pickle.UnpicklingError, match="Weights only load failed.*system.*blocked"):
+    with pytest.raises(pickle.UnpicklingError, match=r"Weights only load failed.*system.*blocked"):
         files.load(tmp_path / "a.pt")
     assert not (tmp_path / "ran").exists()
 

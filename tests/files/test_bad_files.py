@@ -9,9 +9,9 @@ import zipfile
 import zlib
 
 import pytest
-from tensors_of_bytes import tensor_of
 
 from mashal import serialization as files
+from tensors_of_bytes import tensor_of
 
 CLEAR = (RuntimeError, pickle.UnpicklingError, EOFError)
 

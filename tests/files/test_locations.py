@@ -3,11 +3,11 @@
 import io
 
 import pytest
-from tensors_of_bytes import elements, tensor_of
 
 from mashal import serialization as files
 from mashal.core.devices import device
 from mashal.serialization import locations
+from tensors_of_bytes import elements, tensor_of
 
 DATA = bytes(range(16))
 

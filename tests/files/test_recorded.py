@@ -4,13 +4,13 @@ import collections
 from pathlib import Path
 
 import pytest
-from tensors_of_bytes import dtypes, elements, tensor_of
 
 import mashal
 from mashal import serialization as files
 from mashal.core.devices import device
 from mashal.nn.parameter import Parameter
 from mashal.serialization.names import DTYPES
+from tensors_of_bytes import dtypes, elements, tensor_of
 
 RECORDED = Path(__file__).parent / "recorded"
 WAYS = {

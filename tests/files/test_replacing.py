@@ -6,12 +6,12 @@ import os
 import stat
 
 import pytest
-from tensors_of_bytes import dtypes, elements, tensor_of
 
 from mashal import serialization as files
 from mashal.serialization import saving
 from mashal.serialization.memory import rebuild_tensor
 from mashal.serialization.saving import archive_name
+from tensors_of_bytes import dtypes, elements, tensor_of
 
 OLD, NEW = bytes(range(16)), bytes(range(16, 32))
 
@@ -106,7 +106,7 @@ def test_what_is_no_plain_file_is_written_to():
 
 
 def test_paths_that_cannot_be_written_say_why(tmp_path):
-    with pytest.raises(RuntimeError, match="folder .*missing' does not exist"):
+    with pytest.raises(RuntimeError, match=r"folder .*missing' does not exist"):
         files.save(1, tmp_path / "missing" / "a.pt")
     with pytest.raises(RuntimeError, match="could not be written: Is a directory"):
         files.save(1, tmp_path)

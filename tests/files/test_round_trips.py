@@ -7,17 +7,19 @@ import os
 import pickle
 import struct
 import zipfile
+from types import SimpleNamespace
 
 import pytest
-from tensors_of_bytes import dtypes, elements, meta_tensor, same, tensor_of, view_of
 
 from mashal import serialization as files
 from mashal.core.devices import device
 from mashal.core.shapes import Size
+from mashal.core.tensor import Tensor, as_subclass
 from mashal.nn.parameter import Parameter
 from mashal.serialization import settings
-from mashal.serialization.memory import byteswap, bytes_of
+from mashal.serialization.memory import bytes_of, byteswap
 from mashal.serialization.names import DTYPES
+from tensors_of_bytes import dtypes, elements, meta_tensor, same, tensor_of, view_of
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 SAFELY = pytest.mark.parametrize("weights_only", [True, False], ids=["weights_only", "everything"])
@@ -121,6 +123,51 @@ def test_a_plain_pickle_of_a_tensor_works():
     x = view_of(tensor_of(DATA), 4, (2, 4), (4, 1))
     for protocol in range(2, 6):
         assert same(pickle.loads(pickle.dumps(x, protocol)), x)
+
+
+def test_a_storage_comes_back_and_is_the_tensors():
+    x = tensor_of(DATA, DTYPES["uint16"])
+    storage, again = through([x.untyped_storage(), x])
+    assert bytes(bytes_of(storage)) == DATA
+    assert storage.data_ptr() == again.data_ptr()
+
+
+class Marked(Tensor):
+    """A subclass with an attribute of its class and one of its own."""
+
+    unit = "m"
+
+
+def test_a_subclass_of_tensor_comes_back_when_it_is_trusted():
+    x = as_subclass(Marked, tensor_of(DATA))
+    x.unit = "km"
+    again = through(x, weights_only=False)
+    assert type(again) is Marked
+    assert again.unit == "km"
+    with files.safe_globals([Marked]):
+        assert type(through(x)) is Marked
+    with pytest.raises(pickle.UnpicklingError, match=r"Marked was not an allowed global"):
+        through(x)
+
+
+@pytest.mark.parametrize("kind", [pickle.Pickler, pickle._Pickler], ids=["c", "python"])
+@FORMATS
+def test_another_pickle_module_does_the_pickling(kind, zipped):
+    module = SimpleNamespace(
+        Pickler=kind, Unpickler=pickle.Unpickler, dump=pickle.dump, load=pickle.load, __name__="other"
+    )
+    x = tensor_of(DATA)
+    file = io.BytesIO()
+    files.save({"x": x, "d": x.dtype}, file, pickle_module=module, _use_new_zipfile_serialization=zipped)
+    file.seek(0)
+    again = files.load(file, pickle_module=module)
+    assert same(again["x"], x)
+    assert again["d"] is x.dtype
+
+
+def test_what_cannot_be_found_by_name_cannot_be_saved():
+    with pytest.raises(pickle.PicklingError, match="only what a module defines by name can be saved"):
+        files.save(lambda: None, io.BytesIO())
 
 
 def test_paths_of_all_kinds(tmp_path):

@@ -6,12 +6,12 @@ import struct
 import tarfile
 
 import pytest
-from tensors_of_bytes import elements
 
 from mashal import serialization as files
 from mashal.serialization import memory
 from mashal.serialization.names import DTYPES
 from mashal.serialization.pickling import PyTorchPickler
+from tensors_of_bytes import elements
 
 DATA = bytes(range(16))
 
@@ -66,4 +66,7 @@ def test_a_tar_that_is_cut_or_something_else_says_so(old):
     with pytest.raises(RuntimeError, match="the tar has no 'tensors'"):
         files.load(io.BytesIO(data.replace(b"tensors\0", b"others\0\0")), weights_only=False)
     with pytest.raises((RuntimeError, pickle.UnpicklingError)):
-        files.load(io.BytesIO(data.replace(struct.pack("<ii2q", 2, 0, 2, 2), struct.pack("<ii2q", 2, 0, 9, 2))), weights_only=False)
+        files.load(
+            io.BytesIO(data.replace(struct.pack("<ii2q", 2, 0, 2, 2), struct.pack("<ii2q", 2, 0, 9, 2))),
+            weights_only=False,
+        )

@@ -6,12 +6,12 @@ import zipfile
 
 import pytest
 import torch
-from tensors_of_bytes import elements, tensor_of, view_of
 
 from mashal import serialization as files
 from mashal.core.shapes import Size
 from mashal.nn.parameter import Parameter
 from mashal.serialization.names import DTYPES, name_of
+from tensors_of_bytes import elements, tensor_of, view_of
 
 pytestmark = pytest.mark.parity
 ZIPPED = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])

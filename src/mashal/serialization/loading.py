@@ -24,7 +24,7 @@ from mashal.serialization import settings
 from mashal.serialization.legacy import LegacyReader, decoded
 from mashal.serialization.locations import is_meta, restorer, stays_in_memory
 from mashal.serialization.memory import StorageType, TypedStorage, allocated, bytes_of, byteswap, over
-from mashal.serialization.names import DTYPES, STORAGE_CLASSES, meaning_of
+from mashal.serialization.names import DTYPES, STORAGE_CLASSES, meaning_of, storage_class
 from mashal.serialization.restricted import Names, RestrictedUnpickler
 from mashal.serialization.safe import ALLOWED, added, added_by_name
 from mashal.serialization.settings import LoadEndianness
@@ -132,7 +132,7 @@ def unpicklers(restricted: bool, module: Any, arguments: dict[str, Any]) -> Call
             if module.split(".")[0] != "torch":
                 return super().find_class(module, name)
             if module == "torch" and name in STORAGE_CLASSES:
-                return StorageType(name, DTYPES[STORAGE_CLASSES[name]])
+                return storage_class(name)
             return meaning_of(module, name)
 
     return lambda file: Unpickler(file, **arguments)
@@ -177,7 +177,7 @@ class Loader:
             byteswap(target, kind)
         return result
 
-    def persistent_load(self, said: Any) -> TypedStorage:
+    def persistent_load(self, said: Any) -> TypedStorage | UntypedStorage:
         """The storage that a persistent id names."""
         if type(said) is not tuple or len(said) != 5 or decoded(said[0]) != "storage":
             raise pickle.UnpicklingError("load: the file refers to a storage in a way that this format doesn't have")
@@ -191,7 +191,7 @@ class Loader:
         if key not in self.storages:
             self.storages[key] = self.storage(f"data/{key}", elements * kind.itemsize, kind, decoded(location))
         storage = self.storages[key]
-        return TypedStorage(storage, kind)
+        return storage if untyped else TypedStorage(storage, kind)
 
     def storage(self, name: str, size: int, kind: dtype, location: str) -> UntypedStorage:
         """The storage of a record, where map_location wants it."""

@@ -10,6 +10,7 @@ Stands on core. Used by the picklers of `saving` and the unpicklers of `loading`
 
 from __future__ import annotations
 
+import copyreg
 import importlib
 import pickle
 import sys
@@ -21,6 +22,7 @@ from mashal.core.dtypes import dtype
 from mashal.core.shapes import Size
 from mashal.core.storage import UntypedStorage
 from mashal.core.tensor import Tensor
+from mashal.serialization.memory import StorageType
 
 STORAGE_CLASSES = {
     "DoubleStorage": "float64",
@@ -89,6 +91,14 @@ NN_FILES = {
 NN_FILE_OF = {name: file for file, names in NN_FILES.items() for name in names.split()}
 
 
+def storage_class(name: str) -> StorageType:
+    """A storage class by its name."""
+    return StorageType(name, DTYPES[STORAGE_CLASSES[name]])
+
+
+copyreg.pickle(StorageType, lambda kind: (storage_class, (kind.name,)))  # for picklers that are not ours
+
+
 def name_of(dtype_: dtype) -> str:
     """A dtype's name without "torch.".
 
@@ -128,7 +138,7 @@ def written_name(thing: Any, name: str | None = None) -> tuple[str, str]:
         own = None
     if own is not None:
         return own
-    name = name or getattr(thing, "__qualname__", None) or thing.__name__
+    name = str(name or getattr(thing, "__qualname__", None) or thing.__name__)
     module = pickle.whichmodule(thing, name)
     if looked_up(module, name) is not thing:
         raise pickle.PicklingError(
@@ -145,6 +155,8 @@ def torch_name(module: str, name: str) -> tuple[str, str]:
     """
     if module == "mashal":
         return "torch", name
+    if (module, name) == ("mashal.core.generator", "Generator"):
+        return "torch._C", name
     if module.startswith("mashal.nn.") and name in NN_FILE_OF:
         return f"torch.nn.modules.{NN_FILE_OF[name]}", name
     if module.startswith("mashal.nn.") and name in ("Parameter", "Buffer"):

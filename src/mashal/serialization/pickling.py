@@ -2,7 +2,7 @@
 
 Python's pickler written in C checks that every name it writes can be imported here, so it cannot write PyTorch's names;
 the one written in Python lets us say what is written. It is slower, which shows only in long lists of plain
-numbers: those go through the C one whole. What a pickle_module of the user's writes in C keeps mashal's names.
+numbers: those go through the C one whole. What another pickle_module writes keeps mashal's names, and is for mashal alone.
 
 Stands on rebuild and names.
 """
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import IO, Any, ClassVar
 
 from mashal.core.storage import UntypedStorage
+from mashal.core.tensor import Tensor
 from mashal.serialization.locations import location_tag
 from mashal.serialization.memory import StorageType, TypedStorage, identity
 from mashal.serialization.names import CLASS_OF_DTYPE, name_of, written_name
@@ -86,8 +87,8 @@ class PyTorchPickler(pickle._Pickler):  # type: ignore[name-defined]
         super().__init__(file, protocol)
         self.identify = persistent_id
 
-    def persistent_id(self, thing: Any) -> Any:
-        return self.identify(thing)
+    def persistent_id(self, obj: Any) -> Any:
+        return self.identify(obj)
 
     def reducer_override(self, thing: Any) -> Any:
         return reduced(thing)
@@ -142,26 +143,23 @@ class PyTorchPickler(pickle._Pickler):  # type: ignore[name-defined]
 
 
 def reduced(thing: Any) -> Any:
-    """How the picklers write an object that is mashal's; NotImplemented for what isn't."""
-    if isinstance(thing, StorageType):
-        return thing.name
-    return taken_apart(thing)
+    """How PyTorchPickler writes an object that is mashal's; NotImplemented for what isn't."""
+    return thing.name if isinstance(thing, StorageType) else taken_apart(thing)
 
 
 def pickler(module: Any, file: IO[bytes], protocol: int, persistent_id: PersistentId) -> Any:
     """A pickler of a pickle module, that leaves storages to `persistent_id`."""
     if module is pickle:
         return PyTorchPickler(file, protocol, persistent_id)
-    base = module.Pickler
 
-    class OtherPickler(base):
-        """The user's pickler with tensors in PyTorch's form; names too, if it is written in Python."""
+    class OtherPickler(module.Pickler):
+        """The user's pickler, with storages left out."""
 
         def persistent_id(self, thing: Any) -> Any:
             return persistent_id(thing)
 
         def reducer_override(self, thing: Any) -> Any:
-            result = reduced(thing)
+            result = taken_apart(thing) if isinstance(thing, Tensor) else NotImplemented
             inherited = getattr(super(), "reducer_override", None)
             return inherited(thing) if result is NotImplemented and inherited else result
 

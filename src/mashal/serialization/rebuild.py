@@ -45,7 +45,7 @@ def rebuild_tensor_v2(
 
 @named(("torch._utils", "_rebuild_tensor_v3"))
 def rebuild_tensor_v3(
-    storage: TypedStorage,
+    storage: UntypedStorage,
     offset: int,
     shape: Any,
     strides: Any,
@@ -55,9 +55,10 @@ def rebuild_tensor_v3(
     metadata: Any = None,
 ) -> Tensor:
     """A tensor of a dtype without a storage class (uint16 and its like), over untyped bytes."""
-    if not isinstance(dtype_, dtype):
-        raise pickle.UnpicklingError(f"load: a tensor's dtype is an object of {type(dtype_).__name__}")
-    return marked(tensor_over(TypedStorage(storage.storage, dtype_), offset, shape, strides, requires_grad), metadata)
+    if not isinstance(dtype_, dtype) or not isinstance(storage, UntypedStorage):
+        kinds = f"an object of {type(storage).__name__}, its dtype one of {type(dtype_).__name__}"
+        raise pickle.UnpicklingError(f"load: a tensor's storage is {kinds}")
+    return marked(tensor_over(TypedStorage(storage, dtype_), offset, shape, strides, requires_grad), metadata)
 
 
 def marked(tensor: Tensor, metadata: Any) -> Tensor:
@@ -65,7 +66,7 @@ def marked(tensor: Tensor, metadata: Any) -> Tensor:
     if metadata and metadata.get("conj"):
         tensor = tensor.conj()
     if metadata and metadata.get("neg"):
-        tensor = -tensor
+        tensor = tensor.neg()
     return tensor
 
 

@@ -19,8 +19,7 @@ from mashal.core.storage import UntypedStorage
 from mashal.core.tensor import Tensor
 from mashal.nn.parameter import Parameter
 from mashal.serialization import rebuild
-from mashal.serialization.memory import StorageType
-from mashal.serialization.names import DTYPES, OWN_NAMES, STORAGE_CLASSES, torch_name
+from mashal.serialization.names import DTYPES, OWN_NAMES, STORAGE_CLASSES, storage_class, torch_name
 
 __all__ = ["add_safe_globals", "clear_safe_globals", "get_safe_globals", "safe_globals"]
 
@@ -128,7 +127,7 @@ ALLOWED: dict[str, Any] = {
     "torch.UntypedStorage": UntypedStorage,
     "torch.serialization._get_layout": layout_of,
     **{f"torch.{name}": dtype_ for name, dtype_ in DTYPES.items()},
-    **{f"torch.{name}": StorageType(name, DTYPES[dtype_]) for name, dtype_ in STORAGE_CLASSES.items()},
+    **{f"torch.{name}": storage_class(name) for name in STORAGE_CLASSES},
     **{
         ".".join(OWN_NAMES[f]): f
         for f in vars(rebuild).values()

@@ -87,7 +87,7 @@ class FileSource(Source):
             try:
                 for start, target in mine:
                     self.read_into(start, target)
-            except BaseException as error:  # noqa: BLE001 (raised again below, in the caller's thread)
+            except BaseException as error:
                 failures.append(error)
 
         threads = [threading.Thread(target=work, args=(jobs[i::workers],)) for i in range(1, workers)]

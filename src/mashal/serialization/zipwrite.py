@@ -165,7 +165,7 @@ class Checksums:
         """The checksum of buffer `number`; waits for it."""
         return self.queues[number % len(self.queues)].get()
 
-    def __enter__(self) -> Checksums:  # noqa: PYI034
+    def __enter__(self) -> Checksums:
         for thread in self.threads:
             thread.start()
         return self

@@ -65,7 +65,7 @@ def test_plain_data_comes_back_by_every_protocol(protocol):
         "text": ["سلام", "", "a\nb"],
         "bytes": [b"", b"\0\xff", bytearray(b"ab")],
         "tuples": [(), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 4)],
-        "sets": {1, "a"},
+        "sets": [{1, "a"}, frozenset((1, (2, 3)))],
         "complex": 1 - 2j,
         "counter": collections.Counter("aab"),
         "ordered": collections.OrderedDict(a=1, b=[2]),

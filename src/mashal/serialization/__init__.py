@@ -4,7 +4,7 @@ Read in this order
   saving      save: the pickle, the records, replacing a file in one step
   loading     load: what kind of file it is, storages read or mapped
   pickling    the pickler that leaves storages out and writes PyTorch's names
-  restricted  the unpickler of weights_only=True: its instructions, and what it refuses
+  restricted  the unpickler of weights_only=True, and what it refuses; instructions: its table
   safe        what a file may name, and what the user adds to it
   rebuild     tensors taken apart and put together
   names       PyTorch's names and what they stand for here

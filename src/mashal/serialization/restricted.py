@@ -4,9 +4,9 @@ A pickle is a program for a stack machine. This one knows the instructions that 
 allows, sets state only on OrderedDicts and on classes the user has allowed, and appends only to lists, dicts and
 sets. Everything else is an UnpicklingError. Lengths a pickle names are never allocated before the bytes are there.
 
-The instructions stand in one table, `INSTRUCTIONS`: what Python's own unpickler does for each, restricted.
+The instructions themselves stand in the table of `instructions`.
 
-Stands on safe.
+Stands on safe and instructions.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from typing import Any
 
 from mashal.core.tensor import Tensor
 from mashal.nn.parameter import Parameter
+from mashal.serialization.instructions import INSTRUCTIONS
 from mashal.serialization.rebuild import rebuild_from_type
 from mashal.serialization.safe import ALLOWED, BLOCKED, CALLED, added_by_name, hashable, refused
 
+DAMAGE = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RecursionError, struct.error)
 BITE = 1 << 20  # bytes read at a time, so that a length that lies allocates little
 
 
@@ -58,26 +60,21 @@ class RestrictedUnpickler:
                 instruction(self)
                 code = self.take(1)
             return self.stack.pop()
-        except (
-            IndexError,
-            KeyError,
-            AttributeError,
-            TypeError,
-            ValueError,
-            struct.error,
-            OverflowError,
-            RecursionError,
-        ) as error:
+        except DAMAGE as error:
             raise refused(f"load: the pickle is damaged: {type(error).__name__}: {error}") from error
 
     # ---------------------------------------------------------------- reading
     def take(self, size: int) -> bytes:
         """The next bytes of the file, all of them."""
         data = self.file.read(min(size, BITE))
-        while len(data) < size and (more := self.file.read(min(size - len(data), BITE))):
-            data += more
         if len(data) < size:
-            raise refused("load: the pickle ends too early")
+            bites, left = [data], size - len(data)
+            while left and (bite := self.file.read(min(left, BITE))):
+                bites.append(bite)
+                left -= len(bite)
+            if left:
+                raise refused("load: the pickle ends too early")
+            data = b"".join(bites)
         return data
 
     def number(self, form: str) -> Any:
@@ -216,69 +213,6 @@ def python3_name(module: str, name: str) -> tuple[str, str]:
 def shown(thing: Any) -> str:
     """A thing in an error: its name if it is something to call, else its type, for its text may be endless."""
     return getattr(thing, "__qualname__", None) or f"an object of {type(thing).__name__}"
-
-
-def push(read: Callable[[RestrictedUnpickler], Any]) -> Callable[[RestrictedUnpickler], None]:
-    """The instruction that pushes what `read` gives."""
-
-    def instruction(u: RestrictedUnpickler) -> None:
-        value = read(u)  # reading may exchange the stack, so it comes first
-        u.stack.append(value)
-
-    return instruction
-
-
-INSTRUCTIONS: dict[bytes, Callable[[RestrictedUnpickler], Any]] = {
-    pickle.PROTO: lambda u: u.take(1),
-    pickle.FRAME: lambda u: u.take(8),
-    pickle.NONE: push(lambda u: None),
-    pickle.NEWTRUE: push(lambda u: True),
-    pickle.NEWFALSE: push(lambda u: False),
-    pickle.BININT: push(lambda u: u.number("<i")),
-    pickle.BININT1: push(lambda u: u.number("<B")),
-    pickle.BININT2: push(lambda u: u.number("<H")),
-    pickle.LONG1: push(lambda u: pickle.decode_long(u.take(u.number("<B")))),
-    pickle.BINFLOAT: push(lambda u: u.number(">d")),
-    pickle.BINUNICODE: push(lambda u: u.text("<I")),
-    pickle.SHORT_BINUNICODE: push(lambda u: u.text("<B")),
-    pickle.BINUNICODE8: push(lambda u: u.text("<Q")),
-    pickle.SHORT_BINSTRING: push(lambda u: u.old_string("<B")),
-    pickle.BINSTRING: push(lambda u: u.old_string("<I")),
-    pickle.SHORT_BINBYTES: push(lambda u: u.take(u.number("<B"))),
-    pickle.BINBYTES: push(lambda u: u.take(u.number("<I"))),
-    pickle.BINBYTES8: push(lambda u: u.take(u.number("<Q"))),
-    pickle.BYTEARRAY8: push(lambda u: bytearray(u.take(u.number("<Q")))),
-    pickle.EMPTY_LIST: push(lambda u: []),
-    pickle.EMPTY_DICT: push(lambda u: {}),
-    pickle.EMPTY_SET: push(lambda u: set()),
-    pickle.EMPTY_TUPLE: push(lambda u: ()),
-    pickle.MARK: RestrictedUnpickler.mark,
-    pickle.POP: lambda u: u.stack.pop() if u.stack else u.since_mark(),
-    pickle.POP_MARK: RestrictedUnpickler.since_mark,
-    pickle.TUPLE: push(lambda u: tuple(u.since_mark())),
-    pickle.TUPLE1: lambda u: u.join(1),
-    pickle.TUPLE2: lambda u: u.join(2),
-    pickle.TUPLE3: lambda u: u.join(3),
-    pickle.LIST: push(lambda u: u.since_mark()),
-    pickle.APPEND: lambda u: u.append(u.last(1)),
-    pickle.APPENDS: lambda u: u.append(u.since_mark()),
-    pickle.SETITEM: lambda u: u.set_items(u.last(2)),
-    pickle.SETITEMS: lambda u: u.set_items(u.since_mark()),
-    pickle.ADDITEMS: lambda u: u.add(u.since_mark()),
-    pickle.FROZENSET: push(lambda u: frozenset(map(hashable, u.since_mark()))),
-    pickle.BINPUT: lambda u: u.remember(u.number("<B")),
-    pickle.LONG_BINPUT: lambda u: u.remember(u.number("<I")),
-    pickle.MEMOIZE: lambda u: u.remember(len(u.memo)),
-    pickle.BINGET: push(lambda u: u.memo[u.number("<B")]),
-    pickle.LONG_BINGET: push(lambda u: u.memo[u.number("<I")]),
-    pickle.GLOBAL: push(lambda u: u.find(u.line(), u.line())),
-    pickle.STACK_GLOBAL: push(lambda u: u.find(*u.last(2))),
-    pickle.REDUCE: lambda u: u.call(),
-    pickle.NEWOBJ: lambda u: u.make(),
-    pickle.NEWOBJ_EX: lambda u: u.make(keywords=True),
-    pickle.BUILD: lambda u: u.build(),
-    pickle.BINPERSID: lambda u: u.storage(),
-}
 
 
 class Names(RestrictedUnpickler):

@@ -139,6 +139,13 @@ def test_nested_tuples_that_would_be_hashed_for_ever_are_refused():
     assert time.perf_counter() - start < 10
 
 
+def test_a_pickle_that_copies_a_string_endlessly_is_refused():
+    text = b"X" + struct.pack("<I", 1 << 16) + b"a" * (1 << 16)
+    data = b"\x80\x02c_codecs\nencode\nq\0" + text + b"q\1](" + b"h\0h\1\x85R" * 100_000 + b"e."
+    with pytest.raises(pickle.UnpicklingError, match="far more data than it holds"):
+        RestrictedUnpickler(io.BytesIO(data)).load()
+
+
 def storage(elements, key="0", kind="FloatStorage"):
     """The instructions that refer to a storage."""
     count = b"\x8a\x08" + struct.pack("<q", elements)

@@ -26,6 +26,8 @@ from mashal.serialization.rebuild import rebuild_from_type
 from mashal.serialization.safe import ALLOWED, BLOCKED, CALLED, added_by_name, hashable, refused
 
 DAMAGE = (LookupError, AttributeError, TypeError, ValueError, ArithmeticError, RecursionError, struct.error)
+SIZED = frozenset((str, bytes, bytearray, list, tuple, dict, set, frozenset))
+MOST_COPIES = 16  # bytes or elements handed to calls, for each byte of the pickle; PyTorch's pickles stay below 1
 BITE = 1 << 20  # bytes read at a time, so that a length that lies allocates little
 
 
@@ -49,6 +51,7 @@ class RestrictedUnpickler:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.taken = self.copied = 0
         code = self.file.read(1)
         if not code:
             raise EOFError("load: the file is empty where a pickle was expected")
@@ -66,6 +69,7 @@ class RestrictedUnpickler:
     # ---------------------------------------------------------------- reading
     def take(self, size: int) -> bytes:
         """The next bytes of the file, all of them."""
+        self.taken += size
         data = self.file.read(min(size, BITE))
         if len(data) < size:
             bites, left = [data], size - len(data)
@@ -165,6 +169,9 @@ class RestrictedUnpickler:
             raise refused(
                 f"load: the file makes a tensor of {shown(arguments[1])}, which is not among the safe globals"
             )
+        self.copied += sum(len(argument) for argument in arguments if type(argument) in SIZED)
+        if self.copied > BITE + MOST_COPIES * self.taken:
+            raise refused("load: the pickle makes far more data than it holds, by copying the same again and again")
         self.stack.append(function(*arguments))
 
     def may_make(self, kind: Any) -> bool:

@@ -26,7 +26,8 @@ LONG_END = struct.Struct("<4sQHHIIQQQQ")
 LOCATOR = struct.Struct("<4sIQI")
 END = struct.Struct("<4sHHHHIIH")
 UTF8, DESCRIBED = 1 << 11, 1 << 3  # flags: the name is UTF-8; sizes and checksum follow the bytes
-WORTH_A_THREAD = 1 << 20  # bytes; below, the checksum is cheaper than a thread
+WORTH_A_THREAD = 1 << 20  # bytes; below, the checksums are cheaper than a thread
+WORTH_A_WAIT = 1 << 17  # bytes of a record; below, its checksum is cheaper than waiting for another thread's
 
 
 def padding(position: int, name: int, size: int, alignment: int) -> bytes:
@@ -79,7 +80,7 @@ class ZipWriter:
 
     def write_many(self, names: Sequence[str], datas: Sequence[memoryview]) -> None:
         """Records in order, their checksums computed beside the writing."""
-        if not self.checksums or sum(map(len, datas)) < WORTH_A_THREAD:
+        if not self.checksums or sum(map(len, datas)) < max(WORTH_A_THREAD, WORTH_A_WAIT * len(datas)):
             for name, data in zip(names, datas, strict=True):
                 self.write(name, data)
             return

@@ -1,5 +1,8 @@
 """The seam between files and tensors: everything here that touches memory or makes a tensor.
 
+Of a storage it asks: `UntypedStorage(nbytes, device=...)`, `from_buffer(memory)` without a copy, `nbytes()`, `device`,
+`data_ptr()`, `buffer()` (its memory, writable), `capsule` (what a tensor's `storage` slot holds; None on meta).
+
 Stands on core.
 """
 

@@ -36,13 +36,13 @@ def mode(stride: int) -> str:
 def collapse(shape: Sequence[int], strides: Sequence[Strides]) -> tuple[list[int], list[list[int]]]:
     """The fewest dimensions that walk the same elements of all tensors together, innermost last.
 
-    Dimensions are ordered by the first tensor's strides (then the others'), so that a transposed result is walked as it lies.
+    Dimensions are ordered by the first tensor's strides, so that a transposed result is walked as it lies.
 
     >>> collapse((2, 3, 4), [(12, 4, 1), (0, 0, 1)])
     ([6, 4], [[4, 1], [0, 1]])
     """
     dims = [d for d in range(len(shape)) if shape[d] != 1]
-    dims.sort(key=lambda d: tuple(-s[d] if s[d] else 0 for s in strides[:1]) or 0)
+    dims.sort(key=lambda d: -strides[0][d])
     sizes: list[int] = []
     walked: list[list[int]] = [[] for _ in strides]
     for d in dims:

@@ -41,6 +41,18 @@ def lanes_of(nest: Nest) -> int:
     return min(64, HOST.lanes(max(widest, stored)))
 
 
+def number_word(f: Function, words: Value, n_results: int, node: Expression) -> Value:
+    """The value of an operand that is a number."""
+    d = node.dtype
+    if d.kind == "f":
+        x = f.word(words, n_results + node.value, "double")
+        return x if d.itemsize == 8 else f.convert("fptrunc", x, "float")
+    x = f.word(words, n_results + node.value)
+    if d.kind == "b":
+        return x.compare("ne", 0)
+    return x if d.itemsize == 8 else f.convert("trunc", x, d.llvm)
+
+
 class _Writer:
     """Writes @kernel (decides whether to share out), @kernel_chunk (one share) and @kernel_run (the loops)."""
 
@@ -101,24 +113,13 @@ class _Writer:
         f = self.module.function("kernel_run", "void", [("ptr", "words"), ("i64", "start"), ("i64", "stop")], linkage="internal")
         words, start, stop = f.parameters
         pointers = {t: f.word(words, t, "ptr") for t in self.tensors}
-        invariant = Emitter(f, 0, lambda node: self._number(f, words, node))
+        invariant = Emitter(f, 0, lambda node: number_word(f, words, self.n_results, node))
         if self.layout.rank == 1:
             strides = {t: f.i64(1) for t in self.tensors} if self.flat else self._inner_strides(f, words)
             self._row(f, pointers, strides, invariant, start, stop)
         else:
             self._outer(f, words, pointers, invariant, start, stop)
         f.end()
-
-    def _number(self, f: Function, words: Value, node: Expression) -> Value:
-        """The value of an operand that is a number."""
-        d = node.dtype
-        if d.kind == "f":
-            x = f.word(words, self.n_results + node.value, "double")
-            return x if d.itemsize == 8 else f.convert("fptrunc", x, "float")
-        x = f.word(words, self.n_results + node.value)
-        if d.kind == "b":
-            return x.compare("ne", 0)
-        return x if d.itemsize == 8 else f.convert("trunc", x, d.llvm)
 
     def _stride_word(self, tensor: int, dim: int) -> int:
         return self.first + self.layout.rank * (1 + self.tensors.index(tensor)) + dim

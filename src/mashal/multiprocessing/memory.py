@@ -1,0 +1,126 @@
+"""Memory that several processes see: unnamed files, mapped; and tensors upon it.
+
+A block has no name anywhere: the kernel frees it when the last process that maps it is gone, however it went.
+Descriptors are closed as soon as both sides have mapped, so thousands of blocks take none. This file alone knows how
+a tensor is made over given memory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from mashal.ops import as_strided, frombuffer
+
+try:
+    import _posixshmem
+except ImportError:  # not a POSIX system
+    _posixshmem = None
+
+_libc: Any = None
+if os.name == "posix":
+    _libc = ctypes.CDLL(None, use_errno=True)
+    _libc.mmap.restype = ctypes.c_void_p
+    _libc.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int64)
+    _libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_FAILED = ctypes.c_void_p(-1).value
+
+
+class SharedBlock:
+    """A piece of memory that other processes can map too; it goes when nobody holds it.
+
+    `descriptor` is what to send to another process; `close_descriptor` when it has been sent.
+    """
+
+    __slots__ = ("_array", "address", "descriptor", "size")
+
+    def __init__(self, size: int, descriptor: int | None = None) -> None:
+        """A new block of size bytes (all zero), or the one behind a descriptor that another process has sent."""
+        self.address = self.descriptor = None
+        self.size = size
+        self.descriptor = _unnamed_file(size) if descriptor is None else descriptor
+        address = _libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, self.descriptor, 0)
+        if address == _FAILED:
+            reason = os.strerror(ctypes.get_errno())
+            self.close_descriptor()
+            raise RuntimeError(f"shared memory: {size} bytes could not be mapped ({reason})")
+        self.address = address
+        self._array = ctypes.c_char * size
+
+    def view(self) -> ctypes.Array:
+        """The memory as a buffer; as long as it lives, so does the block."""
+        array = self._array.from_address(self.address)
+        array.block = self
+        return array
+
+    def close_descriptor(self) -> None:
+        """Give the descriptor up; the memory stays."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+    def __del__(self, _unmap=_libc and _libc.munmap) -> None:
+        if self.address is not None:
+            _unmap(self.address, self.size)
+            self.address = None
+        if self.descriptor is not None:
+            self.close_descriptor()
+
+
+def _unnamed_file(size: int) -> int:
+    """The descriptor of a file in memory that has no name (any more)."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("mashal", os.MFD_CLOEXEC)
+    elif _posixshmem is None:
+        raise RuntimeError("shared memory: this system has no POSIX shared memory; load with num_workers=0")
+    else:  # macOS and others: a name for as long as it takes to open it
+        name = f"/mashal-{secrets.token_hex(8)}"
+        descriptor = _posixshmem.shm_open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode=0o600)
+        _posixshmem.shm_unlink(name)
+    try:
+        os.ftruncate(descriptor, size)
+    except OSError as error:
+        os.close(descriptor)
+        raise RuntimeError(f"shared memory: {size} bytes could not be had ({error.strerror})") from None
+    return descriptor
+
+
+def tensor_over(buffer: Any, offset: int, dtype: Any, shape: Sequence[int], strides: Sequence[int]) -> Any:
+    """A tensor whose elements are buffer's bytes from offset on; it keeps the buffer alive.
+
+    strides: in elements, none negative. The elements' span must lie inside the buffer.
+    """
+    count = 1
+    for size, stride in zip(shape, strides):
+        if size == 0:
+            count = 0
+            break
+        count += (size - 1) * stride
+    flat = frombuffer(buffer, dtype=dtype, count=max(count, 1), offset=offset)
+    return as_strided(flat, tuple(shape), tuple(strides))
+
+
+def dense_strides(tensor: Any) -> tuple[int, ...]:
+    """The strides to keep when a tensor is copied: its own where it fills its memory without gaps, else C order's."""
+    if tensor.is_contiguous():
+        return tuple(tensor.stride())
+    shape, strides = tensor.shape, tensor.stride()
+    expected = 1
+    for dim in sorted(range(len(shape)), key=lambda dim: (strides[dim], shape[dim])):
+        if shape[dim] != 1:
+            if strides[dim] != expected:
+                return _contiguous_strides(shape)
+            expected *= shape[dim]
+    return tuple(strides)
+
+
+def _contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))

@@ -24,13 +24,13 @@ from mashal.utils.data.sampler import BatchSampler, RandomSampler, Sampler, Sequ
 
 __all__ = [
     "DataLoader",
-    "default_collate",
-    "default_convert",
-    "get_worker_info",
     "_BaseDataLoaderIter",
     "_DatasetKind",
     "_MultiProcessingDataLoaderIter",
     "_SingleProcessDataLoaderIter",
+    "default_collate",
+    "default_convert",
+    "get_worker_info",
 ]
 
 T_co = TypeVar("T_co", covariant=True)

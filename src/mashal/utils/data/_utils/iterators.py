@@ -69,9 +69,9 @@ def _warn_about_pinning(loader: Any) -> None:
     if loader.pin_memory_device:
         warnings.warn(
             f"DataLoader: pin_memory_device is deprecated and has no effect (it is {loader.pin_memory_device!r})",
-            stacklevel=4,
+            stacklevel=5,
         )
-    warnings.warn("DataLoader: pin_memory=True has no effect, as there is no accelerator to pin for", stacklevel=4)
+    warnings.warn("DataLoader: pin_memory=True has no effect, as there is no accelerator to pin for", stacklevel=5)
 
 
 class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from reprlib import Repr
 from typing import Any
 
-from mashal.core.generator import manual_seed
+from mashal.core.generator import default_generator
 from mashal.core.interop import numpy
-from mashal.ops import set_num_threads
+from mashal.machine.threads import set_num_threads
 from mashal.utils.data._utils import parcel
 from mashal.utils.data._utils.channel import Channel
 from mashal.utils.data._utils.fetch import _DatasetKind
@@ -101,7 +101,7 @@ class _Worker:
         self.fetcher: Any = None
         try:
             self._prepare()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it was, the parent is told
             self.failure = _describe(error, f"when worker {job.id} (pid {os.getpid()}) of the DataLoader started")
 
     def _prepare(self) -> None:
@@ -110,7 +110,7 @@ class _Worker:
         seed = job.base_seed + job.id
         set_num_threads(1)
         random.seed(seed)
-        manual_seed(seed)
+        default_generator.manual_seed(seed)
         numpy.random.seed(_generate_state(job.base_seed, job.id))
         _worker_info = WorkerInfo(id=job.id, num_workers=job.num_workers, seed=seed, dataset=job.dataset)
         if job.init is not None:
@@ -141,7 +141,7 @@ class _Worker:
         if self.failure is None:
             try:
                 self._start_fetching()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  whatever it was, the parent is told
                 self.failure = _describe(error, f"when worker {self.job.id} of the DataLoader began an epoch")
 
     def _answer(self, index: Any) -> tuple[bytes, Any]:
@@ -149,7 +149,7 @@ class _Worker:
             return parcel.pack_note(parcel.ERROR, self.epoch, self.failure), None
         try:
             return parcel.pack(self.fetcher.fetch(index), self.epoch, self.shelf)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it was, the parent is told
             if isinstance(error, StopIteration) and self.job.kind == _DatasetKind.Iterable:
                 return parcel.pack_note(parcel.EXHAUSTED, self.epoch), None
             where = f"in worker {self.job.id} (pid {os.getpid()}) of the DataLoader"
@@ -166,7 +166,7 @@ def _describe(error: Exception, where: str) -> bytes:
     text = f"{type(error).__name__} {where}\n\n{''.join(traceback.format_exception(error))}"
     try:
         pickle.loads(pickle.dumps(kind))
-    except Exception:
+    except Exception:  # noqa: BLE001
         kind = RuntimeError
     return pickle.dumps((kind, text))
 
@@ -182,10 +182,10 @@ def raise_described(description: bytes) -> None:
     """Raise an exception of the same class as in the worker, or a RuntimeError where that cannot be made of a text."""
     try:
         kind, text = pickle.loads(description)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         raise RuntimeError(f"DataLoader: a worker's exception could not be read here ({error})") from None
     try:
         again = kind(_Verbatim(text) if issubclass(kind, KeyError) else text)
-    except Exception:
+    except Exception:  # noqa: BLE001
         again = RuntimeError(text)
     raise again

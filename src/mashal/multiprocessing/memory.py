@@ -11,10 +11,15 @@ import ctypes
 import mmap
 import os
 import secrets
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
-from mashal.ops import as_strided, frombuffer
+from mashal.core.devices import device
+from mashal.core.dtypes import dtype
+from mashal.core.forms import dense_strides, form
+from mashal.core.tensor import Tensor, make
+from mashal.machine.memory import address_of, foreign_storage
 
 try:
     import _posixshmem
@@ -36,7 +41,7 @@ class SharedBlock:
     `descriptor` is what to send to another process; `close_descriptor` when it has been sent.
     """
 
-    __slots__ = ("_array", "address", "descriptor", "size")
+    __slots__ = ("__weakref__", "_array", "address", "descriptor", "size")
 
     def __init__(self, size: int, descriptor: int | None = None) -> None:
         """A new block of size bytes (all zero), or the one behind a descriptor that another process has sent."""
@@ -89,38 +94,44 @@ def _unnamed_file(size: int) -> int:
     return descriptor
 
 
-def tensor_over(buffer: Any, offset: int, dtype: Any, shape: Sequence[int], strides: Sequence[int]) -> Any:
-    """A tensor whose elements are buffer's bytes from offset on; it keeps the buffer alive.
+def tensor_over(
+    buffer: ctypes.Array, offset: int, dtype: dtype, shape: Sequence[int], strides: Sequence[int]
+) -> Tensor:
+    """A tensor whose elements are the buffer's bytes from offset on; it keeps the buffer alive.
 
-    strides: in elements, none negative. The elements' span must lie inside the buffer.
+    strides: in elements, none negative. Its storage is the part of the buffer that its elements span.
     """
-    count = 1
-    for size, stride in zip(shape, strides):
-        if size == 0:
-            count = 0
-            break
-        count += (size - 1) * stride
-    flat = frombuffer(buffer, dtype=dtype, count=max(count, 1), offset=offset)
-    return as_strided(flat, tuple(shape), tuple(strides))
+    kind = form(dtype, _CPU, tuple(shape), tuple(strides))
+    size = kind.extent * dtype.itemsize
+    if offset < 0 or offset + size > len(buffer):
+        raise RuntimeError(f"shared memory: {size} bytes from {offset} on are not in a buffer of {len(buffer)}")
+    return make(foreign_storage(ctypes.addressof(buffer) + offset, size, buffer), 0, kind)
 
 
-def dense_strides(tensor: Any) -> tuple[int, ...]:
-    """The strides to keep when a tensor is copied: its own where it fills its memory without gaps, else C order's."""
-    if tensor.is_contiguous():
-        return tuple(tensor.stride())
-    shape, strides = tensor.shape, tensor.stride()
-    expected = 1
-    for dim in sorted(range(len(shape)), key=lambda dim: (strides[dim], shape[dim])):
-        if shape[dim] != 1:
-            if strides[dim] != expected:
-                return _contiguous_strides(shape)
-            expected *= shape[dim]
-    return tuple(strides)
+def tensor_in(block: SharedBlock, offset: int, dtype: dtype, shape: Sequence[int], strides: Sequence[int]) -> Tensor:
+    """A tensor whose storage is a whole block; offset in elements."""
+    kind = form(dtype, _CPU, tuple(shape), tuple(strides))
+    if offset < 0 or (offset + kind.extent) * dtype.itemsize > block.size:
+        raise RuntimeError(f"shared memory: {kind.extent} elements from {offset} on are not in {block.size} bytes")
+    _blocks[block.address] = block
+    return make(foreign_storage(block.address, block.size, block), offset, kind)
 
 
-def _contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
-    strides, step = [], 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= max(size, 1)
-    return tuple(reversed(strides))
+def block_of(tensor: Tensor) -> SharedBlock | None:
+    """The block that is a tensor's storage; None for a tensor in this process's own memory."""
+    return _blocks.get(address_of(tensor.storage))
+
+
+def move_to_shared(tensor: Tensor) -> SharedBlock:
+    """Move a tensor's data into a new block, in place. Other tensors upon the same data stay where they are."""
+    strides = dense_strides(tensor.shape, tensor.stride())
+    block = SharedBlock(max(tensor.nbytes, 1))
+    twin = tensor_in(block, 0, tensor.dtype, tensor.shape, strides)
+    if tensor.numel():
+        twin.copy_(tensor.detach())
+    tensor.storage, tensor.offset, tensor.form, tensor.base = twin.storage, 0, twin.form, None
+    return block
+
+
+_blocks: weakref.WeakValueDictionary[int, SharedBlock] = weakref.WeakValueDictionary()  # by address
+_CPU = device("cpu")

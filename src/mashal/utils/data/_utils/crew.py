@@ -20,7 +20,7 @@ from mashal.utils.data._utils.channel import Channel
 from mashal.utils.data._utils.parcel import BATCH, Parcel, unpack
 from mashal.utils.data._utils.worker import Job, Resume, _worker_loop
 
-_LOOK = 5.0  # seconds after which a silent worker is looked at
+_LOOK = 2.0  # seconds after which a silent worker is looked at
 _GRACE = 5.0  # seconds that workers have to end by themselves
 _forks = 0  # of this process so far
 

@@ -7,6 +7,7 @@ two that overlap in the worker no longer do in the parent.
 
 from __future__ import annotations
 
+import ctypes
 import pickle
 import struct
 import threading
@@ -14,8 +15,9 @@ from io import BytesIO
 from typing import Any
 
 from mashal.core import dtypes
+from mashal.core.forms import dense_strides
 from mashal.core.tensor import Tensor
-from mashal.multiprocessing.memory import SharedBlock, dense_strides, tensor_over
+from mashal.multiprocessing.memory import SharedBlock, tensor_over
 
 _ALIGNED = 64  # a tensor starts at a cache line
 _GRAIN = 1 << 16  # a block's size is a multiple
@@ -25,6 +27,7 @@ _PAIR = struct.Struct("<qq")  # where a buffer lies in the block: offset, length
 _NONE = -1
 
 BATCH, ERROR, EXHAUSTED = range(3)
+_NOTHING = (ctypes.c_char * 1)()  # what tensors without elements lie in, where a parcel has no block
 _opened = threading.local()
 
 
@@ -85,7 +88,7 @@ class _Packer(pickle.Pickler):
                 "DataLoader: a worker made a tensor that requires grad and has a history; histories do not go from "
                 "process to process, so detach() it in the dataset or in collate_fn"
             )
-        strides = dense_strides(obj)
+        strides = tuple(dense_strides(obj.shape, obj.stride()))
         offset = self._place(obj.numel() * obj.element_size())
         self.tensors.append((offset, obj, strides))
         name = str(obj.dtype).rpartition(".")[2]
@@ -171,9 +174,5 @@ def unpack(parcel: Parcel, view: Any) -> Any:
 
 def _open_tensor(offset: int, dtype: str, shape: tuple, strides: tuple, requires_grad: bool) -> Any:
     """A tensor of the parcel that is being opened in this thread."""
-    kind = getattr(dtypes, dtype)
-    if 0 in shape:
-        tensor = tensor_over(bytearray(8 * 16), 0, kind, shape, strides)
-    else:
-        tensor = tensor_over(_opened.view, offset, kind, shape, strides)
+    tensor = tensor_over(_opened.view or _NOTHING, offset, getattr(dtypes, dtype), shape, strides)
     return tensor.requires_grad_() if requires_grad else tensor

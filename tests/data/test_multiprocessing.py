@@ -21,8 +21,8 @@ def double(tensor, done=None):
 
 
 def send_back(inbox, outbox):
-    outbox.put(inbox.get() + 1)
-    inbox.get()  # stays until the parent has received
+    outbox.put(inbox.get(timeout=10) + 1)
+    inbox.get(timeout=10)  # stays until the parent has received
 
 
 # ---------------------------------------------------------------- tensors
@@ -40,7 +40,7 @@ def test_a_tensor_given_to_a_process_is_shared(method):
 
 
 def queue_double(queue):
-    queue.get().mul_(2)
+    queue.get(timeout=10).mul_(2)
 
 
 def test_a_spawned_process_shares_its_arguments():

@@ -45,8 +45,9 @@ class SharedBlock:
 
     def __init__(self, size: int, descriptor: int | None = None) -> None:
         """A new block of size bytes (all zero), or the one behind a descriptor that another process has sent."""
-        self.address = self.descriptor = None
+        self.address = 0  # 0: not mapped
         self.size = size
+        self.descriptor: int | None = None
         self.descriptor = _unnamed_file(size) if descriptor is None else descriptor
         address = _libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, self.descriptor, 0)
         if address == _FAILED:
@@ -58,7 +59,7 @@ class SharedBlock:
 
     def view(self) -> ctypes.Array:
         """The memory as a buffer; as long as it lives, so does the block."""
-        array = self._array.from_address(self.address)
+        array: Any = self._array.from_address(self.address)
         array.block = self
         return array
 
@@ -69,9 +70,9 @@ class SharedBlock:
             self.descriptor = None
 
     def __del__(self, _unmap=_libc and _libc.munmap) -> None:
-        if self.address is not None:
+        if self.address:
             _unmap(self.address, self.size)
-            self.address = None
+            self.address = 0
         if self.descriptor is not None:
             self.close_descriptor()
 
@@ -122,11 +123,11 @@ def block_of(tensor: Tensor) -> SharedBlock | None:
     return _blocks.get(address_of(tensor.storage))
 
 
-def move_to_shared(tensor: Tensor) -> SharedBlock:
+def move_to_shared(tensor: Any) -> SharedBlock:
     """Move a tensor's data into a new block, in place. Other tensors upon the same data stay where they are."""
     strides = dense_strides(tensor.shape, tensor.stride())
     block = SharedBlock(max(tensor.nbytes, 1))
-    twin = tensor_in(block, 0, tensor.dtype, tensor.shape, strides)
+    twin: Any = tensor_in(block, 0, tensor.dtype, tensor.shape, strides)
     if tensor.numel():
         twin.copy_(tensor.detach())
     tensor.storage, tensor.offset, tensor.form, tensor.base = twin.storage, 0, twin.form, None

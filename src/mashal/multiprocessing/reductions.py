@@ -45,12 +45,12 @@ def reduce_tensor(tensor: Tensor) -> Any:
             "multiprocessing: a tensor that requires grad and has a history cannot be sent, for histories do not go "
             "from process to process; detach() it first"
         )
-    kind = type(tensor)
     if tensor.device.type != "cpu":
         raise RuntimeError(f"multiprocessing: only tensors on the cpu can be sent, not one on {tensor.device}")
     block = block_of(tensor) or move_to_shared(tensor)
     place = (tensor.storage_offset(), tensor.dtype, tuple(tensor.shape), tuple(tensor.stride()))
-    return _rebuild, (kind, DupFd(block.descriptor), block.size, place, tensor.requires_grad)
+    assert block.descriptor is not None
+    return _rebuild, (type(tensor), DupFd(block.descriptor), block.size, place, tensor.requires_grad)
 
 
 def _rebuild(kind: type, descriptor: Any, size: int, place: tuple, requires_grad: bool) -> Any:

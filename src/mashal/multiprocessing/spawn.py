@@ -131,7 +131,7 @@ def start_processes(
     join: wait until all have ended (the result is None); else give the ProcessContext.
     start_method: "spawn", "fork" or "forkserver". With spawn, fn and args must be picklable.
     """
-    context = multiprocessing.get_context(start_method)
+    context: Any = multiprocessing.get_context(start_method)
     processes, errors = [], []
     for index in range(nprocs):
         ours, theirs = context.Pipe(duplex=False)

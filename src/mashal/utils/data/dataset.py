@@ -36,7 +36,7 @@ class Dataset(Generic[T_co]):
     def __getitem__(self, index: Any) -> T_co:
         raise NotImplementedError(f"{type(self).__name__}: a dataset needs a __getitem__(self, index) of its own")
 
-    def __add__(self, other: Dataset) -> ConcatDataset:
+    def __add__(self, other: Dataset) -> Any:
         return ConcatDataset([self, other])
 
 
@@ -53,7 +53,7 @@ class IterableDataset(Dataset[T_co]):
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(f"{type(self).__name__}: an iterable dataset needs an __iter__(self) of its own")
 
-    def __add__(self, other: Dataset) -> ChainDataset:
+    def __add__(self, other: Dataset) -> Any:
         return ChainDataset([self, other])
 
 
@@ -226,10 +226,10 @@ class Subset(Dataset[T_co]):
 
 def _items(dataset: Any, indices: Sequence) -> list:
     """The items of a dataset at indices, through its own `__getitems__` where it has one."""
-    together = getattr(dataset, "__getitems__", None)
-    if not callable(together):
+    together: Any = getattr(dataset, "__getitems__", None)
+    if together is None:
         return [dataset[index] for index in indices]
-    items = together(indices)
+    items: Any = together(indices)
     if len(items) != len(indices):
         raise ValueError(
             f"{type(dataset).__name__}.__getitems__ gave {len(items)} items for {len(indices)} indices; "

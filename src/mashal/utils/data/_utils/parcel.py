@@ -112,7 +112,8 @@ class _Packer(pickle.Pickler):
         view = block.view()
         for offset, tensor, strides in self.tensors:
             if tensor.numel():
-                tensor_over(view, offset, tensor.dtype, tensor.shape, strides).copy_(tensor.detach())
+                place: Any = tensor_over(view, offset, tensor.dtype, tensor.shape, strides)
+                place.copy_(tensor.detach())
         flat = memoryview(view).cast("B")
         for offset, raw in self.buffers:
             flat[offset : offset + raw.nbytes] = raw

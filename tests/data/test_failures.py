@@ -145,6 +145,20 @@ def test_an_exception_of_the_sampler_is_raised_here():
         list(DataLoader(range(3), sampler=order(), num_workers=1))
 
 
+class Unreadable:
+    """Pickles well, but cannot be made again."""
+
+    def __reduce__(self):
+        return int, ("no number",)
+
+
+def test_a_batch_that_cannot_be_read_here_is_an_error_and_the_epoch_goes_on():
+    iterator = iter(DataLoader(Computed(lambda i: Unreadable() if i == 0 else i), num_workers=1, batch_size=None))
+    with pytest.raises(ValueError, match="no number"):
+        next(iterator)
+    assert list(iterator) == [1, 2, 3]
+
+
 # ---------------------------------------------------------------- a worker dies
 
 
@@ -192,6 +206,15 @@ def test_a_worker_that_leaves_a_child_with_its_socket_is_still_found_dead():
 
     with pytest.raises(RuntimeError, match="with code 5"):
         list(DataLoader(Computed(item, 1), num_workers=1))
+
+
+def test_staying_workers_of_which_one_died_are_replaced_in_the_next_epoch():
+    loader = DataLoader(Computed(lambda i: os.getpid()), num_workers=2, batch_size=None, persistent_workers=True)
+    first = list(loader)
+    os.kill(first[0], signal.SIGKILL)
+    wait_until(lambda: not is_running(first[0]))
+    second = list(loader)
+    assert not set(first) & set(second)
 
 
 # ---------------------------------------------------------------- time limits

@@ -288,6 +288,14 @@ def test_without_in_order_ready_batches_come_first():
     assert list(DataLoader(Computed(slow, 6), num_workers=2, batch_size=None)) == list(range(6))
 
 
+@pytest.mark.parametrize("counts", [(5, 1), (0, 7), (3, 3, 9), (0, 0)])
+def test_without_in_order_streams_end_too(counts):
+    loader = DataLoader(Shares(*counts), None, num_workers=len(counts), in_order=False, persistent_workers=True)
+    expected = [100 * worker + item for worker, count in enumerate(counts) for item in range(count)]
+    assert sorted(loader) == expected
+    assert sorted(loader) == expected
+
+
 def test_two_epochs_with_workers_run_side_by_side():
     loader = DataLoader(range(2), num_workers=1)
     assert [(a.item(), b.item()) for a in loader for b in loader] == [(0, 0), (0, 1), (1, 0), (1, 1)]

@@ -6,7 +6,7 @@ epochs as there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence, Sized
 from itertools import islice
 from typing import Any, Generic, TypeVar
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from mashal.multiprocessing.memory import SharedBlock
 from mashal.utils.data._utils.channel import Channel
-from mashal.utils.data._utils.parcel import BATCH, Parcel, unpack
+from mashal.utils.data._utils.parcel import Parcel
 from mashal.utils.data._utils.worker import Job, Resume, _worker_loop
 
 _LOOK = 2.0  # seconds after which a silent worker is looked at
@@ -73,8 +73,8 @@ class Worker:
         except (BrokenPipeError, ConnectionResetError):
             pass  # it is dead; that is told when its answer is wanted
 
-    def answer(self, deadline: float | None) -> tuple[int, Any]:
-        """Its next answer of this epoch: the kind and the batch or body. Raises TimeoutError after the deadline."""
+    def answer(self, deadline: float | None) -> tuple[Parcel, Any]:
+        """Its next answer of this epoch, and the buffer it came in. Raises TimeoutError after the deadline."""
         while True:
             try:
                 parcel = Parcel(self._receive(deadline))
@@ -84,11 +84,8 @@ class Worker:
             for number in parcel.discarded:
                 del self.blocks[number]
             if parcel.epoch == self.epoch:
-                break
-        self.owed -= 1
-        if parcel.kind != BATCH:
-            return parcel.kind, parcel.body
-        return BATCH, unpack(parcel, view)
+                self.owed -= 1
+                return parcel, view
 
     def _receive(self, deadline: float | None) -> bytes:
         while True:
@@ -143,6 +140,8 @@ class Crew:
     """All workers of one iterator."""
 
     def __init__(self, context: Any, jobs: list[Job]) -> None:
+        if os.name != "posix":
+            raise NotImplementedError(f"DataLoader: there are no workers on {os.name} yet; use num_workers=0")
         self.parent = os.getpid()
         self.workers: list[Worker] = []
         self.epoch = 0
@@ -152,6 +151,10 @@ class Crew:
         except BaseException:
             self.close()
             raise
+
+    def is_whole(self) -> bool:
+        """Whether every worker lives."""
+        return bool(self.workers) and all(worker.process.is_alive() for worker in self.workers)
 
     def resume(self) -> None:
         """A new epoch for all workers; what they still owe of the last one is thrown away when it comes."""

@@ -161,30 +161,29 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
             deadline = time.monotonic() + self._timeout if self._timeout > 0 else None
             try:
                 worker = self._order[0] if self._loader.in_order else self._crew.first_ready(deadline)
-                if not worker.active:  # an exhausted worker owes nothing more
-                    self._order.remove(worker)
-                    continue
-                kind, data = worker.answer(deadline)
+                answer, view = worker.answer(deadline)
             except TimeoutError:
                 raise RuntimeError(
                     f"DataLoader: no batch came within {self._timeout} seconds (timeout={self._timeout}); "
                     "the workers are busy or stuck"
                 ) from None
             self._order.remove(worker)
-            if kind == parcel.EXHAUSTED:
+            if answer.kind == parcel.EXHAUSTED:
                 self._retire(worker)
             self._ask_for_next()
-            if kind == parcel.ERROR:
-                raise_described(data)
-            if kind == parcel.BATCH:
-                return data
+            if answer.kind == parcel.ERROR:
+                raise_described(answer.body)
+            if answer.kind == parcel.BATCH:
+                return parcel.unpack(answer, view)
         if not self._persistent_workers:
             self._finalizer()
         raise StopIteration
 
     def _retire(self, worker: Worker) -> None:
+        """An exhausted worker owes nothing more."""
         worker.active = False
         worker.owed = 0
+        self._order = deque(each for each in self._order if each is not worker)
         if not self._persistent_workers:
             worker.channel.close()
 

@@ -10,6 +10,7 @@ import pytest
 
 import mashal as torch
 from mashal import multiprocessing
+from mashal.multiprocessing import memory
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -116,6 +117,24 @@ def test_a_tensor_with_a_history_cannot_be_sent():
     _, theirs = multiprocessing.Pipe()
     with pytest.raises(RuntimeError, match="detach\\(\\) it first"):
         theirs.send(torch.ones(2).requires_grad_() * 2)
+
+
+def test_sharing_moves_a_tensor_once():
+    tensor = torch.arange(3)
+    assert not memory.is_shared(tensor)
+    assert memory.share_memory_(tensor) is tensor
+    place = tensor.data_ptr()
+    memory.share_memory_(tensor)
+    assert memory.is_shared(tensor)
+    assert (tensor.data_ptr(), tensor.tolist()) == (place, [0, 1, 2])
+
+
+def test_a_forked_process_writes_into_a_shared_tensor():
+    tensor = memory.share_memory_(torch.ones(3))
+    process = multiprocessing.get_context("fork").Process(target=double, args=(tensor,))
+    process.start()
+    process.join()
+    assert tensor.tolist() == [2, 2, 2]
 
 
 @linux

@@ -134,5 +134,17 @@ def move_to_shared(tensor: Any) -> SharedBlock:
     return block
 
 
+def share_memory_(tensor: Any) -> Any:
+    """Move a tensor's data into shared memory, in place, unless it is there; gives the tensor back."""
+    if block_of(tensor) is None:
+        move_to_shared(tensor)
+    return tensor
+
+
+def is_shared(tensor: Any) -> bool:
+    """Whether a tensor's data has been moved into shared memory, or was received from another process."""
+    return block_of(tensor) is not None
+
+
 _blocks: weakref.WeakValueDictionary[int, SharedBlock] = weakref.WeakValueDictionary()  # by address
 _CPU = device("cpu")

@@ -87,7 +87,7 @@ def _function_for(kind: type, functions: dict | None) -> Callable | None:
     """The function for a type: its own, or that of the first type in the map that it is derived from."""
     if not functions:
         return None
-    if functions is default_collate_fn_map and "numpy" in sys.modules and sys.modules["numpy"].ndarray not in functions:
+    if functions is default_collate_fn_map:
         _add_numpy(functions)
     if kind in functions:
         return functions[kind]
@@ -96,9 +96,11 @@ def _function_for(kind: type, functions: dict | None) -> Callable | None:
 
 def _add_numpy(functions: dict) -> None:
     """NumPy's types join the map when NumPy is loaded: before that no item can hold one."""
-    numpy = sys.modules["numpy"]
-    functions[numpy.ndarray] = collate_numpy_array_fn
-    functions[numpy.bool_, numpy.number, numpy.object_] = collate_numpy_scalar_fn
+    array = getattr(sys.modules.get("numpy"), "ndarray", None)
+    if array is not None and array not in functions:
+        numpy = sys.modules["numpy"]
+        functions[array] = collate_numpy_array_fn
+        functions[numpy.bool_, numpy.number, numpy.object_] = collate_numpy_scalar_fn
 
 
 def _columns(batch: Sequence) -> list[tuple]:

@@ -62,8 +62,7 @@ class Worker:
 
     def ask(self, wish: Any) -> None:
         """Tell the worker the indices of a batch, or that an epoch begins; and which blocks it may use again."""
-        returned, self.returned = self.returned, []
-        dropped, self.dropped = self.dropped, []
+        returned, dropped = _taken(self.returned), _taken(self.dropped)
         if isinstance(wish, Resume):
             self.epoch, self.active, self.owed = wish.epoch, True, 0
         else:
@@ -134,6 +133,14 @@ class Worker:
             "SIGSEGV": "; native code crashed in it",
         }
         return RuntimeError(f"DataLoader: {who} was killed by signal {-code} ({name}){hints.get(name, '')}")
+
+
+def _taken(numbers: list[int]) -> list[int]:
+    """All that is in a list, to which the garbage collector may add at any moment."""
+    count = len(numbers)
+    taken = numbers[:count]
+    del numbers[:count]
+    return taken
 
 
 class Crew:

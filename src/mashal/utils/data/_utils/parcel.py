@@ -81,8 +81,8 @@ class _Packer(pickle.Pickler):
         self.buffers: list[tuple[int, memoryview]] = []
 
     def reducer_override(self, obj: Any) -> Any:
-        if not isinstance(obj, Tensor) or obj.device.type != "cpu":
-            return NotImplemented
+        if type(obj) is not Tensor or obj.device.type != "cpu":
+            return NotImplemented  # a subclass knows itself how it is pickled
         if obj.requires_grad and not obj.is_leaf:
             raise RuntimeError(
                 "DataLoader: a worker made a tensor that requires grad and has a history; histories do not go from "

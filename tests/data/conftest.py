@@ -1,6 +1,5 @@
 """What the tests of data loading share."""
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -22,7 +21,6 @@ def script(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            env=dict(os.environ, PYTHONWARNINGS="default"),
         )
         started.append(process)
         return process

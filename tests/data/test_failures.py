@@ -221,9 +221,11 @@ def test_staying_workers_of_which_one_died_are_replaced_in_the_next_epoch():
 
 
 def test_a_batch_that_takes_too_long_is_an_error():
-    iterator = iter(DataLoader(Computed(lambda i: time.sleep(0.6 * i)), num_workers=1, batch_size=None, timeout=0.2))
+    iterator = iter(
+        DataLoader(Computed(lambda i: time.sleep(1.5 * (i == 1))), num_workers=1, batch_size=None, timeout=0.5)
+    )
     assert next(iterator) is None
-    with pytest.raises(RuntimeError, match="no batch came within 0.2 seconds"):
+    with pytest.raises(RuntimeError, match="no batch came within 0.5 seconds"):
         next(iterator)
 
 

@@ -1,5 +1,6 @@
 """What the tests of data loading share."""
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -21,6 +22,7 @@ def script(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            env=dict(os.environ, PYTHONPATH=os.pathsep.join(filter(None, sys.path))),
         )
         started.append(process)
         return process

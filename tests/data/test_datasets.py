@@ -216,7 +216,7 @@ def test_random_split_names_the_sum_that_is_wrong():
 
 
 def test_random_split_refuses_negative_fractions():
-    with pytest.raises(ValueError, match="fraction 0 is 1.5"):
+    with pytest.raises(ValueError, match=r"fraction 0 is 1.5"):
         random_split(range(10), [1.5, -0.5])
 
 

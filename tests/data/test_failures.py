@@ -225,13 +225,13 @@ def test_a_batch_that_takes_too_long_is_an_error():
         DataLoader(Computed(lambda i: time.sleep(1.5 * (i == 1))), num_workers=1, batch_size=None, timeout=0.5)
     )
     assert next(iterator) is None
-    with pytest.raises(RuntimeError, match="no batch came within 0.5 seconds"):
+    with pytest.raises(RuntimeError, match=r"no batch came within 0\.5 seconds"):
         next(iterator)
 
 
 def test_a_timeout_without_order_is_an_error():
     loader = DataLoader(Computed(lambda i: time.sleep(1)), num_workers=1, timeout=0.2, in_order=False)
-    with pytest.raises(RuntimeError, match="no batch came within 0.2 seconds"):
+    with pytest.raises(RuntimeError, match=r"no batch came within 0\.2 seconds"):
         next(iter(loader))
 
 
@@ -255,7 +255,7 @@ def test_an_iterator_dropped_midway_ends_its_workers():
 
 
 def test_breaking_out_of_an_epoch_ends_its_workers():
-    for pid in DataLoader(Computed(lambda i: os.getpid(), 100), num_workers=1, batch_size=None):
+    for pid in DataLoader(Computed(lambda i: os.getpid(), 100), num_workers=1, batch_size=None):  # noqa: B007
         break
     gc.collect()
     assert not is_running(pid)

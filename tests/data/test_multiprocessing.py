@@ -2,28 +2,16 @@
 
 import gc
 import os
-import signal
 import sys
-import time
 
 import pytest
 
+import data_tasks
 import mashal as torch
 from mashal import multiprocessing
 from mashal.multiprocessing import memory
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-
-
-def double(tensor, done=None):
-    tensor.mul_(2)
-    if done is not None:
-        done.set()
-
-
-def send_back(inbox, outbox):
-    outbox.put(inbox.get(timeout=10) + 1)
-    inbox.get(timeout=10)  # stays until the parent has received
 
 
 # ---------------------------------------------------------------- tensors
@@ -33,21 +21,17 @@ def send_back(inbox, outbox):
 def test_a_tensor_given_to_a_process_is_shared(method):
     context = multiprocessing.get_context(method)
     tensor, queue = torch.arange(6.0).reshape(2, 3), context.Queue()
-    process = context.Process(target=queue_double, args=(queue,))
+    process = context.Process(target=data_tasks.queue_double, args=(queue,))
     process.start()
     queue.put(tensor)
     process.join()
     assert tensor.tolist() == [[0, 2, 4], [6, 8, 10]]
 
 
-def queue_double(queue):
-    queue.get(timeout=10).mul_(2)
-
-
 def test_a_spawned_process_shares_its_arguments():
     context = multiprocessing.get_context("spawn")
     tensor = torch.ones(3)
-    process = context.Process(target=double, args=(tensor,))
+    process = context.Process(target=data_tasks.double, args=(tensor,))
     process.start()
     process.join()
     assert tensor.tolist() == [2, 2, 2]
@@ -56,7 +40,7 @@ def test_a_spawned_process_shares_its_arguments():
 def test_queues_work_both_ways():
     context = multiprocessing.get_context("fork")
     inbox, outbox = context.Queue(), context.Queue()
-    process = context.Process(target=send_back, args=(inbox, outbox))
+    process = context.Process(target=data_tasks.send_back, args=(inbox, outbox))
     process.start()
     inbox.put(torch.tensor([1, 2, 3]))
     answer = outbox.get(timeout=10)
@@ -113,6 +97,15 @@ def test_a_leaf_keeps_requiring_grad():
     assert ours.recv().requires_grad
 
 
+def test_a_parameter_stays_a_parameter():
+    ours, theirs = multiprocessing.Pipe()
+    theirs.send(torch.nn.Parameter(torch.ones(2)))
+    received = ours.recv()
+    assert isinstance(received, torch.nn.Parameter)
+    assert received.requires_grad
+    assert received.tolist() == [1, 1]
+
+
 def test_a_tensor_with_a_history_cannot_be_sent():
     _, theirs = multiprocessing.Pipe()
     with pytest.raises(RuntimeError, match="detach\\(\\) it first"):
@@ -131,7 +124,7 @@ def test_sharing_moves_a_tensor_once():
 
 def test_a_forked_process_writes_into_a_shared_tensor():
     tensor = memory.share_memory_(torch.ones(3))
-    process = multiprocessing.get_context("fork").Process(target=double, args=(tensor,))
+    process = multiprocessing.get_context("fork").Process(target=data_tasks.double, args=(tensor,))
     process.start()
     process.join()
     assert tensor.tolist() == [2, 2, 2]
@@ -167,32 +160,14 @@ def test_pythons_names_are_here():
 # ---------------------------------------------------------------- spawn
 
 
-def fill_place(index, tensor):
-    tensor[index] = index + 1
-
-
-def fail_in_one(index):
-    if index == 1:
-        raise ValueError("process one is tired")
-    time.sleep(20)
-
-
-def leave(index, code):
-    os._exit(code)
-
-
-def die(index):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_spawn_runs_a_function_by_index():
     tensor = torch.zeros(2, dtype=torch.int64)
-    assert multiprocessing.spawn(fill_place, (tensor,), nprocs=2) is None
+    assert multiprocessing.spawn(data_tasks.fill_place, (tensor,), nprocs=2) is None
     assert tensor.tolist() == [1, 2]
 
 
 def test_an_exception_ends_all_processes_and_is_raised_with_its_traceback():
-    started = multiprocessing.start_processes(fail_in_one, nprocs=2, join=False, start_method="fork")
+    started = multiprocessing.start_processes(data_tasks.fail_in_one, nprocs=2, join=False, start_method="fork")
     with pytest.raises(multiprocessing.ProcessRaisedException, match="process one is tired") as caught:
         while not started.join():
             pass
@@ -203,18 +178,18 @@ def test_an_exception_ends_all_processes_and_is_raised_with_its_traceback():
 
 def test_an_exit_code_is_reported():
     with pytest.raises(multiprocessing.ProcessExitedException, match="exited with code 4") as caught:
-        multiprocessing.start_processes(leave, (4,), start_method="fork")
+        multiprocessing.start_processes(data_tasks.leave, (4,), start_method="fork")
     assert caught.value.exit_code == 4
 
 
 def test_a_killed_process_is_reported_with_its_signal():
     with pytest.raises(multiprocessing.ProcessExitedException, match="SIGKILL") as caught:
-        multiprocessing.start_processes(die, start_method="fork")
+        multiprocessing.start_processes(data_tasks.die, start_method="fork")
     assert caught.value.signal_name == "SIGKILL"
 
 
 def test_join_gives_up_after_its_timeout():
-    started = multiprocessing.start_processes(fail_in_one, join=False, start_method="fork")
+    started = multiprocessing.start_processes(data_tasks.fail_in_one, join=False, start_method="fork")
     assert started.join(timeout=0.1) is False
     started.processes[0].terminate()
     with pytest.raises(multiprocessing.ProcessExitedException, match="SIGTERM"):
@@ -223,4 +198,4 @@ def test_join_gives_up_after_its_timeout():
 
 def test_spawn_warns_of_other_start_methods():
     with pytest.warns(FutureWarning, match="use start_processes"):
-        multiprocessing.spawn(leave, (0,), start_method="fork")
+        multiprocessing.spawn(data_tasks.leave, (0,), start_method="fork")

@@ -5,13 +5,13 @@ Read in this order
   reductions  how a tensor is sent (through queues, pipes, arguments of processes)
   spawn       the same function in several processes, and what becomes of them
 Everything of Python's `multiprocessing` is here under the same names.
-Stands on: core, ops.
+Stands on: core, machine, nn (its Parameter).
 """
 
 import multiprocessing
 from multiprocessing import *
 
-from mashal.multiprocessing import memory, reductions  # noqa: F401
+from mashal.multiprocessing import memory, reductions
 from mashal.multiprocessing.reductions import (
     get_all_sharing_strategies,
     get_sharing_strategy,
@@ -27,7 +27,7 @@ from mashal.multiprocessing.spawn import (
     start_processes,
 )
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     *multiprocessing.__all__,
     "ProcessContext",
     "ProcessException",

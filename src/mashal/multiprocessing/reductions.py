@@ -11,6 +11,7 @@ from typing import Any
 
 from mashal.core.tensor import Tensor, as_subclass
 from mashal.multiprocessing.memory import SharedBlock, block_of, move_to_shared, tensor_in
+from mashal.nn.parameter import Buffer, Parameter
 
 _STRATEGIES = ("file_descriptor", "file_system")
 _strategy = _STRATEGIES[0]
@@ -62,4 +63,5 @@ def _rebuild(kind: type, descriptor: Any, size: int, place: tuple, requires_grad
     return tensor.requires_grad_() if requires_grad else tensor
 
 
-ForkingPickler.register(Tensor, reduce_tensor)
+for _kind in (Tensor, Parameter, Buffer):
+    ForkingPickler.register(_kind, reduce_tensor)

@@ -55,7 +55,7 @@ def _run(fn: Callable, index: int, args: tuple, errors: Any) -> None:
         fn(index, *args)
     except KeyboardInterrupt:
         pass  # the parent was interrupted as well
-    except Exception:  # noqa: BLE001  whatever it was, the parent is told
+    except Exception:
         errors.send(traceback.format_exc()[-_LONGEST:])
         sys.exit(1)
 

@@ -9,7 +9,7 @@ Read in this order
 Stands on: core, ops, multiprocessing.
 """
 
-from mashal.utils.data import _utils, dataloader, dataset, distributed, sampler  # noqa: F401
+from mashal.utils.data import _utils, dataloader, dataset, distributed, sampler
 from mashal.utils.data._utils.collate import default_collate, default_convert
 from mashal.utils.data._utils.worker import get_worker_info
 from mashal.utils.data.dataloader import DataLoader

@@ -144,7 +144,7 @@ class ConcatDataset(Dataset[T_co]):
             raise AssertionError("ConcatDataset: at least one dataset is needed")
         for position, each in enumerate(self.datasets):
             if isinstance(each, IterableDataset):
-                raise AssertionError(  # noqa: TRY004  PyTorch's class
+                raise AssertionError(
                     f"ConcatDataset: dataset {position} is a {type(each).__name__}, an IterableDataset; "
                     "those are joined by ChainDataset"
                 )
@@ -185,7 +185,7 @@ class ChainDataset(IterableDataset):
 
     def _check(self, dataset: Any) -> None:
         if not isinstance(dataset, IterableDataset):
-            raise AssertionError(  # noqa: TRY004  PyTorch's class
+            raise AssertionError(
                 f"ChainDataset: a {type(dataset).__name__} is no IterableDataset; others are joined by ConcatDataset"
             )
 

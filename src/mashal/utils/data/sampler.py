@@ -131,9 +131,7 @@ class WeightedRandomSampler(Sampler[int]):
     ) -> None:
         _positive_integer("WeightedRandomSampler", "num_samples", num_samples)
         if not isinstance(replacement, bool):
-            raise ValueError(  # noqa: TRY004  PyTorch's class
-                f"WeightedRandomSampler: replacement must be True or False, not {replacement!r}"
-            )
+            raise ValueError(f"WeightedRandomSampler: replacement must be True or False, not {replacement!r}")
         self.weights = as_tensor(weights, dtype=float64)
         if self.weights.dim() != 1:
             raise ValueError(
@@ -161,9 +159,7 @@ class BatchSampler(Sampler[list]):
     def __init__(self, sampler: Any, batch_size: int, drop_last: bool) -> None:
         _positive_integer("BatchSampler", "batch_size", batch_size)
         if not isinstance(drop_last, bool):
-            raise ValueError(  # noqa: TRY004  PyTorch's class
-                f"BatchSampler: drop_last must be True or False, not {drop_last!r}"
-            )
+            raise ValueError(f"BatchSampler: drop_last must be True or False, not {drop_last!r}")
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last

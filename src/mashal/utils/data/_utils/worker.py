@@ -101,7 +101,7 @@ class _Worker:
         self.fetcher: Any = None
         try:
             self._prepare()
-        except Exception as error:  # noqa: BLE001  whatever it was, the parent is told
+        except Exception as error:
             self.failure = _describe(error, f"when worker {job.id} (pid {os.getpid()}) of the DataLoader started")
 
     def _prepare(self) -> None:
@@ -141,7 +141,7 @@ class _Worker:
         if self.failure is None:
             try:
                 self._start_fetching()
-            except Exception as error:  # noqa: BLE001  whatever it was, the parent is told
+            except Exception as error:
                 self.failure = _describe(error, f"when worker {self.job.id} of the DataLoader began an epoch")
 
     def _answer(self, index: Any) -> tuple[bytes, Any]:
@@ -149,7 +149,7 @@ class _Worker:
             return parcel.pack_note(parcel.ERROR, self.epoch, self.failure), None
         try:
             return parcel.pack(self.fetcher.fetch(index), self.epoch, self.shelf)
-        except Exception as error:  # noqa: BLE001  whatever it was, the parent is told
+        except Exception as error:
             if isinstance(error, StopIteration) and self.job.kind == _DatasetKind.Iterable:
                 return parcel.pack_note(parcel.EXHAUSTED, self.epoch), None
             where = f"in worker {self.job.id} (pid {os.getpid()}) of the DataLoader"
@@ -166,7 +166,7 @@ def _describe(error: Exception, where: str) -> bytes:
     text = f"{type(error).__name__} {where}\n\n{''.join(traceback.format_exception(error))}"
     try:
         pickle.loads(pickle.dumps(kind))
-    except Exception:  # noqa: BLE001
+    except Exception:
         kind = RuntimeError
     return pickle.dumps((kind, text))
 
@@ -182,10 +182,10 @@ def raise_described(description: bytes) -> None:
     """Raise an exception of the same class as in the worker, or a RuntimeError where that cannot be made of a text."""
     try:
         kind, text = pickle.loads(description)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise RuntimeError(f"DataLoader: a worker's exception could not be read here ({error})") from None
     try:
         again = kind(_Verbatim(text) if issubclass(kind, KeyError) else text)
-    except Exception:  # noqa: BLE001
+    except Exception:
         again = RuntimeError(text)
     raise again

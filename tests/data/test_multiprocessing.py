@@ -9,7 +9,6 @@ import pytest
 import data_tasks
 import mashal as torch
 from mashal import multiprocessing
-from mashal.multiprocessing import memory
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
@@ -114,16 +113,16 @@ def test_a_tensor_with_a_history_cannot_be_sent():
 
 def test_sharing_moves_a_tensor_once():
     tensor = torch.arange(3)
-    assert not memory.is_shared(tensor)
-    assert memory.share_memory_(tensor) is tensor
+    assert not tensor.is_shared()
+    assert tensor.share_memory_() is tensor
     place = tensor.data_ptr()
-    memory.share_memory_(tensor)
-    assert memory.is_shared(tensor)
+    tensor.share_memory_()
+    assert tensor.is_shared()
     assert (tensor.data_ptr(), tensor.tolist()) == (place, [0, 1, 2])
 
 
 def test_a_forked_process_writes_into_a_shared_tensor():
-    tensor = memory.share_memory_(torch.ones(3))
+    tensor = torch.ones(3).share_memory_()
     process = multiprocessing.get_context("fork").Process(target=data_tasks.double, args=(tensor,))
     process.start()
     process.join()

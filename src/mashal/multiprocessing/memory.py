@@ -148,3 +148,5 @@ def is_shared(tensor: Any) -> bool:
 
 _blocks: weakref.WeakValueDictionary[int, SharedBlock] = weakref.WeakValueDictionary()  # by address
 _CPU = device("cpu")
+setattr(Tensor, "share_memory_", share_memory_)  # noqa: B010  methods of tensors, attached here: methods.py stands below
+setattr(Tensor, "is_shared", is_shared)  # noqa: B010

@@ -1,0 +1,56 @@
+"""utils.data: datasets, samplers, and the DataLoader that makes batches of them.
+
+Read in this order
+  dataset      where items come from
+  sampler      in which order
+  dataloader   the DataLoader
+  distributed  a sampler's share for one of several processes
+  _utils       how batches are fetched, collated, made by workers
+Stands on: core, ops, multiprocessing.
+"""
+
+from mashal.utils.data import _utils, dataloader, dataset, distributed, sampler
+from mashal.utils.data._utils.collate import default_collate, default_convert
+from mashal.utils.data._utils.worker import get_worker_info
+from mashal.utils.data.dataloader import DataLoader
+from mashal.utils.data.dataset import (
+    ChainDataset,
+    ConcatDataset,
+    Dataset,
+    IterableDataset,
+    StackDataset,
+    Subset,
+    TensorDataset,
+    random_split,
+)
+from mashal.utils.data.distributed import DistributedSampler
+from mashal.utils.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+
+__all__ = [
+    "BatchSampler",
+    "ChainDataset",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "DistributedSampler",
+    "IterableDataset",
+    "RandomSampler",
+    "Sampler",
+    "SequentialSampler",
+    "StackDataset",
+    "Subset",
+    "SubsetRandomSampler",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "default_collate",
+    "default_convert",
+    "get_worker_info",
+    "random_split",
+]

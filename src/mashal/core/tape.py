@@ -13,10 +13,14 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+import traceback
 import weakref
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import count
 from typing import Any
+
+from mashal.core.handles import RemovableHandle
 
 _numbers = count()
 
@@ -31,28 +35,61 @@ class _Mode(threading.local):
 mode = _Mode()
 
 
+class Anomaly:
+    """Whether nodes note where they were made (anomaly mode), and whether backward looks for nan."""
+
+    enabled = False
+    check_nan = True
+
+
+anomaly = Anomaly()
+
+
+class Hooks:
+    """What is to be called at a node, in this order; each a dictionary {number: function} or None.
+
+    tensors: {output: hooks of that result}, called with its gradient; retained: {output: weak reference to the
+    tensor that keeps it}; before: with all gradients of the results; after: with the gradients of the operands and
+    of the results; accumulated: with a leaf whose grad is complete.
+    """
+
+    __slots__ = ("accumulated", "after", "before", "retained", "tensors")
+
+    def __init__(self) -> None:
+        self.tensors: dict[int, OrderedDict] = {}
+        self.retained: dict[int, Any] = {}
+        self.before: OrderedDict = OrderedDict()
+        self.after: OrderedDict = OrderedDict()
+        self.accumulated: OrderedDict = OrderedDict()
+
+
 class Node:
     """One recorded operation.
 
-    edges: for each operand (node, output) or None; saved: what the backward formula needs; sequence: order of
-    creation. A subclass gives `backward(*gradients of the results) -> gradients of the operands`, one for each edge.
-    `results` is how many tensors the operation gave.
+    edges: for each operand (node, output) or None; saved: what the backward formula needs, given back after
+    backward if `frees`; sequence: order of creation; hooks: a `Hooks` or None. A subclass gives
+    `backward(*gradients of the results) -> gradients of the operands`, one for each edge. `results` is how many tensors
+    the operation gave.
     """
 
-    __slots__ = ("__dict__", "__weakref__", "edges", "hooks", "metadata_", "prehooks", "saved", "sequence")
+    __slots__ = ("__dict__", "__weakref__", "edges", "hooks", "metadata_", "saved", "sequence")
     results = 1
+    frees = True
 
     def __init__(self, edges: tuple, saved: Any):
         self.edges = edges
         self.saved = saved
         self.sequence = next(_numbers)
-        self.hooks = self.prehooks = None
+        self.hooks: Hooks | None = None
+        if anomaly.enabled:
+            self.metadata["traceback_"] = traceback.format_stack()[:-1]
 
     def backward(self, *gradients: Any) -> tuple:
         """The gradients of the operands, given those of the results (None where there is none)."""
         raise NotImplementedError
 
     def name(self) -> str:
+        """What grad_fn is called: the name of its class."""
         return type(self).__name__
 
     @property
@@ -75,47 +112,36 @@ class Node:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} object at {id(self):#x}>"
 
-    def register_hook(self, hook: Callable) -> Handle:
+    def _hooks(self) -> Hooks:
+        if self.hooks is None:
+            self.hooks = Hooks()
+        return self.hooks
+
+    def register_hook(self, hook: Callable) -> RemovableHandle:
         """hook(gradients of operands, gradients of results) runs after this node; it may return other ones."""
-        self.hooks = self.hooks or {}
-        return Handle(self.hooks, hook)
+        return _put(self._hooks().after, hook)
 
-    def register_prehook(self, hook: Callable) -> Handle:
+    def register_prehook(self, hook: Callable) -> RemovableHandle:
         """hook(gradients of results) runs before this node; it may return other ones."""
-        self.prehooks = self.prehooks or {}
-        return Handle(self.prehooks, hook)
+        return _put(self._hooks().before, hook)
 
 
-class Handle:
-    """What a register_*_hook returns; `remove()` takes the hook away, as does leaving a `with` block."""
-
-    _numbers = count()
-
-    def __init__(self, hooks: dict, hook: Callable):
-        self.id = next(Handle._numbers)
-        self._hooks = hooks
-        hooks[self.id] = hook
-
-    def remove(self) -> None:
-        self._hooks.pop(self.id, None)
-
-    def __enter__(self) -> Handle:
-        return self
-
-    def __exit__(self, *exception: Any) -> None:
-        self.remove()
+def _put(hooks: OrderedDict, hook: Callable) -> RemovableHandle:
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = hook
+    return handle
 
 
 class AccumulateGrad(Node):
     """Where gradients of a leaf end: they are added to its `.grad`. Knows its leaf weakly, so both go together."""
 
-    __slots__ = ("leaf", "posthooks")
+    __slots__ = ("leaf",)
 
     def __init__(self, leaf: Any):
         self.edges = ()
         self.saved = None
         self.sequence = -1  # after all other nodes
-        self.hooks = self.prehooks = self.posthooks = None
+        self.hooks = None
         self.leaf = weakref.ref(leaf)
 
     @property

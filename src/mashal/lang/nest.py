@@ -25,9 +25,9 @@ class Operand:
     per_row: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Nest:
-    """results: (expression, dtype as stored); operands in the order in which a kernel is given them."""
+    """results: (expression, dtype as stored); operands in the order in which a kernel is given them. Equal if the same object."""
 
     results: tuple[tuple[Expression, dtype], ...]
     operands: tuple[Operand, ...]

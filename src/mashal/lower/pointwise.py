@@ -17,6 +17,7 @@ from mashal.lang.nest import Nest
 from mashal.lower.emit import Emitter, gather_element, load_element, register_type, scatter_element, store_element
 from mashal.lower.schedule import ANY, UNIT, ZERO, Layout
 from mashal.machine.host import HOST
+from mashal.machine.threads import PARALLEL_FOR
 from mashal.machine.text import SIZES, Function, Module, Value, vector
 
 GRAIN = 1 << 15
@@ -94,7 +95,7 @@ class _Writer:
         def together():
             step = self._share(f, each)
             chunk = Value(f, "@kernel_chunk", "ptr")
-            f.call("void", "mashal_parallel_for", chunk, words, (units + step - 1) // step)
+            f.call("void", PARALLEL_FOR, chunk, words, (units + step - 1) // step)
 
         f.if_((units * each).compare("sgt", self.grain), together, lambda: f.call("void", "kernel_run", words, 0, units))
         f.end(f.constant("i64", -1))

@@ -29,6 +29,7 @@ from mashal.lower.emit import (
 )  # fmt: skip
 from mashal.lower.pointwise import GRAIN, lanes_of, number_word, weight
 from mashal.lower.schedule import UNIT, ZERO
+from mashal.machine.threads import PARALLEL_FOR
 from mashal.machine.text import Function, Module, Value, vector
 
 ALONG, ACROSS, SPLIT = "along", "across", "split"
@@ -189,7 +190,7 @@ class _Writer:
 
         def together():
             step = f.max(f.i64(grain // 2) // each, 1)
-            f.call("void", "mashal_parallel_for", Value(f, "@kernel_chunk", "ptr"), words, (units + step - 1) // step)
+            f.call("void", PARALLEL_FOR, Value(f, "@kernel_chunk", "ptr"), words, (units + step - 1) // step)
 
         f.if_((units * each).compare("sgt", grain), together, lambda: f.call("void", "kernel_run", words, 0, units))
         f.end(f.constant("i64", -1))
@@ -284,7 +285,7 @@ class _Writer:
         w, c, _ = chunk.parameters
         chunk.call("void", "kernel_run", w, c, c + 1)
         chunk.end()
-        f.call("void", "mashal_parallel_for", Value(f, "@kernel_chunk", "ptr"), words, rows * count)
+        f.call("void", PARALLEL_FOR, Value(f, "@kernel_chunk", "ptr"), words, rows * count)
         (over,) = self.overs
         scratch = f.word(words, self.first - 1, "ptr")
 

@@ -277,8 +277,11 @@ define void @pool_want(i64 %threads) nounwind {{
 provide_from_process("pthread_create", "pthread_join", "pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock",
                      "pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pthread_sigmask", "sigfillset",
                      "sched_yield")  # fmt: skip
+PARALLEL_FOR = "mashal_parallel_for"
+"""The name under which kernels call the pool."""
+
 _for, *_others = JIT.functions(_TEXT, "pool", ["_for", "_stop", "_reset", "_want"])
-JIT.provide("mashal_parallel_for", _for)
+JIT.provide(PARALLEL_FOR, _for)
 _stop = ctypes.CFUNCTYPE(None)(_others[0])  # drops the GIL while it joins
 _reset = ctypes.PYFUNCTYPE(None)(_others[1])
 _want = ctypes.PYFUNCTYPE(None, ctypes.c_int64)(_others[2])

@@ -1,0 +1,775 @@
+"""How an operation is written once: the decorators, and the table of all definitions.
+
+    @pointwise(result=floating)                      the body is a formula over elements
+    @pointwise_backward of one                       where the derived gradient loses digits
+    @reduction(result=same)                          the body is a formula over a row's elements
+    @recorded("AddmmBackward0")                      a function of tensors, with its backward beside it
+    @spelled(...)                                    a function of operations: composed
+
+`where=` says under which names PyTorch's users find it: "torch" mashal.NAME, "method" Tensor.NAME, "in_place" Tensor.NAME_
+(and mashal.NAME_), "functional" nn.functional.NAME, "special", "linalg"; `operators` its dunders. The table
+`DEFINITIONS` is what methods, public modules, docs and tests are made from.
+
+The function that users call is the door: key from the operands' forms, plan from the table, native call, record. A miss, an
+odd operand or an option goes the long way round (`Pointwise.prepare`).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from numbers import Number as AnyNumber
+from typing import Any
+
+from mashal.core import tape
+from mashal.core.dtypes import bool as bool_, dtype
+from mashal.core.forms import Form, form
+from mashal.core.saved import save, save_result, unpack
+from mashal.core.shapes import broadcast
+from mashal.core.tape import Node, mode
+from mashal.core.tensor import Tensor, alias, bump, empty
+from mashal.errors import message
+from mashal.lang.derivative import adjoints
+from mashal.lang.expression import Expression, cast, operand, rebuild, scalar, walk
+from mashal.lang.nest import Nest, Operand
+from mashal.ops.broadcast import sum_to
+from mashal.ops.promotion import floating as as_floating
+from mashal.ops.promotion import number_dtype, result_type_of
+from mashal.ops.run import check_cast, dense_result, plan_pointwise, remember, same_device
+
+# ---------------------------------------------------------------- the table
+WHERE = ("torch", "method")
+
+
+@dataclass
+class Definition:
+    """One operation as users find it."""
+
+    name: str
+    function: Callable[..., Any]
+    where: tuple[str, ...] = WHERE
+    operators: tuple[str, ...] = ()
+    samples: Callable[..., Any] | None = None
+    aliases: tuple[str, ...] = ()
+    in_place: Callable[..., Any] | None = None
+    operation: Any = None
+    extra: dict = field(default_factory=dict)
+
+
+DEFINITIONS: dict[str, Definition] = {}
+
+
+def define(definition: Definition) -> None:
+    """Puts a definition into the table; two of one name are a mistake."""
+    if definition.name in DEFINITIONS:
+        raise RuntimeError(f"define: {definition.name} is defined twice")
+    DEFINITIONS[definition.name] = definition
+
+
+def spelled(where: Sequence[str] = WHERE, *, name: str = "", operators: Sequence[str] = (), aliases: Sequence[str] = (), samples: Any = None):
+    """A plain function of tensors as a public operation (composed of others, or with its own way to plans)."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        own = name or function.__name__.removesuffix("_op")
+        function = overridable(function)
+        define(Definition(own, function, tuple(where), tuple(operators), samples, tuple(aliases)))
+        return function
+
+    return register
+
+
+# ---------------------------------------------------------------- subclasses
+PLAIN: set[type] = {Tensor}
+"""Subclasses of Tensor whose operations give plain tensors (Parameter adds itself): no override is looked for."""
+
+
+def overrides(operands: Sequence[Any]) -> list[type]:
+    """The operands' types that have their own __torch_function__, most derived first."""
+    found: list[type] = []
+    for x in operands:
+        kind = type(x)
+        if kind in PLAIN or kind in found:
+            continue
+        hook = getattr(kind, "__torch_function__", None)
+        if hook is not None and getattr(hook, "__func__", hook) is not _DISABLED:
+            place = next((i for i, k in enumerate(found) if issubclass(kind, k)), len(found))
+            found.insert(place, kind)
+    return found
+
+
+def _DISABLED(*_: Any) -> Any: ...
+
+
+def dispatched(function: Callable[..., Any], kinds: list[type], args: tuple, kwargs: dict) -> Any:
+    """What the first type that knows how makes of the call."""
+    for kind in kinds:
+        answer = kind.__torch_function__(function, tuple(kinds), args, kwargs)
+        if answer is not NotImplemented:
+            return answer
+    names = ", ".join(k.__name__ for k in kinds)
+    raise TypeError(f"no implementation found for '{function.__name__}' on types that implement __torch_function__: [{names}]")
+
+
+def overridable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as it is: what it calls asks for overrides itself."""
+    return function
+
+
+# ---------------------------------------------------------------- result rules
+Rule = Callable[[dtype], tuple[dtype, dtype]]
+
+
+def same(d: dtype) -> tuple[dtype, dtype]:
+    """Computed in, and stored as, the promoted dtype."""
+    return d, d
+
+
+def floating(d: dtype) -> tuple[dtype, dtype]:
+    """Integers and bools become the default floating dtype."""
+    return as_floating(d), as_floating(d)
+
+
+def boolean(d: dtype) -> tuple[dtype, dtype]:
+    """Compared in the promoted dtype; the result is a bool."""
+    return d, bool_
+
+
+def real_part(d: dtype) -> tuple[dtype, dtype]:
+    """The result of a complex operand is real."""
+    return d, d.to_real()
+
+
+# ---------------------------------------------------------------- pointwise
+class Pointwise:
+    """An operation whose value at each place depends on the operands' elements there.
+
+    body: a function of expressions (and options). rule: which dtypes. `gradients[i]` states an operand's gradient by a body of
+    its own: (g, y, *operands, **options) -> expression, where the derived one is worse.
+    """
+
+    def __init__(self, name: str, body: Callable[..., Any], rule: Rule, node_name: str, refuse: Callable[..., None] | None = None):
+        self.name, self.body, self.rule, self.refuse = name, body, rule, refuse
+        parameters = inspect.signature(body).parameters.values()
+        self.arity = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
+        self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.plans: dict[Any, Any] = {}
+        self.in_place_plans: dict[Any, Any] = {}
+        self.gradients: Callable[..., Any] | None = None
+        self.node = type(node_name, (PointwiseNode,), {"__slots__": (), "operation": self})
+        self._nests: dict[Any, Nest] = {}
+        self._backward: dict[Any, Any] = {}
+
+    # ---------------------------------------------------------------- nests
+    def nest(self, kinds: tuple[tuple[dtype, bool], ...], compute: dtype, result: dtype, options: tuple) -> Nest:
+        """The nest for operands of these dtypes (True: a number), computed in one dtype and stored in another."""
+        key = kinds, compute, result, options
+        found = self._nests.get(key)
+        if found is None:
+            found = self._nests[key] = self._make_nest(kinds, compute, result, options)
+        return found
+
+    def elements(self, kinds: Sequence[tuple[dtype, bool]], compute: dtype) -> list[Expression]:
+        """The operands as expressions, in the dtype of computation where it is given (None: as they are)."""
+        raw = [scalar(i, d) if number else operand(i, d) for i, (d, number) in enumerate(kinds)]
+        return [cast(x, _in_registers(compute)) for x in raw]
+
+    def _make_nest(self, kinds: tuple, compute: dtype, result: dtype, options: tuple) -> Nest:
+        expression = self.body(*self.elements(kinds, compute), **dict(options))
+        operands = tuple(Operand(d, number) for d, number in kinds)
+        return Nest(((cast(expression, _in_registers(result)), result),), operands)
+
+    # ---------------------------------------------------------------- the long way round
+    def prepare(self, operands: tuple, options: tuple) -> Any:
+        """(plan, operands as the plan takes them): checked, promoted, broadcast."""
+        operands = tuple(map(self._normal, operands))
+        tensors = [x for x in operands if isinstance(x, Tensor)]
+        if self.refuse is not None:
+            self.refuse(*operands, **dict(options))
+        device = same_device(self.name, tensors)
+        compute, result = self.rule(result_type_of(operands))
+        kinds = tuple((x.form.dtype, False) if isinstance(x, Tensor) else (_number_kind(x, compute), True) for x in operands)
+        shape = broadcast(self.name, *(x.form.shape for x in tensors))
+        nest = self.nest(kinds, compute, result, options)
+        forms = [x.form if isinstance(x, Tensor) else None for x in operands]
+        made = dense_result([f for f in forms if f is not None], shape, result, device)
+        return plan_pointwise(nest, forms, shape, [made]), operands
+
+    def _normal(self, x: Any) -> Any:
+        """An operand as plans take it: a tensor or a Python number."""
+        if isinstance(x, (Tensor, bool, int, float)):
+            return x
+        if isinstance(x, complex):
+            return COMPLEX_NUMBER(x)
+        if isinstance(x, AnyNumber) or hasattr(x, "item"):
+            return x.item() if hasattr(x, "item") else float(x)  # type: ignore[arg-type]
+        raise TypeError(f"{self.name}(): argument 'other' must be Tensor or Number, not {type(x).__name__}")
+
+    def long(self, function: Callable[..., Any], operands: tuple, out: Tensor | None = None, options: tuple = ()) -> Any:
+        """A call that the table does not know yet."""
+        kinds = overrides(operands)
+        if kinds:
+            return dispatched(function, kinds, operands, {k: v for k, v in options} | ({"out": out} if out is not None else {}))
+        if not any(isinstance(x, Tensor) for x in operands):
+            raise TypeError(f"{self.name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
+        plan, normal = self.prepare(operands, options)
+        if all(a is b for a, b in zip(operands, normal)):
+            key = tuple(x.form if isinstance(x, Tensor) else type(x) for x in normal)
+            remember(self.plans, (*key, *options) if len(key) > 1 or options else key[0], plan)
+        if out is not None:
+            return write_out(self.name, out, self._call(plan, normal, options), any_recorded(normal))
+        return self._call(plan, normal, options)
+
+    def _call(self, plan: Any, operands: tuple, options: tuple) -> Any:
+        result = plan(*operands)
+        if any_recorded(operands):
+            self.record(result, operands, options)
+        return result
+
+    # ---------------------------------------------------------------- recording
+    def record(self, result: Tensor, operands: tuple, options: tuple = ()) -> None:
+        """Notes how the result came about, if its dtype can have a gradient."""
+        if result.form.dtype.kind in "fc":
+            backward = self.backward_of(operands, options)
+            edges = tuple([(x.node, x.output) if isinstance(x, Tensor) and x.node is not None else None for x in operands])
+            result.node = self.node(edges, (backward, backward.save(operands, result), backward.shapes_of(operands, result)))
+
+    def record_if_wanted(self, result: Tensor, operands: tuple, options: tuple = ()) -> None:
+        """`record`, if an operand has a history."""
+        for x in operands:
+            if isinstance(x, Tensor) and x.node is not None:
+                return self.record(result, operands, options)
+
+    def backward_of(self, operands: tuple, options: tuple) -> Backward:
+        """What the gradients of operands of these dtypes are made of."""
+        key = (*(x.form.dtype if isinstance(x, Tensor) else type(x) for x in operands), options)
+        found = self._backward.get(key)
+        if found is None:
+            found = self._backward[key] = Backward(self, operands, options)
+        return found
+
+    # ---------------------------------------------------------------- in place
+    def in_place(self, operands: tuple, options: tuple = ()) -> Tensor:
+        """Writes the result into the first operand."""
+        x = operands[0]
+        key = (*(o.form if isinstance(o, Tensor) else type(o) for o in operands), *options)
+        plan = self.in_place_plans.get(key)
+        if plan is None:
+            plan = self._prepare_in_place(operands, options, key)
+            operands = tuple(map(self._normal, operands))
+        if any_recorded(operands):
+            return change_in_place(self, plan, operands, options)
+        plan(x, *operands)
+        bump(x)
+        return x
+
+    def _prepare_in_place(self, operands: tuple, options: tuple, key: tuple) -> Any:
+        normal = tuple(map(self._normal, operands))
+        x = normal[0]
+        tensors = [o for o in normal if isinstance(o, Tensor)]
+        if self.refuse is not None:
+            self.refuse(*normal, **dict(options))
+        same_device(self.name, tensors)
+        shape = broadcast(self.name + "_", *(o.form.shape for o in tensors))
+        if shape != tuple(x.form.shape):
+            raise RuntimeError(message(self.name + "_", f"output with shape {list(x.form.shape)} doesn't match the broadcast shape {list(shape)}"))
+        check_not_expanded(x)
+        compute, result = self.rule(result_type_of(normal))
+        check_cast(self.name + "_", result, x.form.dtype)
+        kinds = tuple((o.form.dtype, False) if isinstance(o, Tensor) else (_number_kind(o, compute), True) for o in normal)
+        nest = self._in_place_nest(kinds, compute, result, x.form.dtype, options)
+        forms = [o.form if isinstance(o, Tensor) else None for o in normal]
+        plan = plan_pointwise(nest, forms, shape, [x.form], in_place=True)
+        if any(isinstance(o, Tensor) and o is not x and overlaps(o, x) for o in normal):
+            return lambda out, *rest: plan(out, *(copied(o) if isinstance(o, Tensor) and o is not out and overlaps(o, out) else o for o in rest))
+        return remember(self.in_place_plans, key, plan) if all(a is b for a, b in zip(operands, normal)) else plan
+
+    def _in_place_nest(self, kinds: tuple, compute: dtype, result: dtype, stored: dtype, options: tuple) -> Nest:
+        made = self.nest(kinds, compute, result, options)
+        if result is stored:
+            return made
+        key = made, stored
+        found = self._nests.get(key)
+        if found is None:
+            ((expression, _),) = made.results
+            found = self._nests[key] = Nest(((cast(expression, _in_registers(stored)), stored),), made.operands)
+        return found
+
+
+def _in_registers(d: dtype) -> dtype:
+    return operand(0, d).dtype
+
+
+def _number_kind(x: Any, compute: dtype) -> dtype:
+    """How a number is handed to a kernel: as a double for floating arithmetic, else as an integer."""
+    d = number_dtype(x)
+    if compute.kind in "fc" or d.kind == "f":
+        return _in_registers(compute).to_real() if compute.kind in "fc" else d
+    return compute if compute.kind != "b" or d.kind == "b" else d
+
+
+def any_recorded(operands: Sequence[Any]) -> bool:
+    """Whether a call on these is to be recorded."""
+    return mode.recording and any(isinstance(x, Tensor) and x.node is not None for x in operands)
+
+
+class Backward:
+    """The gradients of a pointwise operation for operands of certain dtypes, each an operation itself, and what they need.
+
+    needs: which of (*operands, result) the gradients use; only those are saved.
+    """
+
+    def __init__(self, operation: Pointwise, operands: Sequence[Any], options: tuple):
+        self.operation, self.options = operation, options
+        dtypes = [x.form.dtype if isinstance(x, Tensor) else None for x in operands]
+        compute, result = operation.rule(result_type_of(operands))
+        kinds = [(d, False) if d is not None else (_number_kind(x, compute), True) for d, x in zip(dtypes, operands)]
+        self.n = len(operands)
+        x = operation.elements(kinds, compute)
+        y = operation.body(*x, **dict(options))
+        shift = self.n + 1  # in gradients: operands 0..n-1, result n, incoming gradient n + 1
+        g = operand(shift, y.dtype)
+        slots = [operand(i, e.dtype) for i, e in enumerate(x)]
+        standing = operand(self.n, y.dtype)
+        if operation.gradients is not None:
+            parts = operation.gradients(g, standing, *slots, **dict(options))
+            parts = list(parts) if isinstance(parts, (tuple, list)) else [parts]
+        else:
+            root = rebuild(y, dict(zip(x, slots)))
+            parts = [None if p is None else rebuild(p, {root: standing}) for p in adjoints(root, g, slots)]
+        self.rules = [None if p is None or d is None else self._rule(i, p, d) for i, (p, d) in enumerate(zip(parts, dtypes))]
+        used = [rule.used for rule in self.rules if rule is not None]
+        self.needs = [any(i in u for u in used) for i in range(self.n + 1)]
+        self.plain = not any(self.needs)
+        self.nothing = (None,) * (self.n + 1)
+
+    def _rule(self, i: int, gradient: Expression, d: dtype) -> GradientRule:
+        return GradientRule(f"{self.operation.name}_backward", gradient, d, self.n)
+
+    def save(self, operands: Sequence[Any], result: Tensor) -> tuple:
+        """What backward will need, with versions; the result without its history, which would be a cycle."""
+        if self.plain:
+            return self.nothing
+        kept = [(save(x) if isinstance(x, Tensor) else x) if need else None for x, need in zip(operands, self.needs)]
+        kept.append(save_result(result) if self.needs[-1] else None)
+        return tuple(kept)
+
+    def shapes_of(self, operands: Sequence[Any], result: Tensor) -> tuple | None:
+        """The operands' shapes, if one of them was broadcast."""
+        shape = result.form.shape
+        for x in operands:
+            if isinstance(x, Tensor) and x.form.shape != shape:
+                return tuple([x.form.shape if isinstance(x, Tensor) else None for x in operands])
+        return None
+
+
+class GradientRule:
+    """One operand's gradient: a pointwise operation of the tensors it uses."""
+
+    def __init__(self, name: str, gradient: Expression, d: dtype, n: int):
+        used = sorted({node.value for node in walk([gradient]) if node.kind == "operand"})
+        self.used = used
+        self.passes = gradient.kind == "operand" and used == [n + 1] and gradient.dtype is d
+        dtypes = {node.value: node.dtype for node in walk([gradient]) if node.kind == "operand"}
+        place = {i: k for k, i in enumerate(used)}
+
+        def body(*x: Expression) -> Expression:
+            swap = {node: cast(x[place[node.value]], node.dtype) for node in walk([gradient]) if node.kind == "operand"}
+            return rebuild(gradient, swap)
+
+        body.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [inspect.Parameter(f"x{i}", inspect.Parameter.POSITIONAL_ONLY) for i in used]
+        )
+        self.operation = Pointwise(name, body, lambda _: (_in_registers(d), d), name.title().replace("_", "") + "0")
+        self.operation.elements = lambda kinds, compute: [  # type: ignore[method-assign]
+            scalar(i, k) if number else operand(i, k) for i, (k, number) in enumerate(kinds)
+        ]
+        self.call = door(self.operation)
+        self._dtypes = dtypes
+
+    def __call__(self, tensors: Sequence[Any]) -> Tensor:
+        return self.call(*[tensors[i] for i in self.used])
+
+
+class PointwiseNode(Node):
+    """A recorded pointwise operation. saved: (Backward, what it keeps of operands and result, shapes of broadcast operands)."""
+
+    __slots__ = ()
+    operation: Pointwise
+
+    def backward(self, *gradients: Any) -> tuple:
+        (g,) = gradients
+        backward, kept, shapes = self.saved
+        tensors = [x if x is None or isinstance(x, (bool, int, float)) else unpack(x, self) for x in kept]
+        tensors.append(g)
+        found: list[Any] = []
+        for i, edge in enumerate(self.edges):
+            rule = backward.rules[i]
+            if edge is None or rule is None:
+                found.append(None)
+                continue
+            part = g if rule.passes else rule(tensors)
+            found.append(part if shapes is None else sum_to(part, shapes[i]))
+        return tuple(found)
+
+
+# ---------------------------------------------------------------- the doors of pointwise operations
+def door(op: Pointwise) -> Callable[..., Any]:
+    """The function that users call: the shortest way for the usual operands, `long` for all else."""
+    if op.options:
+        return _door_with_options(op)
+    return {1: _unary_door, 2: _binary_door}.get(op.arity, _any_door)(op)
+
+
+def _unary_door(op: Pointwise) -> Callable[..., Any]:
+    plans = op.plans
+
+    def call(input: Any, *, out: Tensor | None = None) -> Tensor:
+        try:
+            plan = plans[input.form]
+        except (KeyError, AttributeError):
+            return op.long(call, (input,), out)
+        if out is not None or type(input) not in PLAIN:
+            return op.long(call, (input,), out)
+        result = plan(input)
+        if input.node is not None and mode.recording:
+            op.record(result, (input,))
+        return result
+
+    return call
+
+
+def _binary_door(op: Pointwise) -> Callable[..., Any]:
+    plans = op.plans
+
+    def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+        a, b = type(input), type(other)
+        plan = plans.get((input.form if a in PLAIN else a, other.form if b in PLAIN else b))
+        if plan is None or out is not None:
+            return op.long(call, (input, other), out)
+        result = plan(input, other)
+        if mode.recording and (a in PLAIN and input.node is not None or b in PLAIN and other.node is not None):
+            op.record(result, (input, other))
+        return result
+
+    return call
+
+
+def _any_door(op: Pointwise) -> Callable[..., Any]:
+    def call(*operands: Any, out: Tensor | None = None) -> Tensor:
+        plan = op.plans.get(tuple([x.form if type(x) in PLAIN else type(x) for x in operands]))
+        if plan is None or out is not None:
+            return op.long(call, operands, out)
+        result = plan(*operands)
+        if mode.recording:
+            op.record_if_wanted(result, operands)
+        return result
+
+    return call
+
+
+def _door_with_options(op: Pointwise) -> Callable[..., Any]:
+    n, defaults = op.arity, op.options
+    names = tuple(defaults)
+
+    def call(*arguments: Any, out: Tensor | None = None, **options: Any) -> Tensor:
+        operands, more = arguments[:n], arguments[n:]
+        values = {**defaults, **dict(zip(names, more)), **options} if more or options else defaults
+        if len(values) > len(defaults) or len(operands) < n:
+            operands, values = _bound(op, arguments, options)
+        chosen = tuple(values.items())
+        plan = op.plans.get((*[x.form if type(x) in PLAIN else type(x) for x in operands], *chosen))
+        if plan is None or out is not None:
+            return op.long(call, operands, out, chosen)
+        result = plan(*operands)
+        if mode.recording:
+            op.record_if_wanted(result, operands, chosen)
+        return result
+
+    return call
+
+
+def _bound(op: Pointwise, arguments: tuple, options: dict) -> tuple[tuple, dict]:
+    """Operands given by name sorted into their places."""
+    names = list(inspect.signature(op.body).parameters)
+    public = ["input" if i == 0 else "other" if i == 1 and op.arity == 2 else name for i, name in enumerate(names)]
+    given = dict(zip(public, arguments))
+    for name, value in options.items():
+        if name not in public or name in given:
+            wrong = "got multiple values for" if name in given else "got an unexpected keyword"
+            raise TypeError(f"{op.name}() {wrong} argument '{name}'")
+        given[name] = value
+    missing = [name for name in public[: op.arity] if name not in given]
+    if missing:
+        raise TypeError(f"{op.name}() missing {len(missing)} required positional argument(s): {', '.join(map(repr, missing))}")
+    values = {name: given.get(name, default) for name, default in op.options.items()}
+    return tuple(given[name] for name in public[: op.arity]), values
+
+
+# ---------------------------------------------------------------- in place, out=
+class _Late:
+    """What stands above ops and is put in place when it is imported: how a change in place enters the graph."""
+
+    @staticmethod
+    def rebase(x: Tensor, node: Node) -> None:
+        """x's history is from now on `node` (autograd.inplace knows of views)."""
+        x.node, x.output = node, False
+
+
+late = _Late()
+
+
+def check_writable(x: Tensor, name: str) -> None:
+    """RuntimeError for a leaf that requires grad, which must not be changed in place while recording."""
+    if x.node is not None and mode.recording and x.is_leaf:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if x.node is not None and mode.recording and x.base is not None and x.base.is_leaf and x.base.node is not None:
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def change_in_place(op: Pointwise, plan: Any, operands: tuple, options: tuple) -> Tensor:
+    """An in-place operation that is recorded."""
+    x = operands[0]
+    check_writable(x, op.name)
+    if x.form.dtype.kind not in "fc":
+        plan(x, *operands)
+        bump(x)
+        return x
+    backward = op.backward_of(operands, options)
+    before = copied(x) if backward.needs[0] and x.node is None else x
+    edges = tape.edges(*[o if isinstance(o, Tensor) else None for o in operands])
+    kept = [save(before if o is x else o) if need and isinstance(o, Tensor) else o if need else None for o, need in zip(operands, backward.needs)]
+    if backward.needs[0] and before is x:
+        kept[0] = save(copied(x))
+    shapes = backward.shapes_of(operands, x)
+    plan(x, *operands)
+    bump(x)
+    kept.append(save_result(x) if backward.needs[-1] else None)
+    late.rebase(x, op.node(edges, (backward, kept, shapes)))
+    return x
+
+
+def copied(x: Tensor) -> Tensor:
+    """A copy without history."""
+    return COPY.prepare((alias(x),), ())[0](x)
+
+
+def overlaps(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors over one storage may have elements in common at different places."""
+    if a.storage is not b.storage or a.storage is None:
+        return False
+    if a.offset == b.offset and a.form.strides == b.form.strides and a.form.shape == b.form.shape:
+        return False
+    size = a.form.dtype.itemsize, b.form.dtype.itemsize
+    return a.offset * size[0] < (b.offset + b.form.extent) * size[1] and b.offset * size[1] < (a.offset + a.form.extent) * size[0]
+
+
+def check_not_expanded(x: Tensor) -> None:
+    """RuntimeError if several elements of x are the same memory."""
+    if any(s == 0 and n > 1 for n, s in zip(x.form.shape, x.form.strides)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+
+
+def write_out(name: str, out: Tensor, result: Tensor, recorded: bool = False) -> Tensor:
+    """Puts a result into out=, which is resized if its shape is another; returns out."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if recorded or (out.node is not None and mode.recording):
+        raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+    check_cast(name, result.form.dtype, out.form.dtype)
+    if out.form.device is not result.form.device:
+        raise RuntimeError(f"{name}: Expected out tensor to have device {result.form.device}, but got {out.form.device} instead")
+    if out.form.shape != result.form.shape:
+        resize_out(name, out, result.form)
+    check_not_expanded(out)
+    if result.form.numel:
+        COPY.in_place_plan(out, result)(out, out, result)
+    bump(out)
+    return out
+
+
+def resize_out(name: str, out: Tensor, to: Form) -> None:
+    """Gives an out= tensor another shape; a warning if it was not empty."""
+    if out.form.numel:
+        warnings.warn(
+            f"An output with one or more elements was resized since it had shape {list(out.form.shape)}, which does not match the "
+            f"required output shape {list(to.shape)}. This behavior is deprecated, and in a future PyTorch release outputs will not "
+            "be resized unless they have zero elements. You can explicitly reuse an out tensor t by resizing it, inplace, to zero "
+            "elements with t.resize_(0).",
+            stacklevel=4,
+        )
+    new = form(out.form.dtype, out.form.device, tuple(to.shape))
+    fresh = empty(new)
+    out.storage, out.offset, out.form = fresh.storage, 0, new
+
+
+# ---------------------------------------------------------------- decorators
+def pointwise(
+    result: Rule = same,
+    *,
+    name: str = "",
+    node: str = "",
+    where: Sequence[str] = WHERE,
+    operators: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+    samples: Any = None,
+    refuse: Callable[..., None] | None = None,
+):
+    """A formula over elements as an operation: positional parameters are operands, keyword-only ones options.
+
+    result: the dtype rule. node: grad_fn's name, by default NameBackward0. refuse: called with the operands before anything is
+    computed, raises for those that PyTorch refuses.
+    """
+
+    def make(body: Callable[..., Any]) -> Callable[..., Any]:
+        own = name or body.__name__.strip("_")
+        title = "".join(part.capitalize() for part in own.split("_"))
+        op = Pointwise(own, body, result, node or f"{title}Backward0", refuse)
+        call = _named(door(op), own, body)
+        in_place = _in_place_door(op, own, body) if "in_place" in where else None
+        define(Definition(own, call, tuple(where), tuple(operators), samples, tuple(aliases), in_place, op))
+        call.operation = op  # type: ignore[attr-defined]
+        call.backward = _stated(op)  # type: ignore[attr-defined]
+        call.in_place = in_place  # type: ignore[attr-defined]
+        return call
+
+    return make
+
+
+def _stated(op: Pointwise) -> Callable[..., Any]:
+    def backward(rule: Callable[..., Any]) -> Callable[..., Any]:
+        """States the gradients: rule(g, y, *operands, **options) -> an expression or None for each operand."""
+        op.gradients = rule
+        return rule
+
+    return backward
+
+
+def _named(call: Callable[..., Any], name: str, body: Callable[..., Any]) -> Callable[..., Any]:
+    call.__name__ = call.__qualname__ = name
+    call.__doc__, call.__module__ = body.__doc__, body.__module__
+    parameters = list(inspect.signature(body).parameters.values())
+    public = [p.replace(name="input" if i == 0 else "other" if i == 1 and p.kind is p.POSITIONAL_OR_KEYWORD else p.name, annotation=p.empty) for i, p in enumerate(parameters)]
+    public.append(inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None))
+    if len({p.name for p in public}) == len(public):
+        call.__signature__ = inspect.Signature(public)  # type: ignore[attr-defined]
+    return call
+
+
+def _in_place_door(op: Pointwise, name: str, body: Callable[..., Any]) -> Callable[..., Any]:
+    n, defaults = op.arity, op.options
+
+    def call(*arguments: Any, **options: Any) -> Tensor:
+        operands, more = arguments[:n], arguments[n:]
+        values = {**defaults, **dict(zip(defaults, more)), **options} if more or options else defaults
+        if len(values) > len(defaults) or len(operands) < n:
+            operands, values = _bound(op, arguments, options)
+        return op.in_place(operands, tuple(values.items()))
+
+    call.__name__ = call.__qualname__ = f"{name}_"
+    call.__doc__, call.__module__ = f"{name}, written into the tensor itself.", body.__module__
+    return call
+
+
+class Recorded:
+    """A function of tensors with a backward of its own: what it computes inside is not recorded.
+
+    The function returns (result or tuple of results, what backward needs); backward(node, *gradients) gives a gradient for each of
+    the function's leading tensor arguments. `keep` and `kept` are how backward gets saved tensors.
+    """
+
+    def __init__(self, function: Callable[..., Any], node_name: str, tensors: int):
+        self.function, self.tensors = function, tensors
+        self.node = type(node_name, (RecordedNode,), {"__slots__": ()})
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        if not mode.recording:
+            return self.function(*arguments, **options)[0]
+        operands = arguments[: self.tensors]
+        if not any(isinstance(x, Tensor) and x.node is not None for x in operands):
+            return self.function(*arguments, **options)[0]
+        mode.recording = False
+        try:
+            result, saved = self.function(*arguments, **options)
+        finally:
+            mode.recording = True
+        results = result if isinstance(result, tuple) else (result,)
+        node = self.node(tape.edges(*[x if isinstance(x, Tensor) else None for x in operands]), None)
+        node.saved = tuple([keep(s, node, results) if isinstance(s, Tensor) else s for s in saved])
+        node.n_results = len(results)
+        for i, y in enumerate(results):
+            if y.form.dtype.kind in "fc":
+                y.node, y.output = node, i or False
+        return result
+
+    def backward(self, rule: Callable[..., tuple]) -> Callable[..., tuple]:
+        """States the gradients: rule(node, *gradients of results) -> a gradient (or None) for each tensor argument."""
+        self.node.rule = staticmethod(rule)
+        return rule
+
+
+def keep(x: Tensor, node: Node, results: tuple) -> Any:
+    """A tensor as the node keeps it: its own results without history."""
+    for i, y in enumerate(results):
+        if x is y:
+            return save_result(x, i)
+    return save(x)
+
+
+class RecordedNode(Node):
+    """The node of a `recorded` function; `rule` is the class's, `kept()` the saved values."""
+
+    __slots__ = ("n_results",)
+    rule: Callable[..., tuple]
+
+    @property
+    def results(self) -> int:  # type: ignore[override]
+        return self.n_results
+
+    def kept(self) -> list[Any]:
+        """What the function returned for backward, tensors checked for changes."""
+        return [unpack(s, self) if type(s) is tuple and len(s) == 2 and isinstance(s[0], Tensor) or hasattr(s, "unpacked") else s for s in self.saved]
+
+    def wants(self, i: int) -> bool:
+        """Whether the gradient of tensor argument i is asked for."""
+        return self.edges[i] is not None
+
+    def backward(self, *gradients: Any) -> tuple:
+        return tuple(g if e is not None else None for g, e in zip(self.rule(self, *gradients), self.edges))
+
+
+def recorded(node: str, tensors: int = 1) -> Callable[[Callable[..., Any]], Recorded]:
+    """A function with a backward of its own; its first `tensors` arguments are those that get gradients."""
+
+    def make(function: Callable[..., Any]) -> Recorded:
+        return Recorded(function, node, tensors)
+
+    return make
+
+
+# ---------------------------------------------------------------- two operations that all others stand on
+class _Copy(Pointwise):
+    """Copies elements, converting the dtype."""
+
+    def in_place_plan(self, out: Tensor, source: Tensor) -> Any:
+        """The plan that writes source (broadcast) into out: plan(out, out, source)."""
+        key = out.form, source.form
+        plan = self.in_place_plans.get(key)
+        if plan is None:
+            d = _in_registers(out.form.dtype)
+            kinds = (Operand(out.form.dtype), Operand(source.form.dtype))
+            nest_key = kinds
+            nest = self._nests.get(nest_key)
+            if nest is None:
+                nest = self._nests[nest_key] = Nest(((cast(operand(1, source.form.dtype), d), out.form.dtype),), kinds)
+            plan = remember(self.in_place_plans, key, plan_pointwise(nest, [out.form, source.form], out.form.shape, [out.form], in_place=True))
+        return plan
+
+
+COPY = _Copy("clone", lambda x: x, same, "CloneBackward0")

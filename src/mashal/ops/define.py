@@ -155,7 +155,7 @@ class Pointwise:
         parameters = inspect.signature(body).parameters.values()
         self.arity = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        self.plans: dict[Any, Any] = {}
+        self.entries: dict[Any, Entry] = {}
         self.in_place_plans: dict[Any, Any] = {}
         self.gradients: Callable[..., Any] | None = None
         self.node = type(node_name, (PointwiseNode,), {"__slots__": (), "operation": self})
@@ -215,32 +215,36 @@ class Pointwise:
         if not any(isinstance(x, Tensor) for x in operands):
             raise TypeError(f"{self.name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
         plan, normal = self.prepare(operands, options)
+        entry = Entry(plan)
         if all(a is b for a, b in zip(operands, normal)):
             key = tuple(x.form if isinstance(x, Tensor) else type(x) for x in normal)
-            remember(self.plans, (*key, *options) if len(key) > 1 or options else key[0], plan)
+            remember(self.entries, (*key, *options) if len(key) > 1 or options else key[0], entry)
+        if out is not None and any_recorded(normal):
+            refuse_recorded_out(self.name)
+        result = plan(*normal)
         if out is not None:
-            return write_out(self.name, out, self._call(plan, normal, options), any_recorded(normal))
-        return self._call(plan, normal, options)
-
-    def _call(self, plan: Any, operands: tuple, options: tuple) -> Any:
-        result = plan(*operands)
-        if any_recorded(operands):
-            self.record(result, operands, options)
+            return write_out(self.name, out, result)
+        if any_recorded(normal):
+            self.record(entry, result, normal, options)
         return result
 
     # ---------------------------------------------------------------- recording
-    def record(self, result: Tensor, operands: tuple, options: tuple = ()) -> None:
+    def record(self, entry: Entry, result: Tensor, operands: tuple, options: tuple = ()) -> None:
         """Notes how the result came about, if its dtype can have a gradient."""
-        if result.form.dtype.kind in "fc":
-            backward = self.backward_of(operands, options)
-            edges = tuple([(x.node, x.output) if isinstance(x, Tensor) and x.node is not None else None for x in operands])
-            result.node = self.node(edges, (backward, backward.save(operands, result), backward.shapes_of(operands, result)))
+        backward = entry.backward
+        if backward is None:
+            if result.form.dtype.kind not in "fc":
+                return
+            backward = entry.backward = self.backward_of(operands, options)
+            entry.shapes = backward.shapes_of(operands, result)
+        edges = tuple([(x.node, x.output) if isinstance(x, Tensor) and x.node is not None else None for x in operands])
+        result.node = self.node(edges, (backward, backward.save(operands, result) if backward.places else (), entry.shapes))
 
-    def record_if_wanted(self, result: Tensor, operands: tuple, options: tuple = ()) -> None:
+    def record_if_wanted(self, entry: Entry, result: Tensor, operands: tuple, options: tuple = ()) -> None:
         """`record`, if an operand has a history."""
         for x in operands:
             if isinstance(x, Tensor) and x.node is not None:
-                return self.record(result, operands, options)
+                return self.record(entry, result, operands, options)
 
     def backward_of(self, operands: tuple, options: tuple) -> Backward:
         """What the gradients of operands of these dtypes are made of."""
@@ -315,10 +319,21 @@ def any_recorded(operands: Sequence[Any]) -> bool:
     return mode.recording and any(isinstance(x, Tensor) and x.node is not None for x in operands)
 
 
+class Entry:
+    """What is known of a call on operands of certain forms: its plan, and (once one was recorded) how to record it."""
+
+    __slots__ = ("backward", "plan", "shapes")
+
+    def __init__(self, plan: Any):
+        self.plan = plan
+        self.backward: Backward | None = None
+        self.shapes: tuple | None = None
+
+
 class Backward:
     """The gradients of a pointwise operation for operands of certain dtypes, each an operation itself, and what they need.
 
-    needs: which of (*operands, result) the gradients use; only those are saved.
+    kept: the operands that gradients use, keeps_result: whether they use the result; only those are saved.
     """
 
     def __init__(self, operation: Pointwise, operands: Sequence[Any], options: tuple):
@@ -341,20 +356,30 @@ class Backward:
             parts = [None if p is None else rebuild(p, {root: standing}) for p in adjoints(root, g, slots)]
         self.rules = [None if p is None or d is None else self._rule(i, p, d) for i, (p, d) in enumerate(zip(parts, dtypes))]
         used = [rule.used for rule in self.rules if rule is not None]
-        self.needs = [any(i in u for u in used) for i in range(self.n + 1)]
-        self.plain = not any(self.needs)
-        self.nothing = (None,) * (self.n + 1)
+        self.kept = tuple(i for i in range(self.n) if any(i in u for u in used))
+        self.keeps_result = any(self.n in u for u in used)
+        self.places = (*self.kept, self.n) if self.keeps_result else self.kept
 
     def _rule(self, i: int, gradient: Expression, d: dtype) -> GradientRule:
         return GradientRule(f"{self.operation.name}_backward", gradient, d, self.n)
 
-    def save(self, operands: Sequence[Any], result: Tensor) -> tuple:
-        """What backward will need, with versions; the result without its history, which would be a cycle."""
-        if self.plain:
-            return self.nothing
-        kept = [(save(x) if isinstance(x, Tensor) else x) if need else None for x, need in zip(operands, self.needs)]
-        kept.append(save_result(result) if self.needs[-1] else None)
-        return tuple(kept)
+    def save(self, operands: Sequence[Any], result: Tensor) -> list[Any]:
+        """What backward will need: of `kept` operands the tensors with their versions or the numbers, then the result."""
+        entries = []
+        for i in self.kept:
+            x = operands[i]
+            entries.append(save(x) if isinstance(x, Tensor) else x)
+        if self.keeps_result:
+            entries.append(save_result(result))
+        return entries
+
+    def unpacked(self, entries: Sequence[Any], g: Tensor, node: Node) -> list[Any]:
+        """(*operands, result, g), those that are used."""
+        tensors = [None] * (self.n + 2)
+        for i, entry in zip(self.places, entries):
+            tensors[i] = entry if isinstance(entry, (bool, int, float)) else unpack(entry, node)
+        tensors[-1] = g
+        return tensors
 
     def shapes_of(self, operands: Sequence[Any], result: Tensor) -> tuple | None:
         """The operands' shapes, if one of them was broadcast."""
@@ -401,9 +426,8 @@ class PointwiseNode(Node):
 
     def backward(self, *gradients: Any) -> tuple:
         (g,) = gradients
-        backward, kept, shapes = self.saved
-        tensors = [x if x is None or isinstance(x, (bool, int, float)) else unpack(x, self) for x in kept]
-        tensors.append(g)
+        backward, entries, shapes = self.saved
+        tensors = backward.unpacked(entries, g, self)
         found: list[Any] = []
         for i, edge in enumerate(self.edges):
             rule = backward.rules[i]
@@ -424,34 +448,32 @@ def door(op: Pointwise) -> Callable[..., Any]:
 
 
 def _unary_door(op: Pointwise) -> Callable[..., Any]:
-    plans = op.plans
+    entries = op.entries
 
     def call(input: Any, *, out: Tensor | None = None) -> Tensor:
-        try:
-            plan = plans[input.form]
-        except (KeyError, AttributeError):
+        entry = entries.get(input.form) if type(input) in PLAIN else None
+        if entry is None or out is not None:
             return op.long(call, (input,), out)
-        if out is not None or type(input) not in PLAIN:
-            return op.long(call, (input,), out)
-        result = plan(input)
+        result = entry.plan(input)
         if input.node is not None and mode.recording:
-            op.record(result, (input,))
+            op.record(entry, result, (input,))
         return result
 
     return call
 
 
 def _binary_door(op: Pointwise) -> Callable[..., Any]:
-    plans = op.plans
+    entries = op.entries
 
     def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
         a, b = type(input), type(other)
-        plan = plans.get((input.form if a in PLAIN else a, other.form if b in PLAIN else b))
-        if plan is None or out is not None:
+        a_tensor, b_tensor = a in PLAIN, b in PLAIN
+        entry = entries.get((input.form if a_tensor else a, other.form if b_tensor else b))
+        if entry is None or out is not None:
             return op.long(call, (input, other), out)
-        result = plan(input, other)
-        if mode.recording and (a in PLAIN and input.node is not None or b in PLAIN and other.node is not None):
-            op.record(result, (input, other))
+        result = entry.plan(input, other)
+        if ((a_tensor and input.node is not None) or (b_tensor and other.node is not None)) and mode.recording:
+            op.record(entry, result, (input, other))
         return result
 
     return call
@@ -459,12 +481,12 @@ def _binary_door(op: Pointwise) -> Callable[..., Any]:
 
 def _any_door(op: Pointwise) -> Callable[..., Any]:
     def call(*operands: Any, out: Tensor | None = None) -> Tensor:
-        plan = op.plans.get(tuple([x.form if type(x) in PLAIN else type(x) for x in operands]))
-        if plan is None or out is not None:
+        entry = op.entries.get(tuple([x.form if type(x) in PLAIN else type(x) for x in operands]))
+        if entry is None or out is not None:
             return op.long(call, operands, out)
-        result = plan(*operands)
+        result = entry.plan(*operands)
         if mode.recording:
-            op.record_if_wanted(result, operands)
+            op.record_if_wanted(entry, result, operands)
         return result
 
     return call
@@ -480,12 +502,12 @@ def _door_with_options(op: Pointwise) -> Callable[..., Any]:
         if len(values) > len(defaults) or len(operands) < n:
             operands, values = _bound(op, arguments, options)
         chosen = tuple(values.items())
-        plan = op.plans.get((*[x.form if type(x) in PLAIN else type(x) for x in operands], *chosen))
-        if plan is None or out is not None:
+        entry = op.entries.get((*[x.form if type(x) in PLAIN else type(x) for x in operands], *chosen))
+        if entry is None or out is not None:
             return op.long(call, operands, out, chosen)
-        result = plan(*operands)
+        result = entry.plan(*operands)
         if mode.recording:
-            op.record_if_wanted(result, operands, chosen)
+            op.record_if_wanted(entry, result, operands, chosen)
         return result
 
     return call
@@ -538,16 +560,12 @@ def change_in_place(op: Pointwise, plan: Any, operands: tuple, options: tuple) -
         bump(x)
         return x
     backward = op.backward_of(operands, options)
-    before = copied(x) if backward.needs[0] and x.node is None else x
     edges = tape.edges(*[o if isinstance(o, Tensor) else None for o in operands])
-    kept = [save(before if o is x else o) if need and isinstance(o, Tensor) else o if need else None for o, need in zip(operands, backward.needs)]
-    if backward.needs[0] and before is x:
-        kept[0] = save(copied(x))
+    before = tuple([copied(o) if o is x and i in backward.kept else o for i, o in enumerate(operands)])
     shapes = backward.shapes_of(operands, x)
     plan(x, *operands)
     bump(x)
-    kept.append(save_result(x) if backward.needs[-1] else None)
-    late.rebase(x, op.node(edges, (backward, kept, shapes)))
+    late.rebase(x, op.node(edges, (backward, backward.save(before, x), shapes)))
     return x
 
 
@@ -575,12 +593,17 @@ def check_not_expanded(x: Tensor) -> None:
         )
 
 
-def write_out(name: str, out: Tensor, result: Tensor, recorded: bool = False) -> Tensor:
+def refuse_recorded_out(name: str) -> None:
+    """out= cannot take part in backward."""
+    raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+
+
+def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
     """Puts a result into out=, which is resized if its shape is another; returns out."""
     if not isinstance(out, Tensor):
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if recorded or (out.node is not None and mode.recording):
-        raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+    if out.node is not None and mode.recording:
+        refuse_recorded_out(name)
     check_cast(name, result.form.dtype, out.form.dtype)
     if out.form.device is not result.form.device:
         raise RuntimeError(f"{name}: Expected out tensor to have device {result.form.device}, but got {out.form.device} instead")

@@ -21,6 +21,7 @@ from mashal.core.devices import device
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form
 from mashal.core.shapes import Size
+from mashal.core.storage import UntypedStorage
 from mashal.errors import message
 from mashal.machine import memory
 from mashal.machine.launch import Layout
@@ -94,6 +95,11 @@ class Tensor:
     def storage_offset(self) -> int:
         """Where in the storage its first element is, in elements."""
         return self.offset
+
+    def untyped_storage(self) -> UntypedStorage:
+        """The storage that it sees."""
+        form = self.form
+        return UntypedStorage.over(self.storage, form.device, (self.offset + form.extent) * form.dtype.itemsize)
 
     def data_ptr(self) -> int:
         """The address of its first element; 0 for a tensor without data."""

@@ -5,6 +5,7 @@ A storage is a PyCapsule. Its pointer is the data, 64-byte aligned; its context 
     word 0  size class, or -1 for memory that belongs to somebody else
     word 1  bytes of data
     word 2  the Python object that owns the data, or null
+    word 3  1 if somebody outside has the data's address: then it must stay where it is
 
 The capsule's destructor puts the block on a list of free blocks of its class (four classes to a doubling, so at most a
 quarter is wasted), from which the next allocation of that class takes it: page faults, not arithmetic, are what
@@ -120,6 +121,8 @@ head:
   store i64 %bytes, ptr %h1
   %h2 = getelementptr i64, ptr %block, i64 2
   store ptr null, ptr %h2
+  %h3 = getelementptr i64, ptr %block, i64 3
+  store i64 0, ptr %h3
   ret ptr %block
 refuse:
   ret ptr null
@@ -279,6 +282,12 @@ _decrement = ctypes.pythonapi.Py_DecRef
 _decrement.restype, _decrement.argtypes = None, [ctypes.c_void_p]
 
 
+_set_pointer = ctypes.pythonapi.PyCapsule_SetPointer
+_set_pointer.restype, _set_pointer.argtypes = ctypes.c_int, [ctypes.py_object, ctypes.c_void_p]
+_set_context = ctypes.pythonapi.PyCapsule_SetContext
+_set_context.restype, _set_context.argtypes = ctypes.c_int, [ctypes.py_object, ctypes.c_void_p]
+
+
 def new_storage(bytes: int) -> object | None:
     """A storage of so many bytes, not initialised; None if the memory is not to be had."""
     address = _new(bytes)
@@ -303,6 +312,25 @@ def address_of(storage: object) -> int:
 def bytes_of(storage: object) -> int:
     """How many bytes of data a storage has."""
     return ctypes.c_int64.from_address(_context(storage) + 8).value
+
+
+def pin(storage: object) -> None:
+    """Notes that somebody outside has the data's address, so that it stays where it is as long as the storage lives."""
+    ctypes.c_int64.from_address(_context(storage) + 24).value = 1
+
+
+def movable(storage: object) -> bool:
+    """Whether a storage may get other memory: it is our own, and nobody outside has its address."""
+    head = _context(storage)
+    return ctypes.c_int64.from_address(head).value >= 0 and not ctypes.c_int64.from_address(head + 24).value
+
+
+def exchange(a: object, b: object) -> None:
+    """Two storages change their memory with each other, for all tensors upon them."""
+    data, head = (address_of(a), address_of(b)), (_context(a), _context(b))
+    for storage, i in ((a, 1), (b, 0)):
+        _set_pointer(storage, data[i])
+        _set_context(storage, head[i])
 
 
 def statistics() -> dict[str, int]:

@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mashal.core.devices import CPU, META, device, usable
+from mashal.core.devices import CPU, device, usable
 from mashal.errors import message, out_of_memory
 from mashal.machine import memory
 

@@ -9,7 +9,6 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-from mashal.core.devices import device
 from mashal.core.dtypes import dtype, get_default_dtype
 from mashal.core.elements import elements_of
 from mashal.core.storage import UntypedStorage, lent

@@ -4,14 +4,10 @@ A tensor travels as a capsule that holds a C structure: the data's address, shap
 when it is no longer needed. Since DLPack 1.0 the structure begins with its version and has flags; both kinds are given
 and taken.
 
-    DLTensor            data, device (type, id), ndim, dtype (code, bits, lanes), shape, strides, byte_offset
-    managed, before 1.0 DLTensor, context, deleter
-    managed, since      version (major, minor), context, deleter, flags, DLTensor
-
 What we give keeps the storage alive by its context: a tuple of the storage and the bytes of the structure. Deleters and
 destructors are machine code, so they may be called from any thread and while Python ends.
 
-Stands on interop and nested.
+Stands on buffers, nested and dlpack_capsules.
 """
 
 from __future__ import annotations
@@ -19,18 +15,18 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-from mashal.core import dtypes
-from mashal.core.devices import CPU, device, usable
+from mashal.core import devices, dtypes
+from mashal.core.buffers import warn_read_only
+from mashal.core.devices import CPU, usable
+from mashal.core.dlpack_capsules import NEW, OLD, Kind, Managed, TensorDescription, Versioned
 from mashal.core.dtypes import DTYPES, dtype
 from mashal.core.forms import form
-from mashal.core.interop import warn_read_only
+from mashal.core.lending import lent
 from mashal.core.nested import contiguous_copy
 from mashal.core.shapes import contiguous_strides
-from mashal.core.storage import lent
 from mashal.core.tensor import Tensor, make
 from mashal.errors import message
 from mashal.machine import memory
-from mashal.machine.jit import JIT, provide_from_process
 
 __all__ = ["dlpack", "dlpack_device", "from_dlpack", "to_dlpack"]
 
@@ -42,153 +38,6 @@ _CODES = {"i": 0, "u": 1, "f": 2, "c": 5, "b": 6}
 _BFLOAT = 4
 _CODE_OF = {d: (_BFLOAT if d is dtypes.bfloat16 else _CODES[d.kind], d.itemsize * 8) for d in DTYPES}
 _DTYPE_OF = {code: d for d, code in _CODE_OF.items()}
-
-
-# ---------------------------------------------------------------- structures
-class _Tensor(ctypes.Structure):
-    _fields_ = [
-        ("data", ctypes.c_void_p), ("device_type", ctypes.c_int32), ("device_id", ctypes.c_int32), ("ndim", ctypes.c_int32),
-        ("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16), ("shape", ctypes.POINTER(ctypes.c_int64)),
-        ("strides", ctypes.POINTER(ctypes.c_int64)), ("byte_offset", ctypes.c_uint64),
-    ]  # fmt: skip
-
-
-class _Managed(ctypes.Structure):
-    _fields_ = [("tensor", _Tensor), ("context", ctypes.c_void_p), ("deleter", ctypes.c_void_p)]
-
-
-class _Versioned(ctypes.Structure):
-    _fields_ = [
-        ("major", ctypes.c_uint32), ("minor", ctypes.c_uint32), ("context", ctypes.c_void_p), ("deleter", ctypes.c_void_p),
-        ("flags", ctypes.c_uint64), ("tensor", _Tensor),
-    ]  # fmt: skip
-
-
-def _at(structure: type, name: str) -> int:
-    return getattr(structure, name).offset
-
-
-def _of_kind(suffix: str, kind: type[ctypes.Structure]) -> str:
-    """The functions for one of the two structures."""
-    return f"""
-define void @dlpack_delete{suffix}(ptr %managed) {{   ; ours is no longer needed
-entry:
-  %up = call i32 @Py_IsInitialized()
-  %down = icmp eq i32 %up, 0
-  br i1 %down, label %out, label %free
-free:
-  %state = call i32 @PyGILState_Ensure()
-  %at = getelementptr i8, ptr %managed, i64 {_at(kind, "context")}
-  %context = load ptr, ptr %at
-  call void @Py_DecRef(ptr %context)
-  call void @PyGILState_Release(i32 %state)
-  br label %out
-out:
-  ret void
-}}
-
-define internal void @finish{suffix}(ptr %managed) {{ ; tells whoever made it
-entry:
-  %at = getelementptr i8, ptr %managed, i64 {_at(kind, "deleter")}
-  %deleter = load ptr, ptr %at
-  %none = icmp eq ptr %deleter, null
-  br i1 %none, label %out, label %call
-call:
-  call void %deleter(ptr %managed)
-  br label %out
-out:
-  ret void
-}}
-
-define internal void @unused{suffix}(ptr %capsule) {{ ; destructor of what we give: nobody may have taken it
-entry:
-  %fresh = call i32 @PyCapsule_IsValid(ptr %capsule, ptr @name{suffix})
-  %taken = icmp eq i32 %fresh, 0
-  br i1 %taken, label %out, label %free
-free:
-  %managed = call ptr @PyCapsule_GetPointer(ptr %capsule, ptr @name{suffix})
-  call void @finish{suffix}(ptr %managed)
-  br label %out
-out:
-  ret void
-}}
-
-define internal void @done{suffix}(ptr %capsule) {{   ; destructor of what owns the memory we took
-  %managed = call ptr @PyCapsule_GetPointer(ptr %capsule, ptr null)
-  call void @finish{suffix}(ptr %managed)
-  ret void
-}}
-
-define ptr @dlpack_give{suffix}(ptr %managed) {{      ; the capsule that travels
-  %capsule = call ptr @PyCapsule_New(ptr %managed, ptr @name{suffix}, ptr @unused{suffix})
-  ret ptr %capsule
-}}
-
-define ptr @dlpack_see{suffix}(ptr %capsule) {{       ; the structure in a capsule; null: another kind, or taken already
-entry:
-  %valid = call i32 @PyCapsule_IsValid(ptr %capsule, ptr @name{suffix})
-  %no = icmp eq i32 %valid, 0
-  br i1 %no, label %out, label %get
-out:
-  ret ptr null
-get:
-  %managed = call ptr @PyCapsule_GetPointer(ptr %capsule, ptr @name{suffix})
-  ret ptr %managed
-}}
-
-define ptr @dlpack_take{suffix}(ptr %capsule) {{      ; what owns the memory from now on
-  %managed = call ptr @PyCapsule_GetPointer(ptr %capsule, ptr @name{suffix})
-  %s = call i32 @PyCapsule_SetName(ptr %capsule, ptr @used{suffix})
-  %owner = call ptr @PyCapsule_New(ptr %managed, ptr null, ptr @done{suffix})
-  ret ptr %owner
-}}
-"""
-
-
-provide_from_process(
-    "Py_IsInitialized", "PyGILState_Ensure", "PyGILState_Release", "Py_DecRef", "PyCapsule_New", "PyCapsule_GetPointer",
-    "PyCapsule_IsValid", "PyCapsule_SetName",
-)  # fmt: skip
-
-_TEXT = """
-declare i32 @Py_IsInitialized()
-declare i32 @PyGILState_Ensure()
-declare void @PyGILState_Release(i32)
-declare void @Py_DecRef(ptr)
-declare ptr @PyCapsule_New(ptr, ptr, ptr)
-declare ptr @PyCapsule_GetPointer(ptr, ptr)
-declare i32 @PyCapsule_IsValid(ptr, ptr)
-declare i32 @PyCapsule_SetName(ptr, ptr)
-@name_old = internal constant [9 x i8] c"dltensor\\00"
-@used_old = internal constant [14 x i8] c"used_dltensor\\00"
-@name_new = internal constant [19 x i8] c"dltensor_versioned\\00"
-@used_new = internal constant [24 x i8] c"used_dltensor_versioned\\00"
-"""
-
-
-class _Kind:
-    """One of the two structures, and its functions in machine code."""
-
-    def __init__(self, structure: Any, addresses: list[int]):
-        self.structure = structure
-        self.delete, give, see, take = addresses
-        self.give = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p)(give)
-        self.see = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(see)
-        self.take = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(take)
-
-
-class _Kinds:
-    """Both kinds, compiled when they are first needed."""
-
-    def __getattr__(self, name: str) -> Any:
-        text = _TEXT + _of_kind("_old", _Managed) + _of_kind("_new", _Versioned)
-        names = [f"_{what}_{kind}" for kind in ("old", "new") for what in ("delete", "give", "see", "take")]
-        addresses = JIT.functions(text, "dlpack", names)
-        self.old, self.new = _Kind(_Managed, addresses[:4]), _Kind(_Versioned, addresses[4:])
-        return self.__dict__[name]
-
-
-_kinds = _Kinds()
 
 
 # ---------------------------------------------------------------- out
@@ -227,11 +76,11 @@ def dlpack(
         x = contiguous_copy(x, x.form.dtype)
     memory.pin(x.storage)
     if max_version is None or max_version[0] < 1:
-        return _given(x, _kinds.old, _Managed())
-    return _given(x, _kinds.new, _Versioned(*VERSION, flags=_COPIED if copy else 0))
+        return _given(x, OLD, Managed())
+    return _given(x, NEW, Versioned(*VERSION, flags=_COPIED if copy else 0))
 
 
-def _given(x: Tensor, kind: _Kind, managed: Any) -> Any:
+def _given(x: Tensor, kind: Kind, managed: Any) -> Any:
     """A capsule with the structure filled in. Its context is a reference to all that must stay alive."""
     f, t = x.form, managed.tensor
     sizes = (ctypes.c_int64 * (2 * f.rank + 1))(*f.shape, *(s if n > 1 else 1 for n, s in zip(f.shape, f.strides)))
@@ -265,15 +114,11 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
     >>> from_dlpack(numpy.arange(3)).dtype
     torch.int64
     """
-    if device is not None and (place := usable(_device(device))) is not CPU:
+    if device is not None and (place := usable(devices.device(device))) is not CPU:
         raise BufferError(message("from_dlpack", f"memory cannot be shared with device {place}"))
     capsule = _asked(ext_tensor, copy) if hasattr(ext_tensor, "__dlpack__") else ext_tensor
     result, copied = _taken(capsule)
     return contiguous_copy(result, result.form.dtype) if copy and not copied else result
-
-
-def _device(place: Any) -> device:
-    return place if type(place) is device else device(place)
 
 
 def _asked(producer: Any, copy: bool | None) -> Any:
@@ -300,7 +145,7 @@ def _taken(capsule: Any) -> tuple[Tensor, bool]:
         raise TypeError(
             message("from_dlpack", f"a tensor with __dlpack__ or a capsule is expected, not {type(capsule).__name__}")
         )
-    kind = _kinds.new if _kinds.new.see(capsule) else _kinds.old
+    kind = NEW if NEW.see(capsule) else OLD
     address = kind.see(capsule)
     if not address:
         raise RuntimeError(
@@ -312,7 +157,7 @@ def _taken(capsule: Any) -> tuple[Tensor, bool]:
         )
     managed = kind.structure.from_address(address)
     flags = 0
-    if kind is _kinds.new:
+    if kind is NEW:
         if managed.major != VERSION[0]:
             raise BufferError(
                 message("from_dlpack", f"the tensor comes by DLPack {managed.major}.{managed.minor}; 1.x is known here")
@@ -325,7 +170,7 @@ def _taken(capsule: Any) -> tuple[Tensor, bool]:
     return make(lent(data, f.extent * f.dtype.itemsize, owner), 0, f), bool(flags & _COPIED)
 
 
-def _described(t: _Tensor) -> tuple[Any, int]:
+def _described(t: TensorDescription) -> tuple[Any, int]:
     """The form that a structure describes, and the data's address."""
     if t.device_type not in _HOSTS:
         raise BufferError(

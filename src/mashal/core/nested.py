@@ -130,8 +130,8 @@ def _store(numbers: list, kinds: int, result: Tensor) -> None:
 
 
 def _whole(x: float, d: dtype) -> int:
-    """A float without what is behind its point; RuntimeError if that takes more than 64 bits."""
-    if -(2.0**63) <= x < 2.0**63 or (d is dtypes.uint64 and 0 <= x < 2.0**64):
+    """A float without what is behind its point; RuntimeError if that takes more than 64 bits or a sign d doesn't have."""
+    if (-(2.0**63) if d.is_signed else 0.0) <= x < (2.0**64 if d is dtypes.uint64 else 2.0**63):
         return int(x)
     raise RuntimeError(message("tensor", f"value cannot be converted to type {d.name} without overflow: {x}"))
 

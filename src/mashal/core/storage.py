@@ -16,51 +16,13 @@ import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mashal.core import devices
 from mashal.core.devices import CPU, device, usable
-from mashal.errors import message, out_of_memory
+from mashal.core.lending import allocate, lent, lent_address
+from mashal.errors import message
 from mashal.machine import memory
 
-__all__ = ["UntypedStorage", "allocate", "lent", "lent_address", "share_with"]
-
-
-class _Buffer(ctypes.Structure):
-    """CPython's Py_buffer."""
-
-    _fields_ = [
-        ("buf", ctypes.c_void_p), ("obj", ctypes.c_void_p), ("len", ctypes.c_ssize_t), ("itemsize", ctypes.c_ssize_t),
-        ("readonly", ctypes.c_int), ("ndim", ctypes.c_int), ("format", ctypes.c_void_p), ("shape", ctypes.c_void_p),
-        ("strides", ctypes.c_void_p), ("suboffsets", ctypes.c_void_p), ("internal", ctypes.c_void_p),
-    ]  # fmt: skip
-
-
-_get_buffer = ctypes.pythonapi.PyObject_GetBuffer
-_get_buffer.restype, _get_buffer.argtypes = ctypes.c_int, [ctypes.py_object, ctypes.c_void_p, ctypes.c_int]
-_release_buffer = ctypes.pythonapi.PyBuffer_Release
-_release_buffer.restype, _release_buffer.argtypes = None, [ctypes.c_void_p]
-_NOTHING = ctypes.create_string_buffer(64)  # where a storage without bytes lies that brings no address
-
-
-# ---------------------------------------------------------------- capsules
-def allocate(nbytes: int) -> Any:
-    """A new capsule of so many bytes, not set; OutOfMemoryError if they are not to be had."""
-    capsule = memory.new_storage(nbytes)
-    if capsule is None:
-        raise out_of_memory("cpu", nbytes)
-    return capsule
-
-
-def lent(address: int, nbytes: int, owner: object) -> Any:
-    """A capsule upon memory that is somebody else's; it keeps the owner alive."""
-    return memory.foreign_storage(address or ctypes.addressof(_NOTHING), nbytes, owner)
-
-
-def lent_address(view: memoryview) -> int:
-    """Where a contiguous memoryview's bytes lie. The view must outlive the use of the address."""
-    buffer = _Buffer()
-    _get_buffer(view, ctypes.byref(buffer), 0)
-    address = buffer.buf or 0
-    _release_buffer(ctypes.byref(buffer))
-    return address
+__all__ = ["UntypedStorage", "share_with"]
 
 
 class _Sharing:
@@ -94,7 +56,7 @@ class UntypedStorage:
     device: device
 
     def __init__(self, data: Any = 0, *, device: Any = "cpu"):
-        self.device = usable(_device(device))
+        self.device = usable(devices.device(device))
         values = None
         if not isinstance(data, int):
             try:
@@ -287,12 +249,12 @@ class UntypedStorage:
 
     def cuda(self, device: Any = None, non_blocking: bool = False) -> UntypedStorage:
         """A copy on a CUDA device; AssertionError, for this build has none."""
-        usable(_device("cuda"))
+        usable(devices.device("cuda"))
         raise AssertionError
 
     def to(self, *, device: Any, non_blocking: bool = False) -> UntypedStorage:
         """The storage on a device; itself if it is there."""
-        place = usable(_device(device))
+        place = usable(devices.device(device))
         return self if place is self.device else UntypedStorage(self.nbytes(), device=place).copy_(self)
 
     def is_shared(self) -> bool:
@@ -346,7 +308,3 @@ class UntypedStorage:
     def __str__(self) -> str:
         shown = "" if self.capsule is None else "".join(f" {byte}\n" for byte in self.tolist())
         return shown + repr(self)
-
-
-def _device(place: Any) -> device:
-    return place if type(place) is device else device(place)

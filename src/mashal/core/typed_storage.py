@@ -11,7 +11,8 @@ from typing import Any
 
 from mashal.core.dtypes import dtype, get_default_dtype
 from mashal.core.elements import elements_of
-from mashal.core.storage import UntypedStorage, lent
+from mashal.core.lending import lent
+from mashal.core.storage import UntypedStorage
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.machine import memory

@@ -12,6 +12,7 @@ from mashal.core.nested import from_list
 from mashal.core.storage import UntypedStorage
 from mashal.core.typed_storage import TypedStorage, typed_storage
 from mashal.machine.memory import statistics
+from mashal.multiprocessing.memory import block_of
 
 
 def test_a_storage_has_as_many_bytes_as_asked_for():
@@ -147,6 +148,23 @@ def test_a_file_that_is_too_short_is_an_error(tmp_path):
     path.write_bytes(b"ab")
     with pytest.raises(RuntimeError, match="has 2 bytes, not 3"):
         UntypedStorage.from_file(path, nbytes=3)
+
+
+def test_a_shared_storage_moves_with_all_its_tensors():
+    x = from_list([1.0, 2.0])
+    storage = x.untyped_storage()
+    assert not storage.is_shared()
+    assert storage.share_memory_().is_shared()
+    assert block_of(x).address == x.data_ptr()
+    assert to_list(x) == [1.0, 2.0]
+
+
+def test_memory_that_an_array_sees_is_not_moved():
+    x = from_list([1.0])
+    array = to_numpy(x)
+    with pytest.raises(RuntimeError, match="share_memory_"):
+        x.untyped_storage().share_memory_()
+    assert array[0] == 1
 
 
 def test_memory_comes_back():

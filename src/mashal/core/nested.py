@@ -182,9 +182,12 @@ def _plain(x: Any) -> Any:
         return x.tolist()
     if isinstance(x, (str, bytes)):
         raise ValueError(message("tensor", f"too many dimensions '{type(x).__name__}': {x!r:.60} is no number"))
-    for kind in (int, float, complex):
-        if isinstance(x, kind):
-            return kind(x)
+    if isinstance(x, int):
+        return int(x)
+    if isinstance(x, float):
+        return float(x)
+    if isinstance(x, complex):
+        return complex(x)
     if _is_sequence(x):
         return list(x)
     raise _no_dtype(x)

@@ -18,6 +18,7 @@ from typing import Any
 from mashal.core.devices import device
 from mashal.core.dtypes import dtype
 from mashal.core.forms import dense_strides, form
+from mashal.core.storage import share_with
 from mashal.core.tensor import Tensor, make
 from mashal.machine.memory import address_of, foreign_storage
 
@@ -146,7 +147,15 @@ def is_shared(tensor: Any) -> bool:
     return block_of(tensor) is not None
 
 
+def _shared_memory(nbytes: int) -> tuple[int, SharedBlock]:
+    """What a storage moves into."""
+    block = SharedBlock(nbytes)
+    _blocks[block.address] = block
+    return block.address, block
+
+
 _blocks: weakref.WeakValueDictionary[int, SharedBlock] = weakref.WeakValueDictionary()  # by address
 _CPU = device("cpu")
 setattr(Tensor, "share_memory_", share_memory_)  # noqa: B010  methods of tensors, attached here: methods.py stands below
 setattr(Tensor, "is_shared", is_shared)  # noqa: B010
+share_with(_shared_memory, _blocks.__contains__)

@@ -35,9 +35,7 @@ class device:
         if number and index is not None:
             raise RuntimeError(f"type (string) must not include an index because index was passed explicitly: {type}")
         if name not in TYPES:
-            raise RuntimeError(
-                f"Expected one of {', '.join(TYPES)} device type at start of device string: {name}"
-            )
+            raise RuntimeError(f"Expected one of {', '.join(TYPES)} device type at start of device string: {name}")
         if number:
             if not number.isdecimal() or (len(number) > 1 and number[0] == "0"):
                 raise RuntimeError(f"Invalid device string: '{type}'")

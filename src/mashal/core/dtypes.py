@@ -29,7 +29,17 @@ class dtype:
     array interfaces, "" where Python has none.
     """
 
-    __slots__ = ("code", "is_complex", "is_floating_point", "is_signed", "itemsize", "kind", "llvm", "name", "numpy_name")
+    __slots__ = (
+        "code",
+        "is_complex",
+        "is_floating_point",
+        "is_signed",
+        "itemsize",
+        "kind",
+        "llvm",
+        "name",
+        "numpy_name",
+    )
 
     def __init__(self, name: str, kind: str, itemsize: _int, llvm: str, code: str, numpy_name: str):
         self.name, self.kind, self.itemsize, self.llvm, self.code = name, kind, itemsize, llvm, code
@@ -109,7 +119,9 @@ def _promote_integers(a: dtype, b: dtype) -> dtype:
         return a if a.itemsize >= b.itemsize else b
     signed, unsigned = (a, b) if a.kind == "i" else (b, a)
     if unsigned is not uint8 and unsigned.itemsize >= signed.itemsize:
-        raise RuntimeError(f"promote_types: {a} and {b} have no common dtype; convert one of them, e.g. with .to(torch.int64)")
+        raise RuntimeError(
+            f"promote_types: {a} and {b} have no common dtype; convert one of them, e.g. with .to(torch.int64)"
+        )
     if signed.itemsize > unsigned.itemsize:
         return signed
     return {1: int16, 2: int32, 4: int64}[unsigned.itemsize]
@@ -151,7 +163,12 @@ def set_default_dtype(d: dtype) -> None:
 
 
 # ---------------------------------------------------------------- limits
-_FLOATS = {float16: (11, 5), bfloat16: (8, 8), float32: (24, 8), float64: (53, 11)}  # digits with the hidden one, exponent bits
+_FLOATS = {
+    float16: (11, 5),
+    bfloat16: (8, 8),
+    float32: (24, 8),
+    float64: (53, 11),
+}  # digits with the hidden one, exponent bits
 
 
 class finfo:

@@ -107,5 +107,3 @@ def dense_strides(shape: Size, strides: Strides) -> Strides:
         compact[d] = step
         step *= max(shape[d], 1)
     return tuple(compact)
-
-

@@ -46,7 +46,7 @@ class Size(tuple):
 
     def __add__(self, other: Any) -> Size:  # type: ignore[override]
         if not isinstance(other, tuple):
-            raise TypeError(f'can only concatenate tuple (not {type(other).__name__}) to torch.Size')
+            raise TypeError(f"can only concatenate tuple (not {type(other).__name__}) to torch.Size")
         return Size(tuple.__add__(self, other))
 
     def __radd__(self, other: Any) -> Size:
@@ -110,7 +110,9 @@ def broadcast(operation: str, *shapes: Sequence[int]) -> tuple[int, ...]:
 
 def _mismatch(operation: str, shapes: Sequence[Sequence[int]], a: int, b: int, dim: int) -> str:
     listed = " and ".join(str(tuple(s)) for s in shapes)
-    return message(operation, f"shapes {listed} do not broadcast: {a} and {b} in dimension {dim} differ and neither is 1")
+    return message(
+        operation, f"shapes {listed} do not broadcast: {a} and {b} in dimension {dim} differ and neither is 1"
+    )
 
 
 def broadcast_strides(shape: Sequence[int], strides: Sequence[int], to: Sequence[int]) -> Strides:

@@ -158,7 +158,10 @@ class Tensor:
         elif self.node is None:
             if not (self.form.dtype.is_floating_point or self.form.dtype.is_complex):
                 raise RuntimeError(
-                    message("requires_grad", f"only tensors of floating point and complex dtype can require gradients, not {self.dtype}")
+                    message(
+                        "requires_grad",
+                        f"only tensors of floating point and complex dtype can require gradients, not {self.dtype}",
+                    )
                 )
             self.node = tape.AccumulateGrad(self)
 
@@ -312,7 +315,9 @@ def _check_gradient(x: Tensor, value: Any) -> None:
     if value.dtype != x.dtype:
         raise RuntimeError(f"assigned grad has data of a different type: expected {x.dtype}, got {value.dtype}")
     if value.device != x.device:
-        raise RuntimeError(f"assigned grad has data located on a different device: expected {x.device}, got {value.device}")
+        raise RuntimeError(
+            f"assigned grad has data located on a different device: expected {x.device}, got {value.device}"
+        )
 
 
 def _warn_non_leaf() -> None:

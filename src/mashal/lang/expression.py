@@ -26,7 +26,8 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mashal.core.dtypes import bfloat16, bool as bool_, complex32, complex64, dtype, float16, float32, int64, promote
+from mashal.core.dtypes import bfloat16, complex32, complex64, dtype, float16, float32, int64, promote
+from mashal.core.dtypes import bool as bool_
 
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 ARITHMETIC = ("add", "sub", "mul", "div", "rem", "min", "max")
@@ -186,7 +187,15 @@ def cast(x: Expression, to: dtype) -> Expression:
 
 
 def _kind_of_number(x: Any) -> dtype:
-    return bool_ if isinstance(x, bool) else int64 if isinstance(x, int) else float32 if isinstance(x, float) else complex64
+    return (
+        bool_
+        if isinstance(x, bool)
+        else int64
+        if isinstance(x, int)
+        else float32
+        if isinstance(x, float)
+        else complex64
+    )
 
 
 def _common(a: Any, b: Any) -> tuple[Expression, Expression]:
@@ -257,7 +266,9 @@ exp, exp2, expm1, log, log2, log10, log1p = map(_function, ("exp", "exp2", "expm
 sin, cos, tan, asin, acos, atan, atan2 = map(_function, ("sin", "cos", "tan", "asin", "acos", "atan", "atan2"))
 sinh, cosh, tanh, asinh, acosh, atanh = map(_function, ("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"))
 sqrt, rsqrt, sigmoid, erf, erfc, erfinv = map(_function, ("sqrt", "rsqrt", "sigmoid", "erf", "erfc", "erfinv"))
-floor, ceil, trunc, round_even, lgamma, digamma = map(_function, ("floor", "ceil", "trunc", "round", "lgamma", "digamma"))
+floor, ceil, trunc, round_even, lgamma, digamma = map(
+    _function, ("floor", "ceil", "trunc", "round", "lgamma", "digamma")
+)
 copysign, fmod, hypot, nextafter = map(_function, ("copysign", "fmod", "hypot", "nextafter"))
 fma = _function("fma")
 
@@ -323,5 +334,3 @@ def rebuild(root: Expression, replace: dict[Expression, Expression]) -> Expressi
             same = all(a is b for a, b in zip(operands, node.operands))
             done[node] = node if same else Expression(node.kind, operands, node.dtype, node.value)
     return done[root]
-
-

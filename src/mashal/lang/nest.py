@@ -52,6 +52,9 @@ class Nest:
         return found
 
     def __str__(self) -> str:
-        lines = [f"x{i}: {o.dtype.name}{' number' if o.number else ' per row' if o.per_row else ''}" for i, o in enumerate(self.operands)]
+        lines = [
+            f"x{i}: {o.dtype.name}{' number' if o.number else ' per row' if o.per_row else ''}"
+            for i, o in enumerate(self.operands)
+        ]
         lines += [f"-> {d.name}: {e}" for e, d in self.results]
         return "\n".join(lines)

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from mashal.core.dtypes import bool as bool_, dtype
+from mashal.core.dtypes import bool as bool_
+from mashal.core.dtypes import dtype
 from mashal.lang.expression import COMPARISONS, Expression
 from mashal.lower import vectormath
 from mashal.machine.text import Function, Value, element, lanes, vector
@@ -265,7 +266,9 @@ def _integer_power(f: Function, base: Value, exponent: Value) -> Value:
 def convert(f: Function, v: Any, a: dtype, b: dtype) -> Any:
     """A value of dtype a as registers hold dtype b."""
     if a.is_complex and b.is_complex:
-        return Complex(_convert_real(f, v.re, a.to_real(), b.to_real()), _convert_real(f, v.im, a.to_real(), b.to_real()))
+        return Complex(
+            _convert_real(f, v.re, a.to_real(), b.to_real()), _convert_real(f, v.im, a.to_real(), b.to_real())
+        )
     if b.is_complex:
         re = _convert_real(f, v, a, b.to_real())
         return Complex(re, f.value(0, re.type))

@@ -17,8 +17,8 @@ from mashal.lang.nest import Nest
 from mashal.lower.emit import Emitter, gather_element, load_element, register_type, scatter_element, store_element
 from mashal.lower.schedule import ANY, UNIT, ZERO, Layout
 from mashal.machine.host import HOST
-from mashal.machine.threads import PARALLEL_FOR
 from mashal.machine.text import SIZES, Function, Module, Value, vector
+from mashal.machine.threads import PARALLEL_FOR
 
 GRAIN = 1 << 15
 _CHEAP = {"add", "sub", "mul", "neg", "and", "or", "xor", "not", "cast", "select", "min", "max", "abs", "operand", "scalar",
@@ -64,7 +64,10 @@ class _Writer:
         self.grain = GRAIN // weight(nest)
         self.n_results, self.n_operands = len(nest.results), len(nest.operands)
         self.first = self.n_results + self.n_operands  # word of the sizes
-        self.tensors = [*range(self.n_results), *(self.n_results + i for i, o in enumerate(nest.operands) if not o.number)]
+        self.tensors = [
+            *range(self.n_results),
+            *(self.n_results + i for i, o in enumerate(nest.operands) if not o.number),
+        ]
         self.module = Module()
         self._write_run()
         self._write_chunk()
@@ -97,11 +100,15 @@ class _Writer:
             chunk = Value(f, "@kernel_chunk", "ptr")
             f.call("void", PARALLEL_FOR, chunk, words, (units + step - 1) // step)
 
-        f.if_((units * each).compare("sgt", self.grain), together, lambda: f.call("void", "kernel_run", words, 0, units))
+        f.if_(
+            (units * each).compare("sgt", self.grain), together, lambda: f.call("void", "kernel_run", words, 0, units)
+        )
         f.end(f.constant("i64", -1))
 
     def _write_chunk(self) -> None:
-        f = self.module.function("kernel_chunk", "void", [("ptr", "words"), ("i64", "chunk"), ("i64", "thread")], linkage="internal")
+        f = self.module.function(
+            "kernel_chunk", "void", [("ptr", "words"), ("i64", "chunk"), ("i64", "thread")], linkage="internal"
+        )
         words, chunk, _ = f.parameters
         units, each = self._units(f, words)
         step = self._share(f, each)
@@ -111,7 +118,9 @@ class _Writer:
 
     # ---------------------------------------------------------------- the loops
     def _write_run(self) -> None:
-        f = self.module.function("kernel_run", "void", [("ptr", "words"), ("i64", "start"), ("i64", "stop")], linkage="internal")
+        f = self.module.function(
+            "kernel_run", "void", [("ptr", "words"), ("i64", "start"), ("i64", "stop")], linkage="internal"
+        )
         words, start, stop = f.parameters
         pointers = {t: f.word(words, t, "ptr") for t in self.tensors}
         invariant = Emitter(f, 0, lambda node: number_word(f, words, self.n_results, node))
@@ -154,7 +163,11 @@ class _Writer:
         f.loop(start, stop, 1, row)
 
     def _dtype(self, tensor: int) -> dtype:
-        return self.nest.results[tensor][1] if tensor < self.n_results else self.nest.operands[tensor - self.n_results].dtype
+        return (
+            self.nest.results[tensor][1]
+            if tensor < self.n_results
+            else self.nest.operands[tensor - self.n_results].dtype
+        )
 
     def _parts(self, tensor: int) -> int:
         return 2 if self._dtype(tensor).is_complex else 1
@@ -190,7 +203,9 @@ class _Writer:
                 once[t] = load_element(f, node.dtype, pointers[t], 0, 0)
         return once
 
-    def _element(self, f: Function, node: Expression, once: dict, pointers: dict, strides: dict, i: Value, mask: Value | None) -> Any:
+    def _element(
+        self, f: Function, node: Expression, once: dict, pointers: dict, strides: dict, i: Value, mask: Value | None
+    ) -> Any:
         t = self.n_results + node.value
         if t in once:
             return once[t]
@@ -205,4 +220,3 @@ class _Writer:
 
     def _full(self, f: Function, mask: Value | None) -> Value:
         return f.first(f.i64(self.lanes), self.lanes) if mask is None else mask
-

@@ -20,17 +20,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mashal.core.dtypes import bool as bool_, dtype
+from mashal.core.dtypes import bool as bool_
+from mashal.core.dtypes import dtype
 from mashal.lang.expression import Expression, walk
 from mashal.lang.expression import place as place_
 from mashal.lang.nest import Nest
 from mashal.lower.emit import (
-    Complex, Emitter, extremum, gather_element, load_element, real_operation, register_type, scatter_element, store_element,
+    Complex,
+    Emitter,
+    extremum,
+    gather_element,
+    load_element,
+    real_operation,
+    register_type,
+    scatter_element,
+    store_element,
 )  # fmt: skip
 from mashal.lower.pointwise import GRAIN, lanes_of, number_word, weight
 from mashal.lower.schedule import UNIT, ZERO
-from mashal.machine.threads import PARALLEL_FOR
 from mashal.machine.text import Function, Module, Value, vector
+from mashal.machine.threads import PARALLEL_FOR
 
 ALONG, ACROSS, SPLIT = "along", "across", "split"
 PIECE = 1 << 14  # elements of a piece of a split row
@@ -100,7 +109,10 @@ class _Writer:
         self.lanes = lanes_of(nest)
         self.n_results = len(nest.results)
         self.first = self.n_results + len(nest.operands) + (layout.schedule == SPLIT)
-        self.tensors = [*range(self.n_results), *(self.n_results + i for i, o in enumerate(nest.operands) if not o.number)]
+        self.tensors = [
+            *range(self.n_results),
+            *(self.n_results + i for i, o in enumerate(nest.operands) if not o.number),
+        ]
         self.varying = nest.varying() | {_PLACE}
         self.overs = [node for node in walk(e for e, _ in nest.results) if node.kind == "over"]
         self.phases = self._phases()
@@ -131,7 +143,10 @@ class _Writer:
         for p, sweep in enumerate(sweeps[:-1]):
             later = set().union(*sweeps[p + 1 :])
             for node in sweep:
-                costly = node.kind in ("exp", "exp_nonpositive", "log", "tanh", "erf", "sigmoid", "pow", "div") and node in self.varying
+                costly = (
+                    node.kind in ("exp", "exp_nonpositive", "log", "tanh", "erf", "sigmoid", "pow", "div")
+                    and node in self.varying
+                )
                 room = [r for r in self.stores if self.nest.results[r][1] is node.dtype]
                 if costly and node in later and room:
                     return p, node, room[0]
@@ -150,7 +165,11 @@ class _Writer:
         return self._word(f, words, self.first + ranks * (1 + self.tensors.index(tensor)) + d)
 
     def _dtype(self, tensor: int) -> dtype:
-        return self.nest.results[tensor][1] if tensor < self.n_results else self.nest.operands[tensor - self.n_results].dtype
+        return (
+            self.nest.results[tensor][1]
+            if tensor < self.n_results
+            else self.nest.operands[tensor - self.n_results].dtype
+        )
 
     def _moved(self, f: Function, pointer: Value, tensor: int, elements: Any) -> Value:
         d = self._dtype(tensor)
@@ -185,7 +204,9 @@ class _Writer:
         units = self._units(f, words)
         each = self._length(f, words) * (self._columns() if self.layout.schedule == ACROSS else 1)
         grain = max(GRAIN // weight(self.nest), 1024)
-        chunk = self.module.function("kernel_chunk", "void", [("ptr", "words"), ("i64", "chunk"), ("i64", "thread")], linkage="internal")
+        chunk = self.module.function(
+            "kernel_chunk", "void", [("ptr", "words"), ("i64", "chunk"), ("i64", "thread")], linkage="internal"
+        )
         self._write_chunk(chunk, grain)
 
         def together():
@@ -252,7 +273,10 @@ class _Writer:
 
         def narrow():
             def some(j):
-                moved = {t: self._moved(f, p, t, j * self._stride(f, words, t, self.layout.kept - 1)) for t, p in pointers.items()}
+                moved = {
+                    t: self._moved(f, p, t, j * self._stride(f, words, t, self.layout.kept - 1))
+                    for t, p in pointers.items()
+                }
                 _Row(self, f, words, moved, f.first(left - j, self.lanes), 1).write()
 
             f.loop(0, left, self.lanes, some)
@@ -268,7 +292,9 @@ class _Writer:
         piece = unit - row * count
         pointers = self._begin(f, words, row, None)
         start = piece * PIECE
-        moved = {t: self._moved(f, p, t, start * self._stride(f, words, t, self.layout.kept)) for t, p in pointers.items()}
+        moved = {
+            t: self._moved(f, p, t, start * self._stride(f, words, t, self.layout.kept)) for t, p in pointers.items()
+        }
         part = _Row(self, f, words, moved, None, 1, f.min(length - start, PIECE))
         (over,) = self.overs
         part.sweep([over])
@@ -281,7 +307,9 @@ class _Writer:
     def _write_split(self, f: Function, words: Value) -> None:
         rows, length = self._units(f, words), self._length(f, words)
         count = (length + (PIECE - 1)) // PIECE
-        chunk = self.module.function("kernel_chunk", "void", [("ptr", "words"), ("i64", "chunk"), ("i64", "thread")], linkage="internal")
+        chunk = self.module.function(
+            "kernel_chunk", "void", [("ptr", "words"), ("i64", "chunk"), ("i64", "thread")], linkage="internal"
+        )
         w, c, _ = chunk.parameters
         chunk.call("void", "kernel_run", w, c, c + 1)
         chunk.end()
@@ -291,7 +319,9 @@ class _Writer:
 
         def row(r):
             def join(i, so_far):
-                part = f.load(f.at(scratch, r * count + i, "i64"), type="i8" if over.dtype is bool_ else register_type(over.dtype))
+                part = f.load(
+                    f.at(scratch, r * count + i, "i64"), type="i8" if over.dtype is bool_ else register_type(over.dtype)
+                )
                 part = part.compare("ne", 0) if over.dtype is bool_ else part
                 return joined(f, over, so_far, part)
 
@@ -323,7 +353,9 @@ class _Row:
         self.across = writer.layout.schedule == ACROSS
         self.values: dict[Expression, list[Any]] = {}
         self.length = length
-        self.inner = length if length is not None else writer._size(f, words, writer.layout.kept + writer.layout.reduced - 1)
+        self.inner = (
+            length if length is not None else writer._size(f, words, writer.layout.kept + writer.layout.reduced - 1)
+        )
         self.rows = [Emitter(f, writer.lanes if self.across else 0, self._row_leaf(u)) for u in range(wide)]
 
     def write(self) -> None:
@@ -409,7 +441,10 @@ class _Row:
             n = self.w._size(f, self.words, layout.kept + d)
 
             def step(i, *now):
-                moved = {t: self.w._moved(f, p, t, i * self.w._stride(f, self.words, t, layout.kept + d)) for t, p in offsets.items()}
+                moved = {
+                    t: self.w._moved(f, p, t, i * self.w._stride(f, self.words, t, layout.kept + d))
+                    for t, p in offsets.items()
+                }
                 here = i if place is None else place * n + i
                 return level(d + 1, moved, here, now)
 
@@ -417,7 +452,9 @@ class _Row:
 
         return level(0, self.pointers, None, list(initial))
 
-    def _innermost(self, body, pointers: dict[int, Value], place: Value | None, carried: Sequence[Value], unroll: int) -> Any:
+    def _innermost(
+        self, body, pointers: dict[int, Value], place: Value | None, carried: Sequence[Value], unroll: int
+    ) -> Any:
         f, w = self.f, self.w
         dim = w.layout.kept + w.layout.reduced - 1
         before = None if place is None else place * self.inner

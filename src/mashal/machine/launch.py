@@ -41,7 +41,12 @@ INTEGER = -16  # kind of an operand that is a Python int
 
 
 class _MethodDef(ctypes.Structure):
-    _fields_ = [("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p)]
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    ]
 
 
 _METH_FASTCALL = 0x80
@@ -76,7 +81,9 @@ def slot_offset(type: type, name: str) -> int:
     found = ctypes.c_void_p.from_address(id(probe) + offset).value == id(probe)
     descriptor.__set__(probe, None)
     if not found:
-        raise RuntimeError(f"launch: this Python lays out slots in a way that mashal does not know ({type.__name__}.{name})")
+        raise RuntimeError(
+            f"launch: this Python lays out slots in a way that mashal does not know ({type.__name__}.{name})"
+        )
     return offset
 
 
@@ -166,7 +173,9 @@ class _Launcher:
 
     def _write_build(self) -> None:
         """A new object: storage (a reference taken over), offset 0, form (borrowed), everything else None or False."""
-        f = self.module.function("launch_build", "ptr", [("ptr", "type"), ("ptr", "storage"), ("ptr", "form")], linkage="internal")
+        f = self.module.function(
+            "launch_build", "ptr", [("ptr", "type"), ("ptr", "storage"), ("ptr", "form")], linkage="internal"
+        )
         type, storage, form = f.parameters
         obj = f.call("ptr", "PyType_GenericAlloc", type, 0)
         f.return_if(f.op("i1", f"icmp eq ptr {obj.spelling}, null"), obj)
@@ -199,7 +208,12 @@ class _Launcher:
         good, bad = f.new_label(), f.new_label()
         f.branch_if(condition, good, bad)
         f.block(bad)
-        f.call("void", "PyErr_SetString", f.load(self.constant(f, "PyExc_TypeError"), type="ptr"), self.constant(f, message))
+        f.call(
+            "void",
+            "PyErr_SetString",
+            f.load(self.constant(f, "PyExc_TypeError"), type="ptr"),
+            self.constant(f, message),
+        )
         f.do("ret ptr null")
         f.block(good)
 
@@ -226,8 +240,13 @@ class _Launcher:
             def tensor():
                 actual = f.load(f.at(operand, self.type_offset, "i8"), type="ptr")
                 same = f.op("i1", f"icmp eq ptr {actual.spelling}, {type.spelling}")
-                f.if_(same, None, lambda: self._raise_unless(
-                    f, f.call("i32", "PyType_IsSubtype", actual, type).compare("ne", 0), "launch_type"))
+                f.if_(
+                    same,
+                    None,
+                    lambda: self._raise_unless(
+                        f, f.call("i32", "PyType_IsSubtype", actual, type).compare("ne", 0), "launch_type"
+                    ),
+                )
                 storage = f.load(self.slot(f, operand, "storage"), type="ptr")
                 data = f.call("ptr", "PyCapsule_GetPointer", storage, null)
                 f.return_if(f.op("i1", f"icmp eq ptr {data.spelling}, null"), null)
@@ -284,7 +303,9 @@ class _Launcher:
 
         has_kernel = f.op("i1", f"icmp ne ptr {kernel.spelling}, null")
         status = f.if_(
-            has_kernel, lambda: f.if_(work.compare("sgt", RELEASE), run_without_gil, run), lambda: f.op("i64", "sub i64 0, 1")
+            has_kernel,
+            lambda: f.if_(work.compare("sgt", RELEASE), run_without_gil, run),
+            lambda: f.op("i64", "sub i64 0, 1"),
         )
         f.if_(has_scratch, lambda: self._give_back(f, f.word(words, n_results + n_operands, "ptr")))
         good, bad = f.new_label(), f.new_label()

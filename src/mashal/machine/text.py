@@ -224,7 +224,9 @@ class Function:
         picks = list(lanes_of_both)
         mask = ", ".join(f"i32 {i}" for i in picks)
         result = vector(len(picks), element(a.type))
-        return self.op(result, f"shufflevector {a.type} {a.spelling}, {b.type} {b.spelling}, <{len(picks)} x i32> <{mask}>")
+        return self.op(
+            result, f"shufflevector {a.type} {a.spelling}, {b.type} {b.spelling}, <{len(picks)} x i32> <{mask}>"
+        )
 
     def convert(self, instruction: str, x: Value, type: str) -> Value:
         """A conversion instruction (sitofp, fpext, zext, bitcast …) to a type, or to lanes of a scalar type."""
@@ -237,14 +239,18 @@ class Function:
         b = self.value(b, a.type)
         a = self.value(a, b.type)
         condition = self.value(condition, vector(lanes(a.type), "i1")) if lanes(a.type) else condition
-        return self.op(a.type, f"select {condition.type} {condition.spelling}, {a.type} {a.spelling}, {b.type} {b.spelling}")
+        return self.op(
+            a.type, f"select {condition.type} {condition.spelling}, {a.type} {a.spelling}, {b.type} {b.spelling}"
+        )
 
     # memory
     def at(self, pointer: Value, i, type: str = "float") -> Value:
         """The address of element i behind a pointer to elements of `type`."""
         return self.op("ptr", f"getelementptr {type}, ptr {pointer.spelling}, i64 {self.i64(i).spelling}")
 
-    def load(self, pointer: Value, i=None, type: str = "float", mask: Value | None = None, align: int = 0, other=0) -> Value:
+    def load(
+        self, pointer: Value, i=None, type: str = "float", mask: Value | None = None, align: int = 0, other=0
+    ) -> Value:
         """The value of `type` at a pointer, or at its i-th element; masked-off lanes are `other`."""
         if i is not None:
             pointer = self.at(pointer, i, element(type))
@@ -455,7 +461,9 @@ class Module:
         self.globals: dict[str, str] = {}
         self._declared: dict[str, str] = {}
 
-    def function(self, name: str, result: str = "void", parameters=(), attributes: str = "nounwind", linkage: str = "") -> Function:
+    def function(
+        self, name: str, result: str = "void", parameters=(), attributes: str = "nounwind", linkage: str = ""
+    ) -> Function:
         """A new function to write. parameters: (type, name) pairs; linkage "internal" hides it."""
         f = Function(self, name, result, list(parameters), attributes, linkage)
         self.functions.append(f)

@@ -25,7 +25,8 @@ from numbers import Number as AnyNumber
 from typing import Any
 
 from mashal.core import tape
-from mashal.core.dtypes import bool as bool_, dtype
+from mashal.core.dtypes import bool as bool_
+from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form
 from mashal.core.saved import save, save_result, unpack
 from mashal.core.shapes import broadcast
@@ -69,7 +70,14 @@ def define(definition: Definition) -> None:
     DEFINITIONS[definition.name] = definition
 
 
-def spelled(where: Sequence[str] = WHERE, *, name: str = "", operators: Sequence[str] = (), aliases: Sequence[str] = (), samples: Any = None):
+def spelled(
+    where: Sequence[str] = WHERE,
+    *,
+    name: str = "",
+    operators: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+    samples: Any = None,
+):
     """A plain function of tensors as a public operation (composed of others, or with its own way to plans)."""
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,7 +118,9 @@ def dispatched(function: Callable[..., Any], kinds: list[type], args: tuple, kwa
         if answer is not NotImplemented:
             return answer
     names = ", ".join(k.__name__ for k in kinds)
-    raise TypeError(f"no implementation found for '{function.__name__}' on types that implement __torch_function__: [{names}]")
+    raise TypeError(
+        f"no implementation found for '{function.__name__}' on types that implement __torch_function__: [{names}]"
+    )
 
 
 def overridable(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -150,7 +160,9 @@ class Pointwise:
     its own: (g, y, *operands, **options) -> expression, where the derived one is worse.
     """
 
-    def __init__(self, name: str, body: Callable[..., Any], rule: Rule, node_name: str, refuse: Callable[..., None] | None = None):
+    def __init__(
+        self, name: str, body: Callable[..., Any], rule: Rule, node_name: str, refuse: Callable[..., None] | None = None
+    ):
         self.name, self.body, self.rule, self.refuse = name, body, rule, refuse
         parameters = inspect.signature(body).parameters.values()
         self.arity = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
@@ -190,7 +202,9 @@ class Pointwise:
             self.refuse(*operands, **dict(options))
         device = same_device(self.name, tensors)
         compute, result = self.rule(result_type_of(operands))
-        kinds = tuple((x.form.dtype, False) if isinstance(x, Tensor) else (_number_kind(x, compute), True) for x in operands)
+        kinds = tuple(
+            (x.form.dtype, False) if isinstance(x, Tensor) else (_number_kind(x, compute), True) for x in operands
+        )
         shape = broadcast(self.name, *(x.form.shape for x in tensors))
         nest = self.nest(kinds, compute, result, options)
         forms = [x.form if isinstance(x, Tensor) else None for x in operands]
@@ -207,13 +221,19 @@ class Pointwise:
             return x.item() if hasattr(x, "item") else float(x)  # type: ignore[arg-type]
         raise TypeError(f"{self.name}(): argument 'other' must be Tensor or Number, not {type(x).__name__}")
 
-    def long(self, function: Callable[..., Any], operands: tuple, out: Tensor | None = None, options: tuple = ()) -> Any:
+    def long(
+        self, function: Callable[..., Any], operands: tuple, out: Tensor | None = None, options: tuple = ()
+    ) -> Any:
         """A call that the table does not know yet."""
         kinds = overrides(operands)
         if kinds:
-            return dispatched(function, kinds, operands, {k: v for k, v in options} | ({"out": out} if out is not None else {}))
+            return dispatched(
+                function, kinds, operands, dict(options) | ({"out": out} if out is not None else {})
+            )
         if not any(isinstance(x, Tensor) for x in operands):
-            raise TypeError(f"{self.name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}")
+            raise TypeError(
+                f"{self.name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}"
+            )
         plan, normal = self.prepare(operands, options)
         entry = Entry(plan)
         if all(a is b for a, b in zip(operands, normal)):
@@ -238,7 +258,9 @@ class Pointwise:
             backward = entry.backward = self.backward_of(operands, options)
             entry.shapes = backward.shapes_of(operands, result)
         edges = tuple([(x.node, x.output) if isinstance(x, Tensor) and x.node is not None else None for x in operands])
-        result.node = self.node(edges, (backward, backward.save(operands, result) if backward.places else (), entry.shapes))
+        result.node = self.node(
+            edges, (backward, backward.save(operands, result) if backward.places else (), entry.shapes)
+        )
 
     def record_if_wanted(self, entry: Entry, result: Tensor, operands: tuple, options: tuple = ()) -> None:
         """`record`, if an operand has a history."""
@@ -278,16 +300,25 @@ class Pointwise:
         same_device(self.name, tensors)
         shape = broadcast(self.name + "_", *(o.form.shape for o in tensors))
         if shape != tuple(x.form.shape):
-            raise RuntimeError(message(self.name + "_", f"output with shape {list(x.form.shape)} doesn't match the broadcast shape {list(shape)}"))
+            raise RuntimeError(
+                message(
+                    self.name + "_",
+                    f"output with shape {list(x.form.shape)} doesn't match the broadcast shape {list(shape)}",
+                )
+            )
         check_not_expanded(x)
         compute, result = self.rule(result_type_of(normal))
         check_cast(self.name + "_", result, x.form.dtype)
-        kinds = tuple((o.form.dtype, False) if isinstance(o, Tensor) else (_number_kind(o, compute), True) for o in normal)
+        kinds = tuple(
+            (o.form.dtype, False) if isinstance(o, Tensor) else (_number_kind(o, compute), True) for o in normal
+        )
         nest = self._in_place_nest(kinds, compute, result, x.form.dtype, options)
         forms = [o.form if isinstance(o, Tensor) else None for o in normal]
         plan = plan_pointwise(nest, forms, shape, [x.form], in_place=True)
         if any(isinstance(o, Tensor) and o is not x and overlaps(o, x) for o in normal):
-            return lambda out, *rest: plan(out, *(copied(o) if isinstance(o, Tensor) and o is not out and overlaps(o, out) else o for o in rest))
+            return lambda out, *rest: plan(
+                out, *(copied(o) if isinstance(o, Tensor) and o is not out and overlaps(o, out) else o for o in rest)
+            )
         return remember(self.in_place_plans, key, plan) if all(a is b for a, b in zip(operands, normal)) else plan
 
     def _in_place_nest(self, kinds: tuple, compute: dtype, result: dtype, stored: dtype, options: tuple) -> Nest:
@@ -339,7 +370,7 @@ class Backward:
     def __init__(self, operation: Pointwise, operands: Sequence[Any], options: tuple):
         self.operation, self.options = operation, options
         dtypes = [x.form.dtype if isinstance(x, Tensor) else None for x in operands]
-        compute, result = operation.rule(result_type_of(operands))
+        compute, _ = operation.rule(result_type_of(operands))
         kinds = [(d, False) if d is not None else (_number_kind(x, compute), True) for d, x in zip(dtypes, operands)]
         self.n = len(operands)
         x = operation.elements(kinds, compute)
@@ -354,7 +385,9 @@ class Backward:
         else:
             root = rebuild(y, dict(zip(x, slots)))
             parts = [None if p is None else rebuild(p, {root: standing}) for p in adjoints(root, g, slots)]
-        self.rules = [None if p is None or d is None else self._rule(i, p, d) for i, (p, d) in enumerate(zip(parts, dtypes))]
+        self.rules = [
+            None if p is None or d is None else self._rule(i, p, d) for i, (p, d) in enumerate(zip(parts, dtypes))
+        ]
         used = [rule.used for rule in self.rules if rule is not None]
         self.kept = tuple(i for i in range(self.n) if any(i in u for u in used))
         self.keeps_result = any(self.n in u for u in used)
@@ -525,7 +558,9 @@ def _bound(op: Pointwise, arguments: tuple, options: dict) -> tuple[tuple, dict]
         given[name] = value
     missing = [name for name in public[: op.arity] if name not in given]
     if missing:
-        raise TypeError(f"{op.name}() missing {len(missing)} required positional argument(s): {', '.join(map(repr, missing))}")
+        raise TypeError(
+            f"{op.name}() missing {len(missing)} required positional argument(s): {', '.join(map(repr, missing))}"
+        )
     values = {name: given.get(name, default) for name, default in op.options.items()}
     return tuple(given[name] for name in public[: op.arity]), values
 
@@ -574,6 +609,12 @@ def copied(x: Tensor) -> Tensor:
     return COPY.prepare((alias(x),), ())[0](x)
 
 
+def row_major(x: Tensor) -> Tensor:
+    """A contiguous copy without history."""
+    y = empty(form(x.form.dtype, x.form.device, tuple(x.form.shape)))
+    return COPY.in_place_plan(y, x)(y, y, x) if x.form.numel else y
+
+
 def overlaps(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors over one storage may have elements in common at different places."""
     if a.storage is not b.storage or a.storage is None:
@@ -581,7 +622,10 @@ def overlaps(a: Tensor, b: Tensor) -> bool:
     if a.offset == b.offset and a.form.strides == b.form.strides and a.form.shape == b.form.shape:
         return False
     size = a.form.dtype.itemsize, b.form.dtype.itemsize
-    return a.offset * size[0] < (b.offset + b.form.extent) * size[1] and b.offset * size[1] < (a.offset + a.form.extent) * size[0]
+    return (
+        a.offset * size[0] < (b.offset + b.form.extent) * size[1]
+        and b.offset * size[1] < (a.offset + a.form.extent) * size[0]
+    )
 
 
 def check_not_expanded(x: Tensor) -> None:
@@ -595,7 +639,9 @@ def check_not_expanded(x: Tensor) -> None:
 
 def refuse_recorded_out(name: str) -> None:
     """out= cannot take part in backward."""
-    raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+    raise RuntimeError(
+        f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+    )
 
 
 def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
@@ -606,7 +652,9 @@ def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
         refuse_recorded_out(name)
     check_cast(name, result.form.dtype, out.form.dtype)
     if out.form.device is not result.form.device:
-        raise RuntimeError(f"{name}: Expected out tensor to have device {result.form.device}, but got {out.form.device} instead")
+        raise RuntimeError(
+            f"{name}: Expected out tensor to have device {result.form.device}, but got {out.form.device} instead"
+        )
     if out.form.shape != result.form.shape:
         resize_out(name, out, result.form)
     check_not_expanded(out)
@@ -677,7 +725,13 @@ def _named(call: Callable[..., Any], name: str, body: Callable[..., Any]) -> Cal
     call.__name__ = call.__qualname__ = name
     call.__doc__, call.__module__ = body.__doc__, body.__module__
     parameters = list(inspect.signature(body).parameters.values())
-    public = [p.replace(name="input" if i == 0 else "other" if i == 1 and p.kind is p.POSITIONAL_OR_KEYWORD else p.name, annotation=p.empty) for i, p in enumerate(parameters)]
+    public = [
+        p.replace(
+            name="input" if i == 0 else "other" if i == 1 and p.kind is p.POSITIONAL_OR_KEYWORD else p.name,
+            annotation=p.empty,
+        )
+        for i, p in enumerate(parameters)
+    ]
     public.append(inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None))
     if len({p.name for p in public}) == len(public):
         call.__signature__ = inspect.Signature(public)  # type: ignore[attr-defined]
@@ -757,7 +811,12 @@ class RecordedNode(Node):
 
     def kept(self) -> list[Any]:
         """What the function returned for backward, tensors checked for changes."""
-        return [unpack(s, self) if type(s) is tuple and len(s) == 2 and isinstance(s[0], Tensor) or hasattr(s, "unpacked") else s for s in self.saved]
+        return [
+            unpack(s, self)
+            if type(s) is tuple and len(s) == 2 and isinstance(s[0], Tensor) or hasattr(s, "unpacked")
+            else s
+            for s in self.saved
+        ]
 
     def wants(self, i: int) -> bool:
         """Whether the gradient of tensor argument i is asked for."""
@@ -791,7 +850,11 @@ class _Copy(Pointwise):
             nest = self._nests.get(nest_key)
             if nest is None:
                 nest = self._nests[nest_key] = Nest(((cast(operand(1, source.form.dtype), d), out.form.dtype),), kinds)
-            plan = remember(self.in_place_plans, key, plan_pointwise(nest, [out.form, source.form], out.form.shape, [out.form], in_place=True))
+            plan = remember(
+                self.in_place_plans,
+                key,
+                plan_pointwise(nest, [out.form, source.form], out.form.shape, [out.form], in_place=True),
+            )
         return plan
 
 

@@ -57,7 +57,11 @@ def _combined(tensors: dtype | None, zero_dims: dtype | None, numbers: dtype | N
 
 def _of_kind(lower: dtype, upper: dtype) -> dtype:
     """The lower priority's dtype, widened if the upper one asks for it (complex of a double)."""
-    return promote(lower, upper) if lower.kind == "c" and upper.kind == "f" and upper.itemsize == 8 else _complex_of(lower, upper)
+    return (
+        promote(lower, upper)
+        if lower.kind == "c" and upper.kind == "f" and upper.itemsize == 8
+        else _complex_of(lower, upper)
+    )
 
 
 def _complex_of(lower: dtype, upper: dtype) -> dtype:

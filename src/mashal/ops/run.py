@@ -53,14 +53,18 @@ def same_device(operation: str, tensors: Sequence[Tensor]) -> Any:
         devices = {x.form.device for x in tensors if x.form.rank or x.form.device.type != "cpu"}
         if len(devices) != 1:
             names = ", ".join(sorted(map(str, {x.form.device for x in tensors})))
-            raise RuntimeError(f"{operation}: Expected all tensors to be on the same device, but found at least two devices, {names}!")
+            raise RuntimeError(
+                f"{operation}: Expected all tensors to be on the same device, but found at least two devices, {names}!"
+            )
     return next(iter(devices))
 
 
 def check_cast(operation: str, result: dtype, target: dtype) -> None:
     """RuntimeError unless a result of one dtype may be written into a tensor of another."""
     if not can_cast(result, target):
-        raise RuntimeError(f"{operation}: result type {_scalar_name(result)} can't be cast to the desired output type {_scalar_name(target)}")
+        raise RuntimeError(
+            f"{operation}: result type {_scalar_name(result)} can't be cast to the desired output type {_scalar_name(target)}"
+        )
 
 
 _NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half", "bfloat16": "BFloat16",
@@ -76,7 +80,9 @@ scalar_name = _scalar_name
 
 
 # ---------------------------------------------------------------- pointwise
-def plan_pointwise(nest: Nest, operands: Sequence[Form | None], shape: Sequence[int], results: Sequence[Form], in_place: bool = False) -> Plan:
+def plan_pointwise(
+    nest: Nest, operands: Sequence[Form | None], shape: Sequence[int], results: Sequence[Form], in_place: bool = False
+) -> Plan:
     """The plan of a pointwise nest. operands: forms, None for a number; results: forms of that shape.
 
     in_place: the plan takes the tensors of the results as its first operands and returns the first of them.
@@ -153,7 +159,9 @@ def _product(sizes: Sequence[int]) -> int:
     return total
 
 
-def _row_layout(nest: Nest, kept: list, kept_strides: list, sizes: list, walked: list, n_results: int) -> tuple[RowLayout, int]:
+def _row_layout(
+    nest: Nest, kept: list, kept_strides: list, sizes: list, walked: list, n_results: int
+) -> tuple[RowLayout, int]:
     """Which schedule: lanes where the operands' elements lie side by side; long single rows in pieces."""
     rows, length = _product(kept), _product(sizes)
     inputs = range(n_results, len(walked))
@@ -161,7 +169,9 @@ def _row_layout(nest: Nest, kept: list, kept_strides: list, sizes: list, walked:
     columns = all(kept_strides[t][-1] in (0, 1) for t in inputs) and kept[-1] > 1
     if len(sizes) == 1 and _splittable(nest) and length >= 4 * PIECE and rows <= 64 and (side_by_side or not columns):
         schedule = SPLIT
-    elif columns and (not side_by_side or (walked[n_results][-1] == 0 and kept_strides[n_results][-1] == 1) or sizes[-1] == 1):
+    elif columns and (
+        not side_by_side or (walked[n_results][-1] == 0 and kept_strides[n_results][-1] == 1) or sizes[-1] == 1
+    ):
         schedule = ACROSS
     else:
         schedule = ALONG
@@ -174,7 +184,11 @@ def _splittable(nest: Nest) -> bool:
     """Whether a row's result follows from the joined parts of its pieces."""
     nodes = list(walk(e for e, _ in nest.results))
     overs = [node for node in nodes if node.kind == "over"]
-    if len(overs) != 1 or any(node.kind == "place" for node in nodes) or not all(nest.per_row(e) for e, _ in nest.results):
+    if (
+        len(overs) != 1
+        or any(node.kind == "place" for node in nodes)
+        or not all(nest.per_row(e) for e, _ in nest.results)
+    ):
         return False
     return not overs[0].value.startswith("arg") and not overs[0].operands[0].dtype.is_complex
 
@@ -188,4 +202,3 @@ def dense_result(operands: Sequence[Form], shape: tuple[int, ...], d: dtype, dev
         if tuple(f.shape) == shape and f.dense:
             return form(d, device, Size(shape), f.strides)
     return form(d, device, shape)
-

@@ -1,0 +1,517 @@
+"""Products of matrices: matmul in all its rank combinations, linear, addmm and their relatives.
+
+`product` is the one way to the kernels of lower.matmul: forms to a plan, found again by the operands' forms. Vectors are
+matrices of one row or column, and the result is handed out in the shape PyTorch gives it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from mashal.core import tape
+from mashal.core.dtypes import dtype
+from mashal.core.forms import Form, form
+from mashal.core.saved import save, unpack
+from mashal.core.shapes import broadcast, contiguous_strides, view_strides
+from mashal.core.tape import Node, mode
+from mashal.core.tensor import Tensor, empty, new_view, plan_of
+from mashal.errors import message
+from mashal.lower.arrange import arrange
+from mashal.lower.matmul import contraction
+from mashal.lower.tiles import Epilogue
+from mashal.machine.launch import INTEGER
+from mashal.machine.threads import get_num_threads
+from mashal.ops.arithmetic import mul
+from mashal.ops.broadcast import sum_to
+from mashal.ops.define import PLAIN, dispatched, overrides, row_major, spelled, write_out
+from mashal.ops.run import kernel_of, remember, same_device, scalar_name
+
+_ELEMENTS = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "bfloat", "int8": "i8", "uint8": "i8",
+             "int16": "i16", "int32": "i32", "int64": "i64"}  # fmt: skip
+_ONE = struct.unpack("<q", struct.pack("<d", 1.0))[0]
+_plans: dict[Any, Any] = {}
+
+
+# ---------------------------------------------------------------- plans
+def product(operation: str, a: Tensor, b: Tensor, bias: Tensor | None, result: Form | None = None) -> Tensor:
+    """a (..., m, k) times b (..., k, n), plus a bias of n; not recorded. result: the form to hand it out in."""
+    key = a.form, b.form, None if bias is None else bias.form, result
+    plan = _plans.get(key) or remember(
+        _plans, key, _plan(operation, a.form, b.form, None if bias is None else bias.form, result)
+    )
+    return plan(a, b, 0 if bias is None else bias)
+
+
+def _plan(operation: str, a: Form, b: Form, bias: Form | None, result: Form | None) -> Any:
+    batch = broadcast(operation, a.shape[:-2], b.shape[:-2]) if a.rank > 2 or b.rank > 2 else ()
+    shape = (*batch, a.shape[-2], b.shape[-1])
+    made = result or form(a.dtype, a.device, shape)
+    if a.device.type == "meta":
+        return lambda *operands: empty(made)
+    kinds = [a.dtype.itemsize, b.dtype.itemsize, INTEGER if bias is None else bias.dtype.itemsize]
+    if not made.numel:
+        return plan_of(0, [(0, made)], kinds)
+    if bias is not None and bias.strides[-1] != 1 and bias.numel > 1:
+        with_copy = _plan(operation, a, b, form(bias.dtype, bias.device, bias.shape), result)
+        return lambda x, y, z: with_copy(x, y, _contiguous(z))
+    found = arrange(a.shape, a.strides, b.shape, b.strides, _element(operation, a.dtype), threads=get_num_threads())
+    if found.copy:
+        flat = _plan(operation, form(a.dtype, a.device, a.shape), form(b.dtype, b.device, b.shape), bias, result)
+        if a.contiguous and b.contiguous:
+            return _in_parts(operation, a, b, bias, made)
+        return lambda x, y, z: flat(_contiguous(x), _contiguous(y), z)
+    address = kernel_of(contraction, found.element, found.form, Epilogue(bias=bias is not None), found.batched)
+    constants = [*([] if found.scratch else [0]), _ONE, 0, *found.sizes]
+    work = made.numel * a.shape[-1] // 8
+    return plan_of(
+        address, [(made.extent * made.dtype.itemsize, made)], kinds, constants, work=work, scratch=found.scratch
+    )
+
+
+def _in_parts(operation: str, a: Form, b: Form, bias: Form | None, made: Form) -> Any:
+    """More than two batch dimensions that do not join: both operands are expanded to the whole batch."""
+    batch = broadcast(operation, a.shape[:-2], b.shape[:-2])
+    items = 1
+    for n in batch:
+        items *= n
+    whole = [form(f.dtype, f.device, (items, *f.shape[-2:])) for f in (a, b)]
+    plan = _plan(operation, *whole, bias, made)
+
+    def run(x: Tensor, y: Tensor, z: Any) -> Tensor:
+        full = [_seen(row_major(_expanded(t, (*batch, *t.form.shape[-2:]))), f) for t, f in zip((x, y), whole)]
+        return plan(*full, z)
+
+    return run
+
+
+def _expanded(x: Tensor, shape: Sequence[int]) -> Tensor:
+    lead = len(shape) - x.form.rank
+    strides = (0,) * lead + tuple(
+        0 if n == 1 and m != 1 else s for n, s, m in zip(x.form.shape, x.form.strides, shape[lead:])
+    )
+    return new_view(x, x.form.viewed(tuple(shape), strides), x.offset)
+
+
+def _seen(x: Tensor, f: Form) -> Tensor:
+    return new_view(x, f, x.offset)
+
+
+def _contiguous(x: Tensor) -> Tensor:
+    return x if x.form.contiguous else row_major(x)
+
+
+def _element(operation: str, d: dtype) -> str:
+    found = _ELEMENTS.get(d.name)
+    if found is None:
+        raise NotImplementedError(
+            message(operation, f"there is no product of matrices of {scalar_name(d)}", "convert to a floating dtype")
+        )
+    return found
+
+
+# ---------------------------------------------------------------- views that remember
+class _ViewBackward0(Node):
+    """saved: the form that was seen otherwise."""
+
+    __slots__ = ()
+    frees = False
+
+    def backward(self, *gradients: Any) -> tuple:
+        (g,) = gradients
+        return (reshaped(g, self.saved),)
+
+
+_ViewBackward0.__name__ = "ViewBackward0"
+
+
+def reshaped(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """x's elements in another shape; a view where strides allow it."""
+    if x.form.shape == shape:
+        return x
+    strides = view_strides(x.form.shape, x.form.strides, shape)
+    source = x if strides is not None else _recorded_copy(x)
+    y = new_view(source, source.form.viewed(tuple(shape), strides or contiguous_strides(shape)), source.offset)
+    if source.node is not None and mode.recording:
+        y.node = _ViewBackward0(((source.node, source.output),), source.form.shape)
+    return y
+
+
+def _recorded_copy(x: Tensor) -> Tensor:
+    return x.contiguous()  # type: ignore[attr-defined]
+
+
+class TransposeBackward0(Node):
+    """A swap of the last two dimensions."""
+
+    __slots__ = ()
+    frees = False
+
+    def backward(self, *gradients: Any) -> tuple:
+        return (transposed(gradients[0]),)
+
+
+def transposed(x: Tensor) -> Tensor:
+    """x with its last two dimensions swapped; a view."""
+    f = x.form
+    y = new_view(
+        x,
+        f.viewed((*f.shape[:-2], f.shape[-1], f.shape[-2]), (*f.strides[:-2], f.strides[-1], f.strides[-2])),
+        x.offset,
+    )
+    if x.node is not None and mode.recording:
+        y.node = TransposeBackward0(((x.node, x.output),), None)
+    return y
+
+
+# ---------------------------------------------------------------- matmul
+class ProductBackward(Node):
+    """saved: a, b. Gradients of a product: g·bᵀ and aᵀ·g, summed where the batch was broadcast."""
+
+    __slots__ = ()
+
+    def backward(self, *gradients: Any) -> tuple:
+        (g,) = gradients
+        a, b = (unpack(s, self) for s in self.saved)
+        rows = a if a.form.rank > 1 else reshaped(a, (1, *a.form.shape))
+        columns = b if b.form.rank > 1 else reshaped(b, (*b.form.shape, 1))
+        batch = broadcast("matmul", rows.form.shape[:-2], columns.form.shape[:-2])
+        g = reshaped(g, (*batch, rows.form.shape[-2], columns.form.shape[-1]))
+        ga = gb = None
+        if self.edges[0] is not None:
+            ga = reshaped(sum_to(matmul(g, transposed(columns)), rows.form.shape), a.form.shape)
+        if self.edges[1] is not None:
+            gb = reshaped(_weight_gradient(rows, g, columns.form), b.form.shape)
+        return ga, gb
+
+
+def _weight_gradient(rows: Tensor, g: Tensor, columns: Form) -> Tensor:
+    """aᵀ·g; where b had no batch, one product over all rows instead of a sum of products."""
+    if columns.rank == 2 and rows.form.rank > 2:
+        k, n = columns.shape
+        return matmul(
+            transposed(reshaped(rows, (rows.form.numel // max(k, 1), k))), reshaped(g, (g.form.numel // max(n, 1), n))
+        )
+    return sum_to(matmul(transposed(rows), g), columns.shape)
+
+
+_NODES = {
+    name: type(name, (ProductBackward,), {"__slots__": ()})
+    for name in (
+        "MmBackward0",
+        "DotBackward0",
+        "MvBackward0",
+        "BmmBackward0",
+        "UnsafeViewBackward0",
+        "SqueezeBackward4",
+    )
+}
+
+
+class _Call:
+    """What is known of a product of certain forms: the form of its result, and its node."""
+
+    __slots__ = ("a", "b", "node", "result")
+
+    def __init__(self, operation: str, a: Tensor, b: Tensor):
+        same_device(operation, [a, b])
+        f, g = a.form, b.form
+        if not f.rank or not g.rank:
+            raise RuntimeError(
+                message(operation, f"both arguments need at least 1 dimension, but they have {f.rank} and {g.rank}")
+            )
+        if f.dtype is not g.dtype:
+            raise RuntimeError(
+                message(operation, f"expected both operands to have the same dtype, but got {f.dtype} and {g.dtype}")
+            )
+        _element(operation, f.dtype)
+        rows, columns = f.shape if f.rank > 1 else (1, *f.shape), g.shape if g.rank > 1 else (*g.shape, 1)
+        if rows[-1] != columns[-2]:
+            raise RuntimeError(_mismatch(operation, f, g, rows, columns))
+        batch = broadcast(operation, rows[:-2], columns[:-2])
+        shape = (*batch, *(rows[-2:-1] if f.rank > 1 else ()), *(columns[-1:] if g.rank > 1 else ()))
+        self.a = None if f.rank > 1 else f.viewed(tuple(rows), (0, *f.strides))
+        self.b = None if g.rank > 1 else g.viewed(tuple(columns), (*g.strides, 0))
+        self.result = form(f.dtype, f.device, shape)
+        name = {(1, 1): "DotBackward0", (2, 1): "MvBackward0", (1, 2): "SqueezeBackward4", (2, 2): "MmBackward0"}
+        self.node = _NODES[name.get((f.rank, g.rank), "BmmBackward0" if operation == "bmm" else "UnsafeViewBackward0")]
+
+    def run(self, operation: str, a: Tensor, b: Tensor) -> Tensor:
+        a = a if self.a is None else new_view(a, self.a, a.offset)
+        b = b if self.b is None else new_view(b, self.b, b.offset)
+        return product(operation, a, b, None, self.result)
+
+
+def _mismatch(operation: str, f: Form, g: Form, rows: Sequence[int], columns: Sequence[int]) -> str:
+    if f.rank == g.rank == 1:
+        return message(
+            operation,
+            f"inconsistent tensor size, expected tensor [{f.shape[0]}] and src [{g.shape[0]}] to have the same number of elements",
+        )
+    text = f"mat1 and mat2 shapes cannot be multiplied ({rows[-2]}x{rows[-1]} and {columns[-2]}x{columns[-1]})"
+    return message(
+        operation,
+        text,
+        f"the last size of {tuple(f.shape)} and the first of the matrix in {tuple(g.shape)} must be equal",
+    )
+
+
+_calls: dict[Any, _Call] = {}
+
+
+@spelled(operators=("__matmul__",))
+def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of matrices: (..., m, k) times (..., k, n); batch dimensions broadcast, vectors are rows or columns.
+
+    Both of one dtype. RuntimeError if the inner sizes differ.
+
+    >>> torch.matmul(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1.0, 1.0]))
+    tensor([3., 7.])
+    """
+    return _multiply("matmul", matmul, input, other, out)
+
+
+def _multiply(operation: str, function: Any, a: Any, b: Any, out: Tensor | None) -> Tensor:
+    if type(a) not in PLAIN or type(b) not in PLAIN:
+        kinds = overrides((a, b))
+        if kinds:
+            return dispatched(function, kinds, (a, b), {} if out is None else {"out": out})
+        for place, x in enumerate((a, b)):
+            if not isinstance(x, Tensor):
+                name = ("input", "other")[place]
+                raise TypeError(
+                    f"{operation}(): argument '{name}' (position {place + 1}) must be Tensor, not {type(x).__name__}"
+                )
+    key = a.form, b.form, operation == "bmm"
+    call = _calls.get(key) or remember(_calls, key, _Call(operation, a, b))
+    y = call.run(operation, a, b)
+    if out is not None:
+        return write_out(operation, out, y)
+    if (a.node is not None or b.node is not None) and mode.recording and y.form.dtype.kind in "fc":
+        edges = None if a.node is None else (a.node, a.output), None if b.node is None else (b.node, b.output)
+        y.node = call.node(edges, (save(a), save(b)))
+    return y
+
+
+@spelled()
+def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of two matrices; no broadcasting."""
+    _check_ranks("mm", input, 2, mat2, 2)
+    return _multiply("mm", mm, input, mat2, out)
+
+
+@spelled()
+def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The products of two stacks of matrices, (b, m, k) and (b, k, n)."""
+    _check_ranks("bmm", input, 3, mat2, 3)
+    if input.shape[0] != mat2.shape[0]:
+        raise RuntimeError(
+            message("bmm", f"the batches of {tuple(input.shape)} and {tuple(mat2.shape)} must be of one size")
+        )
+    return _multiply("bmm", bmm, input, mat2, out)
+
+
+@spelled()
+def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The product of a matrix and a vector."""
+    _check_ranks("mv", input, 2, vec, 1)
+    return _multiply("mv", mv, input, vec, out)
+
+
+@spelled()
+def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The inner product of two vectors."""
+    _check_ranks("dot", input, 1, tensor, 1)
+    return _multiply("dot", dot, input, tensor, out)
+
+
+@spelled(aliases=("ger",))
+def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """All products of the elements of two vectors."""
+    _check_ranks("outer", input, 1, vec2, 1)
+    y = mul(reshaped(input, (input.form.numel, 1)), vec2)
+    return y if out is None else write_out("outer", out, y)
+
+
+def _check_ranks(operation: str, a: Any, rank_a: int, b: Any, rank_b: int) -> None:
+    for x, rank in ((a, rank_a), (b, rank_b)):
+        if isinstance(x, Tensor) and x.form.rank != rank:
+            right = f"expected {rank_a}-D and {rank_b}-D" if rank_a != rank_b else f"both must be {rank_a}-D"
+            raise RuntimeError(message(operation, f"shapes {tuple(a.shape)} and {tuple(b.shape)}", right))
+
+
+# ---------------------------------------------------------------- linear
+class LinearBackward(Node):
+    """saved: input, weight. Gradients g·W, gᵀ·x and the column sums of g."""
+
+    __slots__ = ()
+
+    def backward(self, *gradients: Any) -> tuple:
+        (g,) = gradients
+        x, w = (unpack(s, self) for s in self.saved)
+        n, k = w.form.shape
+        gx = gw = gb = None
+        if self.edges[0] is not None:
+            gx = matmul(g, w)
+        if self.edges[1] is not None or (len(self.edges) > 2 and self.edges[2] is not None):
+            rows = x.form.numel // k if k else g.form.numel // max(n, 1)
+            flat = reshaped(g, (rows, n))
+            gw = matmul(transposed(flat), reshaped(x, (rows, k))) if self.edges[1] is not None else None
+            gb = sum_to(flat, (n,)) if len(self.edges) > 2 and self.edges[2] is not None else None
+        return (gx, gw, gb)[: len(self.edges)]
+
+
+_LINEAR = {
+    name: type(name, (LinearBackward,), {"__slots__": ()})
+    for name in ("AddmmBackward0", "MmBackward0", "ViewBackward0", "UnsafeViewBackward0")
+}
+_linear_calls: dict[Any, Any] = {}
+
+
+@spelled(where=("functional",))
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input·weightᵀ + bias: (..., in), (out, in) and (out) to (..., out).
+
+    >>> F.linear(torch.tensor([1.0, 2.0]), torch.tensor([[3.0, 4.0]]), torch.tensor([0.5]))
+    tensor([11.5000])
+    """
+    try:
+        call = _linear_calls.get((input.form, weight.form, None if bias is None else bias.form))
+    except AttributeError:
+        raise TypeError(f"linear(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}") from None
+    if call is None or type(input) not in PLAIN:
+        kinds = overrides((input, weight, bias))
+        if kinds:
+            return dispatched(linear, kinds, (input, weight, bias), {})
+        key = (input.form, weight.form, None if bias is None else bias.form)
+        call = remember(_linear_calls, key, _linear_call(input, weight, bias))
+    plan, node = call
+    y = plan(input, weight, 0 if bias is None else bias)
+    if (
+        weight.node is not None or input.node is not None or (bias is not None and bias.node is not None)
+    ) and mode.recording:
+        edges = tape.edges(input, weight) if bias is None else tape.edges(input, weight, bias)
+        y.node = node(edges, (save(input), save(weight)))
+    return y
+
+
+def _linear_call(x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Any, type]:
+    """(plan, node) of a linear map of certain forms."""
+    same_device("linear", [t for t in (x, w, bias) if t is not None])
+    if w.form.rank not in (1, 2) or not x.form.rank:
+        raise RuntimeError(
+            message("linear", f"input {tuple(x.shape)} and weight {tuple(w.shape)}", "weight must be (out, in)")
+        )
+    if w.form.rank == 1:
+        w_form = w.form.viewed((1, *w.form.shape), (0, *w.form.strides))
+    else:
+        w_form = w.form
+    n, k = w_form.shape
+    if x.form.shape[-1] != k:
+        wrong = f"input {tuple(x.shape)} has {x.form.shape[-1]} features, weight {tuple(w.shape)} expects {k}"
+        raise RuntimeError(f"linear: {wrong} (mat1 and mat2 shapes cannot be multiplied)")
+    if bias is not None and tuple(bias.shape) not in ((n,), (1,), ()):
+        raise RuntimeError(
+            message("linear", f"bias {tuple(bias.shape)} does not fit the {n} results of weight {tuple(w.shape)}")
+        )
+    for t in (w, bias):
+        if t is not None and t.form.dtype is not x.form.dtype:
+            raise RuntimeError(
+                message("linear", f"input is {x.dtype}, weight or bias {t.dtype}", "all must have one dtype")
+            )
+    turned = w_form.viewed((k, n), (w_form.strides[1], w_form.strides[0]))
+    shape = (*x.form.shape[:-1], *((n,) if w.form.rank == 2 else ()))
+    made = form(x.form.dtype, x.form.device, shape)
+    left = x.form if x.form.rank > 1 else x.form.viewed((1, k), (0, *x.form.strides))
+    fits = bias is None or tuple(bias.shape) == (n,)
+    plan = _plan("linear", left, turned, bias.form if bias is not None and fits else None, made)
+    if not fits:
+        inner = plan
+        plan = lambda a, b, c: inner(a, b, 0) + c
+    two = x.form.rank == 2
+    name = (
+        ("AddmmBackward0" if two else "ViewBackward0")
+        if bias is not None
+        else ("MmBackward0" if two else "UnsafeViewBackward0")
+    )
+    return plan, _LINEAR[name]
+
+
+# ---------------------------------------------------------------- sums of products
+def _scaled(x: Tensor, factor: float) -> Tensor:
+    return x if factor == 1 else mul(x, factor)
+
+
+def _add_product(operation: str, input: Tensor, y: Tensor, beta: float, alpha: float, out: Tensor | None) -> Tensor:
+    """beta·input + alpha·y; with beta 0 input is not looked at."""
+    y = _scaled(y, alpha)
+    if beta != 0:
+        y = y + _scaled(input, beta)
+    return y if out is None else write_out(operation, out, y)
+
+
+class AddmmBackward(Node):
+    """saved: mat1, mat2, beta, alpha, the bias's shape."""
+
+    __slots__ = ()
+
+    def backward(self, *gradients: Any) -> tuple:
+        (g,) = gradients
+        a, b, beta, alpha, shape = self.saved
+        a, b = unpack(a, self), unpack(b, self)
+        first = sum_to(_scaled(g, beta), shape) if self.edges[0] is not None else None
+        g = _scaled(g, alpha)
+        return first, *(
+            matmul(*x) if edge is not None else None
+            for edge, x in zip(self.edges[1:], ((g, transposed(b)), (transposed(a), g)))
+        )
+
+
+_ADD_NODES = {name: type(name, (AddmmBackward,), {"__slots__": ()}) for name in ("AddmmBackward0", "BaddbmmBackward0")}
+
+
+def _add_recorded(
+    operation: str, node: str, input: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float, out: Tensor | None
+) -> Tensor:
+    recorded = tape.wants_gradient(input, a, b)
+    with tape.no_grad():
+        y = _add_product(operation, input, _multiply(operation, matmul, a, b, None), beta, alpha, out)
+    if recorded:
+        y.node = _ADD_NODES[node](tape.edges(input, a, b), (save(a), save(b), beta, alpha, input.form.shape))
+    return y
+
+
+@spelled(where=("torch", "method"))
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
+    """beta·input + alpha·(mat1 @ mat2)."""
+    _check_ranks("addmm", mat1, 2, mat2, 2)
+    return _add_recorded("addmm", "AddmmBackward0", input, mat1, mat2, beta, alpha, out)
+
+
+@spelled(where=("torch", "method"))
+def baddbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
+    """beta·input + alpha·(batch1 @ batch2), matrix by matrix."""
+    _check_ranks("baddbmm", batch1, 3, batch2, 3)
+    return _add_recorded("baddbmm", "BaddbmmBackward0", input, batch1, batch2, beta, alpha, out)
+
+
+@spelled(where=("torch", "method"))
+def addmv(
+    input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
+    """beta·input + alpha·(mat @ vec)."""
+    _check_ranks("addmv", mat, 2, vec, 1)
+    return _add_product("addmv", input, _multiply("addmv", mv, mat, vec, None), beta, alpha, out)
+
+
+@spelled(where=("torch", "method"))
+def addr(
+    input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
+) -> Tensor:
+    """beta·input + alpha·outer(vec1, vec2)."""
+    return _add_product("addr", input, outer(vec1, vec2), beta, alpha, out)

@@ -9,6 +9,7 @@ two tensors' dtypes; `result_type` (ops.promotion) adds the rules for numbers an
 
 from __future__ import annotations
 
+import builtins
 import struct
 from typing import Any
 
@@ -17,8 +18,6 @@ __all__ = [
     "float", "float16", "float32", "float64", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "long",
     "promote", "set_default_dtype", "short", "uint16", "uint32", "uint64", "uint8",
 ]  # fmt: skip
-
-_float, _int, _bool = float, int, bool  # the dtypes below have Python's names
 
 
 class dtype:
@@ -41,7 +40,7 @@ class dtype:
         "numpy_name",
     )
 
-    def __init__(self, name: str, kind: str, itemsize: _int, llvm: str, code: str, numpy_name: str):
+    def __init__(self, name: str, kind: str, itemsize: builtins.int, llvm: str, code: str, numpy_name: str):
         self.name, self.kind, self.itemsize, self.llvm, self.code = name, kind, itemsize, llvm, code
         self.numpy_name = numpy_name
         self.is_floating_point = kind == "f"
@@ -138,7 +137,7 @@ def promote(a: dtype, b: dtype) -> dtype:
     return found
 
 
-def can_cast(from_: dtype, to: dtype) -> _bool:
+def can_cast(from_: dtype, to: dtype) -> builtins.bool:
     """Whether a result of dtype `from_` may be written into a tensor of dtype `to` (no kind is lost)."""
     return _RANK[from_.kind] <= _RANK[to.kind]
 
@@ -186,7 +185,7 @@ class finfo:
         self.max = (2.0 - self.eps) * 2.0**top
         self.min = -self.max
         self.tiny = self.smallest_normal = 2.0 ** (1 - top)
-        self.resolution = 10.0 ** -_int((digits - 1) * 0.30103)
+        self.resolution = 10.0 ** -builtins.int((digits - 1) * 0.30103)
         self.dtype = real.name
 
     def __repr__(self) -> str:
@@ -195,7 +194,7 @@ class finfo:
         return f"finfo({shown}, dtype={self.dtype})"
 
 
-def _shortest(x: _float) -> str:
+def _shortest(x: builtins.float) -> str:
     return f"{x:g}"
 
 
@@ -215,7 +214,7 @@ class iinfo:
 
 
 # ---------------------------------------------------------------- elements as bytes
-def pack_bfloat16(x: _float) -> bytes:
+def pack_bfloat16(x: builtins.float) -> bytes:
     """A Python float as the nearest bfloat16, ties to even."""
     try:
         bits = struct.unpack("<I", struct.pack("<f", x))[0]

@@ -228,7 +228,7 @@ def decorated(switch: Any, function: Callable) -> Callable:
 class no_grad(_Switch):
     """Nothing is recorded for backward inside: `with no_grad():` or `@no_grad()`."""
 
-    def __new__(cls, function: Callable | None = None):
+    def __new__(cls, function: Callable | None = None) -> Any:
         made = super().__new__(cls)
         if function is None:
             return made
@@ -276,7 +276,7 @@ class set_grad_enabled(_Switch):
 class inference_mode(_Switch):
     """no_grad, and what is made inside never takes part in backward later."""
 
-    def __new__(cls, mode: Any = True):
+    def __new__(cls, mode: Any = True) -> Any:
         made = super().__new__(cls)
         if callable(mode) and not isinstance(mode, bool):
             made.__init__()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mashal.core import tape
 from mashal.core.devices import device
@@ -48,6 +48,52 @@ class Tensor:
     grad_: Tensor | None
     hooks: dict | None
     retains: bool
+
+    if TYPE_CHECKING:  # what mashal.methods attaches from the definitions
+        __add__: Any
+        __radd__: Any
+        __iadd__: Any
+        __sub__: Any
+        __rsub__: Any
+        __isub__: Any
+        __mul__: Any
+        __rmul__: Any
+        __imul__: Any
+        __truediv__: Any
+        __rtruediv__: Any
+        __itruediv__: Any
+        __floordiv__: Any
+        __rfloordiv__: Any
+        __mod__: Any
+        __rmod__: Any
+        __pow__: Any
+        __rpow__: Any
+        __matmul__: Any
+        __rmatmul__: Any
+        __and__: Any
+        __rand__: Any
+        __or__: Any
+        __ror__: Any
+        __xor__: Any
+        __rxor__: Any
+        __lshift__: Any
+        __rshift__: Any
+        __neg__: Any
+        __pos__: Any
+        __abs__: Any
+        __invert__: Any
+        __lt__: Any
+        __le__: Any
+        __gt__: Any
+        __ge__: Any
+        __getitem__: Any
+        __setitem__: Any
+        __iter__: Any
+        __bool__: Any
+        __int__: Any
+        __float__: Any
+        __index__: Any
+        __contains__: Any
 
     # ---------------------------------------------------------------- what it is
     shape = property(attrgetter("form.shape"), doc="The sizes of its dimensions, a torch.Size.")

@@ -314,7 +314,9 @@ def _to_integer(f: Function, v: Value, b: dtype) -> Value:
 # ---------------------------------------------------------------- complex numbers
 def complex_operation(f: Function, kind: str, *v: Any) -> Any:
     """One node of which an operand or the value is complex."""
-    a, b = v[0], v[1] if len(v) > 1 else None
+    a: Any = v[0]
+    b: Any = v[1] if len(v) > 1 else None
+    c: Any = v[2] if len(v) > 2 else None
     if kind == "add":
         return Complex(a.re + b.re, a.im + b.im)
     if kind == "sub":
@@ -340,7 +342,7 @@ def complex_operation(f: Function, kind: str, *v: Any) -> Any:
     if kind == "ne":
         return a.re.compare("une", b.re) | a.im.compare("une", b.im)
     if kind == "select":
-        return Complex(f.select(a, b.re, v[2].re), f.select(a, b.im, v[2].im))
+        return Complex(f.select(a, b.re, c.re), f.select(a, b.im, c.im))
     raise NotImplementedError(f"{kind} is not implemented for complex numbers")
 
 

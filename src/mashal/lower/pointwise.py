@@ -146,7 +146,7 @@ class _Writer:
         inner = {t: strides[t, rank - 1] for t in self.tensors}
 
         def row(r):
-            offsets = dict.fromkeys(self.tensors)
+            offsets: dict[int, Any] = dict.fromkeys(self.tensors)
             left = r
             for d in range(rank - 2, -1, -1):
                 if d:

@@ -335,7 +335,7 @@ class _Writer:
         f.end(f.constant("i64", -1))
 
 
-def joined(f: Function, over: Expression, a: Value, b: Value) -> Value:
+def joined(f: Function, over: Expression, a: Any, b: Any) -> Any:
     """Two parts of an `over` joined."""
     if over.value in ("max", "min"):
         return extremum(f, over.value, over.operands[0].dtype, a, b)
@@ -556,7 +556,7 @@ class _Row:
             else:
                 self.values[over] = [self._horizontal(over, groups)]
 
-    def _horizontal(self, over: Expression, groups: list) -> Value:
+    def _horizontal(self, over: Expression, groups: list) -> Any:
         """One number of the vectors that several accumulators hold."""
         f = self.f
         if over.value.startswith("arg"):

@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mashal.core.shapes import Strides
-
 UNIT, ZERO, ANY = "unit", "zero", "any"
 
 
@@ -33,7 +31,7 @@ def mode(stride: int) -> str:
     return UNIT if stride == 1 else ZERO if stride == 0 else ANY
 
 
-def collapse(shape: Sequence[int], strides: Sequence[Strides]) -> tuple[list[int], list[list[int]]]:
+def collapse(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[list[int], list[list[int]]]:
     """The fewest dimensions that walk the same elements of all tensors together, innermost last.
 
     Dimensions are ordered by the first tensor's strides, so that a transposed result is walked as it lies.

@@ -76,7 +76,7 @@ def slot_offset(type: type, name: str) -> int:
     header = object.__basicsize__
     member = ctypes.c_void_p.from_address(id(descriptor) + header + 3 * 8).value
     offset = ctypes.c_ssize_t.from_address((member or 0) + 16).value
-    probe = type.__new__(type)
+    probe: Any = object.__new__(type)
     descriptor.__set__(probe, probe)
     found = ctypes.c_void_p.from_address(id(probe) + offset).value == id(probe)
     descriptor.__set__(probe, None)

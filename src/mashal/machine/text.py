@@ -388,7 +388,7 @@ class Function:
             for a, b in zip(initial, results)
         )
 
-    def if_(self, condition: Value, then: Callable[[], Any], otherwise: Callable[[], Any] | None = None) -> Any:
+    def if_(self, condition: Value, then: Callable[[], Any] | None, otherwise: Callable[[], Any] | None = None) -> Any:
         """if condition: then() else: otherwise(); the values they return meet."""
         yes, no, after = self.new_label(), self.new_label(), self.new_label()
         self.branch_if(condition, yes, no)

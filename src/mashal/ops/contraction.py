@@ -77,11 +77,11 @@ def _in_parts(operation: str, a: Form, b: Form, bias: Form | None, made: Form) -
     for n in batch:
         items *= n
     whole = [form(f.dtype, f.device, (items, *f.shape[-2:])) for f in (a, b)]
-    plan = _plan(operation, *whole, bias, made)
+    plan = _plan(operation, whole[0], whole[1], bias, made)
 
     def run(x: Tensor, y: Tensor, z: Any) -> Tensor:
         full = [_seen(row_major(_expanded(t, (*batch, *t.form.shape[-2:]))), f) for t, f in zip((x, y), whole)]
-        return plan(*full, z)
+        return plan(full[0], full[1], z)
 
     return run
 

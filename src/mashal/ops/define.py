@@ -227,9 +227,7 @@ class Pointwise:
         """A call that the table does not know yet."""
         kinds = overrides(operands)
         if kinds:
-            return dispatched(
-                function, kinds, operands, dict(options) | ({"out": out} if out is not None else {})
-            )
+            return dispatched(function, kinds, operands, dict(options) | ({"out": out} if out is not None else {}))
         if not any(isinstance(x, Tensor) for x in operands):
             raise TypeError(
                 f"{self.name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}"
@@ -237,7 +235,7 @@ class Pointwise:
         plan, normal = self.prepare(operands, options)
         entry = Entry(plan)
         if all(a is b for a, b in zip(operands, normal)):
-            key = tuple(x.form if isinstance(x, Tensor) else type(x) for x in normal)
+            key = [x.form if isinstance(x, Tensor) else type(x) for x in normal]
             remember(self.entries, (*key, *options) if len(key) > 1 or options else key[0], entry)
         if out is not None and any_recorded(normal):
             refuse_recorded_out(self.name)
@@ -408,7 +406,7 @@ class Backward:
 
     def unpacked(self, entries: Sequence[Any], g: Tensor, node: Node) -> list[Any]:
         """(*operands, result, g), those that are used."""
-        tensors = [None] * (self.n + 2)
+        tensors: list[Any] = [None] * (self.n + 2)
         for i, entry in zip(self.places, entries):
             tensors[i] = entry if isinstance(entry, (bool, int, float)) else unpack(entry, node)
         tensors[-1] = g

@@ -63,7 +63,9 @@ def format_strides(operation: str, shape: tuple[int, ...], order: memory_format)
     if rank is None:
         raise TypeError(message(operation, f"memory_format is {order!r}", "it must be a torch.memory_format"))
     if len(shape) != rank:
-        raise RuntimeError(message(operation, f"required rank {rank} tensor to use {order.name} format, got {len(shape)} dimensions"))
+        raise RuntimeError(
+            message(operation, f"required rank {rank} tensor to use {order.name} format, got {len(shape)} dimensions")
+        )
     strides, step = [0] * rank, 1
     for d in (1, *range(rank - 1, 1, -1), 0):
         strides[d] = step

@@ -17,10 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from mashal.core import tape
-from mashal.core.devices import device
-from mashal.core.dtypes import dtype
 from mashal.core.forms import Form
-from mashal.core.shapes import Size
 from mashal.core.storage import UntypedStorage
 from mashal.errors import message
 from mashal.machine import memory

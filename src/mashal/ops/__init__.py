@@ -1,1 +1,25 @@
-"""mashal.ops"""
+"""mashal.ops: the operations, a file a family, each operation its formula.
+
+Read in this order
+  define       how an operation is written, and the table of all definitions; run: the door to plans
+  promotion, broadcast, options   dtypes, shapes, and what functions that make tensors take
+  arithmetic …  elements
+  creation     new tensors; random, random_factories, chances, dropout: of random numbers
+  contraction  products of matrices
+  names        all public names, from the table; they are this package's names too
+
+Stands on: lower, lang, core. Used by: autograd, methods, nn and all that is above.
+"""
+
+from mashal.ops import (
+    arithmetic,
+    chances,
+    contraction,
+    creation,
+    dropout,
+    random,
+    random_factories,
+)
+from mashal.ops.names import public
+
+globals().update(public())

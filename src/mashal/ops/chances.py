@@ -11,11 +11,13 @@ from mashal.core.shapes import broadcast
 from mashal.core.tensor import Tensor, empty
 from mashal.errors import message
 from mashal.ops import filling
+from mashal.ops.define import spelled
 from mashal.ops.random import bernoulli_, exponential_, filled, floating
 from mashal.ops.random_factories import result_of
 
 
 # ---------------------------------------------------------------- tensors of chances
+@spelled()
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
 ) -> Tensor:
@@ -27,6 +29,7 @@ def bernoulli(
     return bernoulli_(result, input if p is None else p, generator=generator)
 
 
+@spelled(("torch",))
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Poisson numbers with the rates in input, in its dtype. input: floating, any shape, >= 0."""
     floating("poisson", input)
@@ -41,6 +44,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
         ) from None
 
 
+@spelled(("torch",))
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
     """How many of `count` throws succeed, each with probability `prob`; the two broadcast. float32 or float64."""
     for name, x in (("count", count), ("prob", prob)):
@@ -54,6 +58,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
     return filled(result, "Binomial", filling.binomial, generator, n.data_ptr(), p.data_ptr())
 
 
+@spelled(("torch",))
 def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Gamma numbers of scale 1 with the shapes in input. input: float32 or float64, > 0."""
     if input.dtype.name not in ("float32", "float64"):
@@ -63,6 +68,7 @@ def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor
     return filled(result, "StandardGamma", filling.gamma, generator, shapes.data_ptr())
 
 
+@spelled(("torch",))
 def _sample_dirichlet(input: Tensor, generator: Generator | None = None) -> Tensor:
     """Shares that sum to 1 over the last dimension, of the Dirichlet distribution with the concentrations in input."""
     drawn = _standard_gamma(input.to(float64), generator)
@@ -70,6 +76,7 @@ def _sample_dirichlet(input: Tensor, generator: Generator | None = None) -> Tens
     return (drawn / drawn.sum(-1, keepdim=True)).to(input.dtype).clamp(tiny, below_one)
 
 
+@spelled()
 def multinomial(
     input: Tensor,
     num_samples: int,

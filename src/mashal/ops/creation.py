@@ -14,7 +14,8 @@ from mashal.core.dtypes import dtype as DType
 from mashal.core.dtypes import get_default_dtype
 from mashal.core.forms import Form, form
 from mashal.core.nested import tensor_from_data
-from mashal.core.tensor import Tensor, empty as new, make, new_view
+from mashal.core.tensor import Tensor, make, new_view
+from mashal.core.tensor import empty as new
 from mashal.errors import message
 from mashal.lang.expression import Expression, cast, operand, place, scalar, where
 from mashal.lang.nest import Nest, Operand
@@ -28,7 +29,9 @@ TORCH = ("torch",)
 
 # ---------------------------------------------------------------- of data
 @spelled(TORCH)
-def tensor(data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def tensor(
+    data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+) -> Tensor:
     """A new tensor with a copy of data: a number, numbers in nested sequences, an array, or a tensor.
 
     dtype: by default what holds the numbers: bool, int64, the default dtype (float32) or its complex partner.
@@ -75,7 +78,9 @@ def asarray(
     shared = obj if isinstance(obj, Tensor) else _shared(obj, dtype)
     if shared is None:
         if copy is False:
-            raise ValueError(message("asarray", f"a {type(obj).__name__} can't be a tensor without a copy", "leave copy out"))
+            raise ValueError(
+                message("asarray", f"a {type(obj).__name__} can't be a tensor without a copy", "leave copy out")
+            )
         result = tensor_from_data(obj, dtype, device)
     else:
         result = _converted(shared, dtype, device, copy)
@@ -154,7 +159,9 @@ _fill_nests: dict[Any, Nest] = {}
 def _fill_nest(d: DType, kind: DType) -> Nest:
     found = _fill_nests.get((d, kind))
     if found is None:
-        found = _fill_nests[d, kind] = Nest(((_value(d, kind), d),), tuple(Operand(kind.to_real(), True) for _ in _numbers(kind)))
+        found = _fill_nests[d, kind] = Nest(
+            ((_value(d, kind), d),), tuple(Operand(kind.to_real(), True) for _ in _numbers(kind))
+        )
     return found
 
 
@@ -170,7 +177,9 @@ def filled(of: Form, value: Any) -> Tensor:
     """A new tensor of a form, every element of which is a number."""
     if isinstance(value, complex):
         if of.dtype.kind != "c":
-            raise RuntimeError(message("full", f"value cannot be converted to type {of.dtype.name} without overflow: {value}"))
+            raise RuntimeError(
+                message("full", f"value cannot be converted to type {of.dtype.name} without overflow: {value}")
+            )
         return fill_plan(of, dtypes.complex128)(value.real, value.imag)
     if isinstance(value, float) and of.dtype.kind in "iub":
         value = _whole_number(value, of.dtype)
@@ -260,7 +269,9 @@ def empty_strided(size: Sequence[int], stride: Sequence[int], *, dtype: DType | 
     """
     shape, strides = sizes_of("empty_strided", (tuple(size),)), sizes_of("empty_strided", (tuple(stride),))
     if len(shape) != len(strides):
-        raise RuntimeError(message("empty_strided", f"{len(shape)} sizes and {len(strides)} strides; there must be as many"))
+        raise RuntimeError(
+            message("empty_strided", f"{len(shape)} sizes and {len(strides)} strides; there must be as many")
+        )
     if any(s < 0 for s in strides):
         raise RuntimeError(message("empty_strided", f"strides {list(strides)} must not be negative"))
     plain = form_of("empty_strided", shape, dtype, layout, device, pin_memory)
@@ -382,7 +393,9 @@ def new_empty(self: Tensor, *size: Any, requires_grad: bool = False, **options: 
 
 
 @spelled(METHOD)
-def new_full(self: Tensor, size: Sequence[int], fill_value: Any, *, requires_grad: bool = False, **options: Any) -> Tensor:
+def new_full(
+    self: Tensor, size: Sequence[int], fill_value: Any, *, requires_grad: bool = False, **options: Any
+) -> Tensor:
     """One number in a size, in the dtype and on the device of self."""
     of = _form("new_full", sizes_of("new_full", (tuple(size),)), _new_options(self, options))
     return _made(of, _number_of("new_full", fill_value), requires_grad)
@@ -395,13 +408,23 @@ def new_empty_strided(self: Tensor, size: Sequence[int], stride: Sequence[int], 
 
 
 @spelled(METHOD)
-def new_tensor(self: Tensor, data: Any, *, dtype: DType | None = None, device: Any = None, requires_grad: bool = False, **options: Any) -> Tensor:
+def new_tensor(
+    self: Tensor,
+    data: Any,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **options: Any,
+) -> Tensor:
     """A new tensor of data, in the dtype and on the device of self unless others are given."""
     return tensor(data, dtype=dtype or self.form.dtype, device=device or self.form.device, requires_grad=requires_grad)
 
 
 # ---------------------------------------------------------------- in a row
-def _row(of: Form, key: str, expression: Callable[..., Expression], kinds: Sequence[DType], numbers: Sequence[Any]) -> Tensor:
+def _row(
+    of: Form, key: str, expression: Callable[..., Expression], kinds: Sequence[DType], numbers: Sequence[Any]
+) -> Tensor:
     """A 1-d tensor of what a formula of the place and of numbers gives."""
     if of.device is META:
         return make(None, 0, of)
@@ -477,7 +500,9 @@ def _check_arange(start: Any, end: Any, step: Any) -> None:
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError(
-            message("arange", f"upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}")
+            message(
+                "arange", f"upper bound and lower bound inconsistent with step sign: from {start} to {end} by {step}"
+            )
         )
 
 
@@ -494,7 +519,15 @@ def _progression(of: Form, start: Any, step: Any) -> Tensor:
 
 
 @spelled(TORCH, name="range")
-def range_(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: DType | None = None, **options: Any) -> Tensor:
+def range_(
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    **options: Any,
+) -> Tensor:
     """start, start + step, … up to end, itself included; old, and in the default dtype: use arange."""
     start, end, step = _numbers_of("range", start, end, step)
     _check_arange(start, end, step)
@@ -561,7 +594,9 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
 
 
 @spelled(TORCH)
-def eye(n: int, m: int | None = None, *, out: Tensor | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
+def eye(
+    n: int, m: int | None = None, *, out: Tensor | None = None, requires_grad: bool = False, **options: Any
+) -> Tensor:
     """A matrix of n rows and m columns (n if not given) with ones on the diagonal and zeros elsewhere.
 
     >>> torch.eye(2)

@@ -16,46 +16,55 @@ from mashal.core.generator import Generator
 from mashal.core.tensor import Tensor, empty
 from mashal.errors import message
 from mashal.ops import filling
+from mashal.ops.define import spelled
 from mashal.ops.random import bernoulli_, filled
 
 ALPHA = 1.7580993408473766  # -(scale · alpha) of selu: where its negative branch ends
 
 
+@spelled(("torch",))
 def dropout(input: Tensor, p: float, train: bool) -> Tensor:
     """input with elements set to 0 with probability p, and the others divided by 1 - p. input: floating."""
     return _dropped("dropout", input, p, train, _like, Tensor.__mul__)
 
 
+@spelled(("torch",))
 def dropout_(input: Tensor, p: float, train: bool) -> Tensor:
     """`dropout` in place."""
     return _dropped("dropout_", input, p, train, _like, Tensor.__imul__)
 
 
+@spelled(("torch",))
 def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     """`dropout` of whole channels. input: (batch, channels, …)."""
     return _dropped("feature_dropout", input, p, train, _channels, Tensor.__mul__)
 
 
+@spelled(("torch",))
 def feature_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
     """`feature_dropout` in place."""
     return _dropped("feature_dropout_", input, p, train, _channels, Tensor.__imul__)
 
 
+@spelled(("torch",))
 def alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     """Dropout that keeps mean and variance of what selu returns: dropped elements take selu's lowest value."""
     return _alpha_dropped("alpha_dropout", input, p, train, _like, False)
 
 
+@spelled(("torch",))
 def alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
     """`alpha_dropout` in place."""
     return _alpha_dropped("alpha_dropout_", input, p, train, _like, True)
 
 
+@spelled(("torch",))
 def feature_alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     """`alpha_dropout` of whole channels. input: (batch, channels, …)."""
     return _alpha_dropped("feature_alpha_dropout", input, p, train, _channels, False)
 
 
+@spelled(("torch",))
 def feature_alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
     """`feature_alpha_dropout` in place."""
     return _alpha_dropped("feature_alpha_dropout_", input, p, train, _channels, True)

@@ -20,9 +20,11 @@ from mashal.core.generator import Generator, default_generator
 from mashal.core.tensor import Tensor, bump, empty, new_view
 from mashal.errors import message
 from mashal.ops import filling
+from mashal.ops.define import spelled
 
 
 # ---------------------------------------------------------------- filling in place
+@spelled(("method",))
 def uniform_(
     x: Tensor, a: float = 0.0, b: float = 1.0, /, *, generator: Generator | None = None, **bounds: float
 ) -> Tensor:
@@ -51,6 +53,7 @@ def uniform_(
     return filled(x, "Uniform", filling.uniform, generator, low, high)
 
 
+@spelled(("method",))
 def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fills x with normal numbers of this mean and standard deviation; returns x.
 
@@ -64,6 +67,7 @@ def normal_(x: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Genera
     return filled(x, "Normal", filling.normal, generator, float(mean), float(std))
 
 
+@spelled(("method",))
 def random_(x: Tensor, *bounds: int | None, generator: Generator | None = None, **names: int | None) -> Tensor:
     """Fills x with whole numbers: random_(from, to) from the range from … to - 1, random_(to) from 0 … to - 1, random_()
     from 0 … the largest that x's dtype holds exactly, random_(from, None) from `from` … that one. Returns x.
@@ -99,6 +103,7 @@ def _random_bounds(bounds: tuple, names: dict) -> tuple[int | None, int | None]:
     return tuple(None if b is None else whole_number("random_", "a bound", b) for b in (low, high))  # type: ignore[return-value]
 
 
+@spelled(("method",))
 def bernoulli_(x: Tensor, p: float | Tensor = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fills x with ones of probability p, else zeros; p is a number or a tensor that expands to x's shape. Returns x."""
     if isinstance(p, Tensor):
@@ -110,6 +115,7 @@ def bernoulli_(x: Tensor, p: float | Tensor = 0.5, *, generator: Generator | Non
     return filled(x, "Bernoulli", filling.bernoulli, generator, float(p))
 
 
+@spelled(("method",))
 def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fills x with numbers of the exponential distribution of rate lambd; returns x. x: floating."""
     if not x.dtype.is_floating_point:
@@ -119,6 +125,7 @@ def exponential_(x: Tensor, lambd: float = 1.0, *, generator: Generator | None =
     return filled(x, "Exponential", filling.exponential, generator, float(lambd))
 
 
+@spelled(("method",))
 def geometric_(x: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
     """Fills x with the number of throws until the first success of probability p (1, 2, …); returns x."""
     if not 0 < p < 1:
@@ -130,6 +137,7 @@ def geometric_(x: Tensor, p: float, *, generator: Generator | None = None) -> Te
     return filled(x, "Geometric", filling.geometric, generator, float(p))
 
 
+@spelled(("method",))
 def cauchy_(x: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fills x with numbers of the Cauchy distribution; returns x. x: floating."""
     if not x.dtype.is_floating_point:
@@ -139,6 +147,7 @@ def cauchy_(x: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Ge
     return filled(x, "Cauchy", filling.cauchy, generator, float(median), float(sigma))
 
 
+@spelled(("method",))
 def log_normal_(x: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
     """Fills x with exp of normal numbers of this mean and standard deviation; returns x. x: floating."""
     if not std > 0:

@@ -17,10 +17,12 @@ from mashal.core.shapes import broadcast
 from mashal.core.tensor import Tensor, empty
 from mashal.errors import message
 from mashal.ops import filling
+from mashal.ops.define import spelled
 from mashal.ops.random import check_range, checked, filled, normal_, random_, uniform_, whole_number
 
 
 # ---------------------------------------------------------------- factories
+@spelled(("torch",))
 def rand(*size: Any, **options: Any) -> Tensor:
     """Uniform numbers from [0, 1). size: integers, or one sequence of them.
 
@@ -33,6 +35,7 @@ def rand(*size: Any, **options: Any) -> Tensor:
     return _made("rand", size, options, uniform_, filling.uniform)
 
 
+@spelled(("torch",))
 def randn(*size: Any, **options: Any) -> Tensor:
     """Standard normal numbers. size: integers, or one sequence of them.
 
@@ -43,6 +46,7 @@ def randn(*size: Any, **options: Any) -> Tensor:
     return _made("randn", size, options, normal_, filling.normal)
 
 
+@spelled(("torch",))
 def randint(*bounds_and_size: Any, low: int = 0, high: int | None = None, size: Any = None, **options: Any) -> Tensor:
     """Whole numbers from low … high - 1: randint(high, size) or randint(low, high, size), int64 if no dtype is given.
 
@@ -71,6 +75,7 @@ def randint(*bounds_and_size: Any, low: int = 0, high: int | None = None, size: 
     return _made("randint", (size,), options, random_, filling.integers, low, high)
 
 
+@spelled(("torch",))
 def randperm(n: int, **options: Any) -> Tensor:
     """0 … n - 1 in random order; int64 if no dtype is given.
 
@@ -105,6 +110,7 @@ def _permute(x: Tensor, *, generator: Generator | None) -> Tensor:
     return filled(x, "Randperm", filling.permutation, generator)
 
 
+@spelled(("torch",))
 def normal(
     mean: float | Tensor = 0.0, std: float | Tensor = 1.0, size: Any = None, *, generator: Generator | None = None,
     out: Tensor | None = None, **options: Any,
@@ -133,16 +139,19 @@ def normal(
 
 
 # ---------------------------------------------------------------- like a template
+@spelled(("torch",))
 def rand_like(input: Tensor, **options: Any) -> Tensor:
     """Uniform numbers from [0, 1) in the shape, dtype, device and strides of input."""
     return _made_like("rand_like", input, options, uniform_)
 
 
+@spelled(("torch",))
 def randn_like(input: Tensor, **options: Any) -> Tensor:
     """Standard normal numbers in the shape, dtype, device and strides of input."""
     return _made_like("randn_like", input, options, normal_)
 
 
+@spelled(("torch",))
 def randint_like(input: Tensor, *bounds: int, low: int = 0, high: int | None = None, **options: Any) -> Tensor:
     """Whole numbers in the shape, dtype, device and strides of input: randint_like(x, high), randint_like(x, low, high)."""
     if len(bounds) > 2 or (not bounds and high is None):

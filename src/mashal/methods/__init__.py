@@ -1,0 +1,10 @@
+"""mashal.methods: what makes of a form over a storage the Tensor that users know.
+
+Read in this order
+  attach     operators, methods and in-place forms, from the definitions
+  numbers    item, tolist, float(x), x in y, len … : tensors as Python's numbers and sequences
+  texts      how tensors print
+Stands on: autograd, ops, core. Used by: all that is above.
+"""
+
+from mashal.methods import attach, numbers, texts

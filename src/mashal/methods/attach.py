@@ -1,0 +1,53 @@
+"""Operators, methods and in-place forms of Tensor, attached from the definitions: no operation is named here.
+
+An operator returns NotImplemented for an operand that it cannot take, so that Python asks the other side.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from mashal.core.tensor import Tensor
+from mashal.ops.define import DEFINITIONS, Definition
+
+__all__ = ["attach"]
+
+REFLECTED = {f"__r{name}__" for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()}
+COMMUTATIVE = {f"__r{name}__" for name in "add mul and or xor".split()}
+
+
+def attach(cls: type, definition: Definition) -> None:
+    """Puts a definition's methods and operators into a class."""
+    names = (definition.name, *definition.aliases)
+    for name in names:
+        if "method" in definition.where:
+            setattr(cls, name, definition.function)
+        if definition.in_place is not None:
+            setattr(cls, f"{name}_", definition.in_place)
+    for name in definition.operators:
+        setattr(cls, name, operator(name, definition))
+
+
+def operator(name: str, definition: Definition) -> Callable[..., Any]:
+    """The function behind an operator's dunder: the definition's own, its operands exchanged if it is a reflected one."""
+    function = definition.function
+    if (
+        name.startswith("__i")
+        and definition.in_place is not None
+        and name not in ("__invert__", "__index__", "__int__")
+    ):
+        return definition.in_place
+    if name not in REFLECTED or name in COMMUTATIVE:
+        return function
+
+    @functools.wraps(function)
+    def reflected(self: Any, other: Any) -> Any:
+        return function(other, self)
+
+    return reflected
+
+
+for _definition in DEFINITIONS.values():
+    attach(Tensor, _definition)

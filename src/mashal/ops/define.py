@@ -28,7 +28,7 @@ from mashal.core import tape
 from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form
-from mashal.core.saved import save, save_result, unpack
+from mashal.core.saved import packers, save, save_result, unpack
 from mashal.core.shapes import broadcast
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, alias, bump, empty
@@ -249,16 +249,35 @@ class Pointwise:
     # ---------------------------------------------------------------- recording
     def record(self, entry: Entry, result: Tensor, operands: tuple, options: tuple = ()) -> None:
         """Notes how the result came about, if its dtype can have a gradient."""
-        backward = entry.backward
+        backward = entry.backward or self._first_record(entry, result, operands, options)
         if backward is None:
-            if result.form.dtype.kind not in "fc":
-                return
-            backward = entry.backward = self.backward_of(operands, options)
-            entry.shapes = backward.shapes_of(operands, result)
+            return
         edges = tuple([(x.node, x.output) if isinstance(x, Tensor) and x.node is not None else None for x in operands])
         result.node = self.node(
             edges, (backward, backward.save(operands, result) if backward.places else (), entry.shapes)
         )
+
+    def record_one(self, entry: Entry, result: Tensor, x: Tensor) -> None:
+        """`record` for the one operand of a unary operation, which has a history."""
+        backward = entry.backward or self._first_record(entry, result, (x,), ())
+        if backward is not None:
+            saved = backward.save((x,), result) if backward.places else ()
+            result.node = self.node(((x.node, x.output),), (backward, saved, None))
+
+    def record_two(self, entry: Entry, result: Tensor, x: Any, y: Any, x_node: Any, y_node: Any) -> None:
+        """`record` for the operands of a binary operation, given their nodes (None: no history, or a number)."""
+        backward = entry.backward or self._first_record(entry, result, (x, y), ())
+        if backward is not None:
+            edges = None if x_node is None else (x_node, x.output), None if y_node is None else (y_node, y.output)
+            saved = backward.save((x, y), result) if backward.places else ()
+            result.node = self.node(edges, (backward, saved, entry.shapes))
+
+    def _first_record(self, entry: Entry, result: Tensor, operands: tuple, options: tuple) -> Backward | None:
+        """Finds the backward of a call's kind; None for a dtype without gradients."""
+        if result.form.dtype.kind in "fc":
+            entry.backward = self.backward_of(operands, options)
+            entry.shapes = entry.backward.shapes_of(operands, result)
+        return entry.backward
 
     def record_if_wanted(self, entry: Entry, result: Tensor, operands: tuple, options: tuple = ()) -> None:
         """`record`, if an operand has a history."""
@@ -396,10 +415,14 @@ class Backward:
 
     def save(self, operands: Sequence[Any], result: Tensor) -> list[Any]:
         """What backward will need: of `kept` operands the tensors with their versions or the numbers, then the result."""
-        entries = []
+        hooked = packers.pairs
+        entries: list[Any] = []
         for i in self.kept:
             x = operands[i]
-            entries.append(save(x) if isinstance(x, Tensor) else x)
+            if hooked or not isinstance(x, Tensor):
+                entries.append(save(x) if isinstance(x, Tensor) else x)
+            else:
+                entries.append((x, 0 if x.version is None else x.version[0]))
         if self.keeps_result:
             entries.append(save_result(result))
         return entries
@@ -487,7 +510,7 @@ def _unary_door(op: Pointwise) -> Callable[..., Any]:
             return op.long(call, (input,), out)
         result = entry.plan(input)
         if input.node is not None and mode.recording:
-            op.record(entry, result, (input,))
+            op.record_one(entry, result, input)
         return result
 
     return call
@@ -503,8 +526,10 @@ def _binary_door(op: Pointwise) -> Callable[..., Any]:
         if entry is None or out is not None:
             return op.long(call, (input, other), out)
         result = entry.plan(input, other)
-        if ((a_tensor and input.node is not None) or (b_tensor and other.node is not None)) and mode.recording:
-            op.record(entry, result, (input, other))
+        a_node = input.node if a_tensor else None
+        b_node = other.node if b_tensor else None
+        if (a_node is not None or b_node is not None) and mode.recording:
+            op.record_two(entry, result, input, other, a_node, b_node)
         return result
 
     return call

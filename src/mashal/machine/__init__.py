@@ -1,1 +1,12 @@
-"""mashal.machine"""
+"""mashal.machine: what stands between Python and the processor. Knows nothing of tensors.
+
+Read in this order
+  host      what this computer is: lanes, registers, cores, memory
+  text      LLVM IR as text: values, loops, branches, vectors
+  jit       IR text to a function pointer, in one engine; cache: compiled objects on disk
+  threads   the pool that kernels share work on
+  memory    storage blocks in capsules, freed and found again in native code
+  launch    plans: from a Python call to a kernel and back in one native call
+
+Stands on: errors, switches. Used by: core and all above.
+"""

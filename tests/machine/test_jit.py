@@ -1,0 +1,36 @@
+"""The engine: what it refuses to load, and what it compiles once."""
+
+import pytest
+
+from mashal.machine import jit
+from mashal.machine.text import Module
+
+
+def module_that_calls(name):
+    module = Module()
+    f = module.function("kernel", "i64", [("ptr", "words")])
+    f.end(f.call("i64", name, 1))
+    return module
+
+
+def test_an_unknown_name_is_refused_before_it_can_be_called():
+    with pytest.raises(RuntimeError, match="a module uses nobody_knows_this, which nobody provides"):
+        jit.compile(module_that_calls("nobody_knows_this"))
+
+
+def test_text_that_does_not_parse_is_an_error():
+    with pytest.raises(RuntimeError):
+        jit.compile("define i64 @kernel(ptr %w) { nonsense }")
+
+
+def test_the_same_text_is_compiled_once():
+    def constant(n):
+        module = Module()
+        f = module.function("kernel", "i64", [("ptr", "words")])
+        f.end(f.constant("i64", n))
+        return module
+
+    first = jit.compile(constant(41))
+    before = jit.JIT.compiled
+    assert jit.compile(constant(41)) == first and jit.compile(constant(42)) != first
+    assert jit.JIT.compiled <= before + 1

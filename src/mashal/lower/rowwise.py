@@ -16,6 +16,7 @@ Which one follows from sizes and strides alone (`ops.run`), so results do not de
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from mashal.lang.nest import Nest
 from mashal.lower.emit import (
     Complex,
     Emitter,
+    complex_operation,
     extremum,
     gather_element,
     load_element,
@@ -340,7 +342,7 @@ def joined(f: Function, over: Expression, a: Any, b: Any) -> Any:
     if over.value in ("max", "min"):
         return extremum(f, over.value, over.operands[0].dtype, a, b)
     if isinstance(a, Complex):
-        return Complex(a.re + b.re, a.im + b.im)
+        return complex_operation(f, _JOIN[over.value], a, b)
     return real_operation(f, _JOIN[over.value], over.operands[0].dtype, a, b)
 
 
@@ -375,7 +377,16 @@ class _Row:
                     else:
                         store_element(f, stored, v, self.pointers[r], 0)
         if w.stores:
+            self._hoist([w.nest.results[r][0] for r in w.stores])
             self._elements(lambda at, mask: [self._store_all(at, mask, u) for u in range(self.wide)] and None)
+
+    def _hoist(self, roots: Sequence[Expression]) -> None:
+        """Computes what a sweep needs of the row as a whole before its loops begin."""
+        fixed = {o for node in _inside(roots) for o in (node, *node.operands) if o not in self.w.varying}
+        for node in walk(roots):
+            if node in fixed and node.kind != "constant":
+                for emitter in self.rows:
+                    emitter(node)
 
     # ---------------------------------------------------------------- leaves
     def _row_leaf(self, u: int) -> Callable[[Expression], Any]:
@@ -516,6 +527,7 @@ class _Row:
         """Computes the `over` nodes of one phase."""
         f, w = self.f, self.w
         self._phase = number
+        self._hoist([over.operands[0] for over in phase])
         keep = w.waiting if w.waiting and w.waiting[0] == number else None
         simple = not self.across and not keep and len(phase) == 1 and not phase[0].value.startswith("arg")
         unroll = 4 if simple and weight(w.nest) <= 20 and w.layout.reduced == 1 else 1
@@ -564,6 +576,9 @@ class _Row:
         while len(groups) > 1:
             groups = [(joined(f, over, a[0], b[0]),) for a, b in zip(groups[::2], groups[1::2])]
         v = groups[0][0]
+        if isinstance(v, Complex) and over.value == "prod":
+            lanes = [Complex(f.extract(v.re, i), f.extract(v.im, i)) for i in range(self.w.lanes)]
+            return functools.reduce(lambda a, b: joined(f, over, a, b), lanes)
         if isinstance(v, Complex):
             return Complex(f.reduce("fadd", v.re), f.reduce("fadd", v.im))
         d = over.operands[0].dtype
@@ -631,7 +646,7 @@ class _Accumulator:
     def start(self) -> list[Value]:
         neutral = self.f.constant(vector(self.n, register_type(self.d)), identity(self.over.value, self.d.to_real()))
         if self.d.is_complex:
-            return [neutral, neutral]
+            return [neutral, self.f.constant(neutral.type, 0.0)]
         return [neutral, self.f.constant(vector(self.n, "i64"), 0)] if self.size == 2 else [neutral]
 
     def unpack(self, values: Sequence[Value]) -> tuple:
@@ -641,8 +656,9 @@ class _Accumulator:
         f = self.f
         if self.d.is_complex:
             if mask is not None:
-                x = Complex(f.select(mask, x.re, 0.0), f.select(mask, x.im, 0.0))
-            return [now[0] + x.re, now[1] + x.im]
+                neutral = identity(self.over.value, self.d.to_real())
+                x = Complex(f.select(mask, x.re, f.constant(x.re.type, neutral)), f.select(mask, x.im, 0.0))
+            return list(joined(f, self.over, Complex(*now), x))
         if self.size == 1:
             if mask is not None:
                 x = f.select(mask, x, f.constant(x.type, identity(self.over.value, self.d)))

@@ -1,0 +1,336 @@
+"""How an operation that joins elements is written: `@reduction` over a formula of a row's elements.
+
+    @reduction(whole, node=("SumBackward0", "SumBackward1"))
+    def sum_(x): return sum_over(x)
+
+A row is all elements, or those along `dim` (an int or several). The function users get has PyTorch's form
+(input, dim=None, keepdim=False, *, dtype=None, out=None); its plans are found by (form, dim, keepdim, dtype, options).
+
+A gradient is a function of operations, `backward(g, x, y, n, rows)`; it names what it needs of: g the incoming gradient and
+y the result, both with dimensions of size 1 where x has rows; x the operand; n the length of a row; rows the
+`Rows`; and the options. What it returns may be small: it is expanded to x's shape, and cast to x's dtype.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+from mashal.core.dtypes import bool as bool_, dtype, int64, uint8
+from mashal.core.forms import form
+from mashal.core.saved import save, save_result, unpack
+from mashal.core.shapes import contiguous_strides, wrap_dims
+from mashal.core.tape import Node, mode
+from mashal.core.tensor import Tensor, new_view
+from mashal.errors import message
+from mashal.lang.expression import Expression, cast, operand, walk
+from mashal.lang.nest import Nest, Operand
+from mashal.ops.broadcast import expand_to
+from mashal.ops.define import (
+    PLAIN, WHERE, Definition, Pointwise, Rule, _in_registers, define, dispatched, door, overrides, recorded, same, write_out,
+)  # fmt: skip
+from mashal.ops.run import plan_pointwise, plan_rowwise, remember
+
+
+# ---------------------------------------------------------------- rows
+class Rows(NamedTuple):
+    """dims: reduced, in order. kept: the result's shape with size 1 in them. shape: the result's. length: of a row."""
+
+    dims: tuple[int, ...]
+    kept: tuple[int, ...]
+    shape: tuple[int, ...]
+    length: int
+
+
+def rows_along(name: str, shape: tuple[int, ...], dim: Any, keepdim: bool = False) -> Rows:
+    """The rows of a shape along dim: None or () for all dimensions, an int, or several."""
+    if isinstance(dim, Tensor):
+        dim = int(dim)
+    return _rows(name, shape, tuple(dim) if isinstance(dim, (list, tuple)) else dim, bool(keepdim))
+
+
+@lru_cache(maxsize=4096)
+def _rows(name: str, shape: tuple[int, ...], dim: Any, keepdim: bool) -> Rows:
+    rank = len(shape)
+    if dim is None or dim == ():
+        dims = tuple(range(rank))
+    else:
+        given = dim if isinstance(dim, tuple) else (dim,)
+        dims = tuple(sorted(wrap_dims(name, given, rank))) if rank else (wrap_dims(name, given, rank) and ())
+    kept = tuple(1 if d in dims else n for d, n in enumerate(shape))
+    result = kept if keepdim else tuple(n for d, n in enumerate(shape) if d not in dims)
+    return Rows(dims, kept, result, prod(shape[d] for d in dims))
+
+
+# ---------------------------------------------------------------- small operations that gradients are made of
+def formula(result: Rule = same) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
+    """A pointwise operation without a public name; its derivative follows from the formula."""
+
+    def make(body: Callable[..., Any]) -> Callable[..., Tensor]:
+        name = body.__name__.strip("_")
+        title = "".join(part.capitalize() for part in name.split("_"))
+        op = Pointwise(name, body, result, f"{title}Backward0")
+        call = door(op)
+        call.operation = op  # type: ignore[attr-defined]
+        return call
+
+    return make
+
+
+@recorded("ViewBackward0")
+def seen_as(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple]:
+    """x with dimensions of size 1 added or removed; a view of it."""
+    strides = iter([s for n, s in zip(x.form.shape, x.form.strides) if n != 1])
+    compact = contiguous_strides(shape)
+    view = new_view(x, x.form.viewed(shape, tuple(c if n == 1 else next(strides) for n, c in zip(shape, compact))), x.offset)
+    return view, (tuple(x.form.shape),)
+
+
+@seen_as.backward
+def _(node: Any, g: Tensor) -> tuple:
+    return (seen_as(g, node.saved[0]),)
+
+
+def with_ones(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """x in a shape that differs by dimensions of size 1."""
+    return x if x.form.shape == shape else seen_as(x, shape)
+
+
+@recorded("ToCopyBackward0")
+def as_dtype(x: Tensor, d: dtype) -> tuple[Tensor, tuple]:
+    """x's elements in another dtype."""
+    return _converted(x, d), (x.form.dtype,)
+
+
+@as_dtype.backward
+def _(node: Any, g: Tensor) -> tuple:
+    return (in_dtype(g, node.saved[0]),)
+
+
+def in_dtype(x: Tensor, d: dtype) -> Tensor:
+    """x if it has the dtype, else a conversion of it."""
+    return x if x.form.dtype is d else as_dtype(x, d)
+
+
+def contiguous_copy(x: Tensor) -> Tensor:
+    """x's elements in row-major order, without history."""
+    return _converted(x, x.form.dtype)
+
+
+_conversions: dict[Any, Any] = {}
+
+
+def _converted(x: Tensor, d: dtype) -> Tensor:
+    key = x.form, d
+    plan = _conversions.get(key)
+    if plan is None:
+        nest = _conversion_nest(x.form.dtype, d)
+        result = form(d, x.form.device, x.form.shape)
+        plan = remember(_conversions, key, plan_pointwise(nest, [x.form], x.form.shape, [result]))
+    return plan(x)
+
+
+@lru_cache(maxsize=None)
+def _conversion_nest(a: dtype, b: dtype) -> Nest:
+    return Nest(((cast(operand(0, a), _in_registers(b)), b),), (Operand(a),))
+
+
+# ---------------------------------------------------------------- result rules
+def whole(d: dtype) -> tuple[dtype, dtype]:
+    """Integers and bools are summed as int64."""
+    return (d, d) if d.kind in "fc" else (int64, int64)
+
+
+def index(d: dtype) -> tuple[dtype, dtype]:
+    """The result is a place in the row."""
+    return d, int64
+
+
+def truth(d: dtype) -> tuple[dtype, dtype]:
+    """The result is a bool; that of uint8 is uint8."""
+    return d, uint8 if d is uint8 else bool_
+
+
+# ---------------------------------------------------------------- the operation
+class Reduction:
+    """An operation with one value (or several) for each row of its operand.
+
+    body: a function of the row's elements and options, that gives an expression or a tuple of them. rule: which dtypes. nodes:
+    the names of grad_fn without and with a dim. identity: whether an empty row has a value.
+    """
+
+    def __init__(self, name: str, body: Callable[..., Any], rule: Rule, nodes: Sequence[str], identity: bool,
+                 refuse: Callable[..., None] | None, results: Any):  # fmt: skip
+        self.name, self.body, self.rule, self.identity, self.refuse = name, body, rule, identity, refuse
+        self.results = results
+        parameters = inspect.signature(body).parameters.values()
+        self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.plans: dict[Any, Any] = {}
+        self.gradient: Callable[..., Any] | None = None
+        self.needs: tuple[str, ...] = ()
+        self.nodes = [type(n, (ReductionNode,), {"__slots__": (), "operation": self}) for n in nodes]
+        self._nests: dict[Any, Nest] = {}
+
+    def nest(self, of: dtype, to: dtype | None, options: tuple) -> Nest:
+        """The nest for elements of a dtype (converted to another first)."""
+        key = of, to, options
+        found = self._nests.get(key)
+        if found is None:
+            compute, result = self.rule(to or of)
+            x = cast(operand(0, of), _in_registers(to or of))
+            values = self.body(cast(x, _in_registers(compute)), **dict(options))
+            values = values if isinstance(values, tuple) else (values,)
+            stored = result if isinstance(result, tuple) else (result,) * len(values)
+            made = tuple((cast(v, _in_registers(d)), d) for v, d in zip(values, stored))
+            found = self._nests[key] = Nest(made, (Operand(of),))
+        return found
+
+    def prepare(self, x: Tensor, dim: Any, keepdim: bool, to: dtype | None, options: tuple) -> Any:
+        """The plan of a call."""
+        of = x.form
+        if self.refuse is not None:
+            self.refuse(self.name, to or of.dtype)
+        rows = rows_along(self.name, of.shape, dim, keepdim)
+        if rows.length == 0 and not self.identity and prod(rows.shape):
+            raise _no_identity(self.name, tuple(of.shape), dim)
+        nest = self.nest(of.dtype, to, options)
+        kept = [form(d, of.device, rows.kept) for _, d in nest.results]
+        given = [form(d, of.device, rows.shape) for _, d in nest.results]
+        in_order = len(rows.dims) > 1 and not of.contiguous and any(_placed(e) for e in walk(e for e, _ in nest.results))
+        if not in_order:
+            return plan_rowwise(nest, [of], of.shape, rows.dims, kept, given)
+        plan = plan_rowwise(nest, [form(of.dtype, of.device, of.shape)], of.shape, rows.dims, kept, given)
+        return lambda x: plan(contiguous_copy(x))
+
+    def long(self, function: Callable[..., Any], x: Any, dim: Any, keepdim: bool, to: dtype | None, out: Any, options: tuple) -> Any:
+        """A call that the table does not know yet."""
+        kinds = overrides((x,))
+        if kinds:
+            given = {"dim": dim, "keepdim": keepdim} if dim is not None else {}
+            return dispatched(function, kinds, (x,), given | ({"dtype": to} if to else {}) | dict(options))
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{self.name}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
+        dim = tuple(dim) if isinstance(dim, list) else dim
+        keepdim = bool(keepdim)
+        key = (x.form, dim, keepdim, to, *options)
+        plan = self.plans.get(key) or remember(self.plans, key, self.prepare(x, dim, keepdim, to, options))
+        y = plan(x)
+        wanted = x.node is not None and mode.recording
+        if out is not None:
+            return write_out(self.name, out, y, wanted)
+        if wanted:
+            self.record(y, x, dim, keepdim, options)
+        return y if self.results is None else self.results(*y)
+
+    def record(self, y: Any, x: Tensor, dim: Any, keepdim: bool, options: tuple) -> None:
+        """Notes how the result came about, if it can have a gradient."""
+        first = y[0] if type(y) is tuple else y
+        if self.gradient is None or first.form.dtype.kind not in "fc":
+            return
+        rows = rows_along(self.name, x.form.shape, dim, keepdim)
+        kind = self.nodes[-1 if dim is not None else 0]
+        needs = self.needs
+        node = kind(((x.node, x.output),), None)
+        kept_x = save(x) if "x" in needs else None
+        kept_y = save_result(first) if "y" in needs else None
+        node.saved = kept_x, kept_y, rows, x.form.shape, x.form.dtype, options
+        first.node = node
+
+
+def _placed(e: Expression) -> bool:
+    return e.kind == "place" or (e.kind == "over" and e.value.startswith("arg"))
+
+
+def _no_identity(name: str, shape: tuple, dim: Any) -> Exception:
+    if dim is None:
+        wrong = f"{name}(): Expected reduction dim to be specified for input.numel() == 0 {shape}. Specify the reduction dim with the 'dim' argument."
+        return (IndexError if name.startswith("arg") else RuntimeError)(wrong)
+    return IndexError(message(name, f"dim {dim} of input {shape} has size 0", "Expected reduction dim to have non-zero size"))
+
+
+class ReductionNode(Node):
+    """A recorded reduction. saved: (x or None, result or None, Rows, x's shape and dtype, options)."""
+
+    __slots__ = ()
+    operation: Reduction
+
+    def backward(self, *gradients: Any) -> tuple:
+        (g,) = gradients
+        op = self.operation
+        x, y, rows, shape, d, options = self.saved
+        have = {"g": with_ones(g, rows.kept), "n": rows.length, "rows": rows, **dict(options)}
+        if x is not None:
+            have["x"] = unpack(x, self)
+        if y is not None:
+            have["y"] = with_ones(unpack(y, self), rows.kept)
+        assert op.gradient is not None
+        part = op.gradient(**{name: have[name] for name in op.needs})
+        return (expand_to(in_dtype(part, d), shape) if part.form.shape != shape else in_dtype(part, d),)
+
+
+# ---------------------------------------------------------------- the function
+def _reduction_door(op: Reduction) -> Callable[..., Any]:
+    plans, results = op.plans, op.results
+
+    def call(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None, **options: Any) -> Any:
+        if options or op.options:
+            dim, keepdim, chosen = _sorted(op, dim, keepdim, options)
+            return op.long(call, input, dim, keepdim, dtype, out, chosen)
+        try:
+            plan = plans[input.form, dim, keepdim, dtype]
+        except (KeyError, AttributeError, TypeError):
+            return op.long(call, input, dim, keepdim, dtype, out, ())
+        if out is not None or type(input) not in PLAIN:
+            return op.long(call, input, dim, keepdim, dtype, out, ())
+        y = plan(input)
+        if input.node is not None and mode.recording:
+            op.record(y, input, dim, keepdim, ())
+        return y if results is None else results(*y)
+
+    return call
+
+
+def _sorted(op: Reduction, dim: Any, keepdim: bool, options: dict) -> tuple[Any, bool, tuple]:
+    """NumPy's spellings (axis, keepdims), and the operation's own options in their order."""
+    if "axis" in options:
+        dim = options.pop("axis")
+    if "keepdims" in options:
+        keepdim = options.pop("keepdims")
+    unknown = options.keys() - op.options.keys()
+    if unknown:
+        raise TypeError(f"{op.name}() got an unexpected keyword argument '{min(unknown)}'")
+    return dim, keepdim, tuple((name, options.get(name, default)) for name, default in op.options.items())
+
+
+def reduction(result: Rule = same, *, name: str = "", node: Sequence[str] = (), where: Sequence[str] = WHERE, aliases: Sequence[str] = (),
+              samples: Any = None, identity: bool = True, refuse: Callable[..., None] | None = None, results: Any = None):  # fmt: skip
+    """A formula over a row's elements as an operation; keyword-only parameters are options.
+
+    result: the dtype rule. node: grad_fn's names without and with a dim. identity: False if an empty row has no value.
+    refuse: refuse(name, dtype) raises for dtypes that PyTorch refuses. results: the type that several results are
+    returned in. where=() keeps it private.
+    """
+
+    def make(body: Callable[..., Any]) -> Callable[..., Any]:
+        own = name or body.__name__.strip("_")
+        title = "".join(part.capitalize() for part in own.split("_"))
+        op = Reduction(own, body, result, node or (f"{title}Backward0",), identity, refuse, results)
+        call = _reduction_door(op)
+        call.__name__ = call.__qualname__ = own
+        call.__doc__, call.__module__ = body.__doc__, body.__module__
+        if where:
+            define(Definition(own, call, tuple(where), (), samples, tuple(aliases), None, op))
+        call.operation = op  # type: ignore[attr-defined]
+
+        def backward(rule: Callable[..., Any]) -> Callable[..., Any]:
+            """States the gradient: rule(g, x, y, n, rows, options), any of these by name."""
+            op.gradient, op.needs = rule, tuple(inspect.signature(rule).parameters)
+            return rule
+
+        call.backward = backward  # type: ignore[attr-defined]
+        return call
+
+    return make

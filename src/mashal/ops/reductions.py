@@ -34,6 +34,12 @@ def _only_floating(name: str, d: dtype) -> None:
         )
 
 
+def only_floating_kernel(name: str, d: dtype) -> None:
+    """NotImplementedError for integers and bools, for operations that have no result dtype for them."""
+    if d.kind != "f":
+        raise NotImplementedError(message(name, f"not implemented for {scalar_name(d)} ({d})", "convert it to a floating dtype"))
+
+
 def _only_real(name: str, d: dtype) -> None:
     if d.kind == "c":
         raise NotImplementedError(message(name, f"not implemented for complex numbers ({d})", "they have no order"))

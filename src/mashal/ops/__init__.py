@@ -6,6 +6,7 @@ Read in this order
   arithmetic …  elements
   creation     new tensors; random, random_factories, chances, dropout: of random numbers
   contraction  products of matrices
+  reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
   names        all public names, from the table; they are this package's names too
 
 Stands on: lower, lang, core. Used by: autograd, methods, nn and all that is above.
@@ -19,6 +20,8 @@ from mashal.ops import (
     dropout,
     random,
     random_factories,
+    reductions,
+    softmax,
 )
 from mashal.ops.names import public
 

@@ -33,7 +33,9 @@ def pick_along(x: Tensor, at: Tensor, dim: int) -> tuple[Tensor, tuple]:
     plan = _plans.get(key)
     if plan is None:
         made = [form(x.form.dtype, x.form.device, at.form.shape)]
-        plan = plan_rowwise(_nest(x.form.dtype, True), [x.form, at.form], x.form.shape, [dim] if x.form.rank else [], made)
+        plan = plan_rowwise(
+            _nest(x.form.dtype, True), [x.form, at.form], x.form.shape, [dim] if x.form.rank else [], made
+        )
         remember(_plans, key, plan)
     return plan(x, at), (at, x.form.shape, dim)
 

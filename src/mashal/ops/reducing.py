@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
-from mashal.core.dtypes import bool as bool_, dtype, int64, uint8
+from mashal.core.dtypes import bool as bool_
+from mashal.core.dtypes import dtype, int64, uint8
 from mashal.core.forms import form
 from mashal.core.saved import save, save_result, unpack
 from mashal.core.shapes import contiguous_strides, wrap_dims
@@ -30,7 +31,20 @@ from mashal.lang.expression import Expression, cast, operand, walk
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.broadcast import expand_to
 from mashal.ops.define import (
-    PLAIN, WHERE, Definition, Pointwise, Rule, _in_registers, define, dispatched, door, overrides, recorded, same, write_out,
+    PLAIN,
+    WHERE,
+    Definition,
+    Pointwise,
+    Rule,
+    _in_registers,
+    define,
+    dispatched,
+    door,
+    overrides,
+    recorded,
+    refuse_recorded_out,
+    same,
+    write_out,
 )  # fmt: skip
 from mashal.ops.run import plan_pointwise, plan_rowwise, remember
 
@@ -85,7 +99,9 @@ def seen_as(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple]:
     """x with dimensions of size 1 added or removed; a view of it."""
     strides = iter([s for n, s in zip(x.form.shape, x.form.strides) if n != 1])
     compact = contiguous_strides(shape)
-    view = new_view(x, x.form.viewed(shape, tuple(c if n == 1 else next(strides) for n, c in zip(shape, compact))), x.offset)
+    view = new_view(
+        x, x.form.viewed(shape, tuple(c if n == 1 else next(strides) for n, c in zip(shape, compact))), x.offset
+    )
     return view, (tuple(x.form.shape),)
 
 
@@ -133,7 +149,7 @@ def _converted(x: Tensor, d: dtype) -> Tensor:
     return plan(x)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _conversion_nest(a: dtype, b: dtype) -> Nest:
     return Nest(((cast(operand(0, a), _in_registers(b)), b),), (Operand(a),))
 
@@ -162,7 +178,7 @@ class Reduction:
     the names of grad_fn without and with a dim. identity: whether an empty row has a value.
     """
 
-    def __init__(self, name: str, body: Callable[..., Any], rule: Rule, nodes: Sequence[str], identity: bool,
+    def __init__(self, name: str, body: Callable[..., Any], rule: Any, nodes: Sequence[str], identity: bool,
                  refuse: Callable[..., None] | None, results: Any):  # fmt: skip
         self.name, self.body, self.rule, self.identity, self.refuse = name, body, rule, identity, refuse
         self.results = results
@@ -199,13 +215,17 @@ class Reduction:
         nest = self.nest(of.dtype, to, options)
         kept = [form(d, of.device, rows.kept) for _, d in nest.results]
         given = [form(d, of.device, rows.shape) for _, d in nest.results]
-        in_order = len(rows.dims) > 1 and not of.contiguous and any(_placed(e) for e in walk(e for e, _ in nest.results))
+        in_order = (
+            len(rows.dims) > 1 and not of.contiguous and any(_placed(e) for e in walk(e for e, _ in nest.results))
+        )
         if not in_order:
             return plan_rowwise(nest, [of], of.shape, rows.dims, kept, given)
         plan = plan_rowwise(nest, [form(of.dtype, of.device, of.shape)], of.shape, rows.dims, kept, given)
         return lambda x: plan(contiguous_copy(x))
 
-    def long(self, function: Callable[..., Any], x: Any, dim: Any, keepdim: bool, to: dtype | None, out: Any, options: tuple) -> Any:
+    def long(
+        self, function: Callable[..., Any], x: Any, dim: Any, keepdim: bool, to: dtype | None, out: Any, options: tuple
+    ) -> Any:
         """A call that the table does not know yet."""
         kinds = overrides((x,))
         if kinds:
@@ -220,7 +240,9 @@ class Reduction:
         y = plan(x)
         wanted = x.node is not None and mode.recording
         if out is not None:
-            return write_out(self.name, out, y, wanted)
+            if wanted:
+                refuse_recorded_out(self.name)
+            return write_out(self.name, out, y)
         if wanted:
             self.record(y, x, dim, keepdim, options)
         return y if self.results is None else self.results(*y)
@@ -246,9 +268,11 @@ def _placed(e: Expression) -> bool:
 
 def _no_identity(name: str, shape: tuple, dim: Any) -> Exception:
     if dim is None:
-        wrong = f"{name}(): Expected reduction dim to be specified for input.numel() == 0 {shape}. Specify the reduction dim with the 'dim' argument."
-        return (IndexError if name.startswith("arg") else RuntimeError)(wrong)
-    return IndexError(message(name, f"dim {dim} of input {shape} has size 0", "Expected reduction dim to have non-zero size"))
+        wrong = f"{name}(): Expected reduction dim to be specified for input.numel() == 0, and the input is {shape}. "
+        kind = IndexError if name.startswith("arg") else RuntimeError
+        return kind(wrong + "Specify the reduction dim with the 'dim' argument.")
+    wrong = f"{name}(): Expected reduction dim {dim} to have non-zero size"
+    return IndexError(message(name, wrong.split(": ")[1], f"the input is {shape}"))
 
 
 class ReductionNode(Node):
@@ -275,7 +299,9 @@ class ReductionNode(Node):
 def _reduction_door(op: Reduction) -> Callable[..., Any]:
     plans, results = op.plans, op.results
 
-    def call(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None, **options: Any) -> Any:
+    def call(
+        input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None, **options: Any
+    ) -> Any:
         if options or op.options:
             dim, keepdim, chosen = _sorted(op, dim, keepdim, options)
             return op.long(call, input, dim, keepdim, dtype, out, chosen)
@@ -305,7 +331,7 @@ def _sorted(op: Reduction, dim: Any, keepdim: bool, options: dict) -> tuple[Any,
     return dim, keepdim, tuple((name, options.get(name, default)) for name, default in op.options.items())
 
 
-def reduction(result: Rule = same, *, name: str = "", node: Sequence[str] = (), where: Sequence[str] = WHERE, aliases: Sequence[str] = (),
+def reduction(result: Any = same, *, name: str = "", node: Sequence[str] = (), where: Sequence[str] = WHERE, aliases: Sequence[str] = (),
               samples: Any = None, identity: bool = True, refuse: Callable[..., None] | None = None, results: Any = None):  # fmt: skip
     """A formula over a row's elements as an operation; keyword-only parameters are options.
 

@@ -11,17 +11,28 @@ from typing import Any
 from mashal.core.dtypes import bool as _BOOL
 from mashal.core.dtypes import dtype
 from mashal.core.dtypes import int64 as _INT64
-from mashal.core.tensor import Tensor, alias as _plain
+from mashal.core.tensor import Tensor
+from mashal.core.tensor import alias as _plain
 from mashal.errors import message
 from mashal.lang.expression import (
-    Expression, abs_, binary, cast, constant, exp, is_nan, log, max_over, min_over, over, place, row_length, sqrt, sum_over, where,
+    Expression,
+    binary,
+    cast,
+    constant,
+    is_nan,
+    max_over,
+    min_over,
+    over,
+    row_length,
+    sqrt,
+    sum_over,
+    where,
 )  # fmt: skip
-from mashal.lang.nest import Nest, Operand
 from mashal.ops import return_types
 from mashal.ops.arithmetic import mul
 from mashal.ops.define import Pointwise, door, real_part, recorded, same, spelled, write_out
-from mashal.ops.picking import pick_along, place_along
-from mashal.ops.reducing import Rows, as_dtype, formula, index, in_dtype, reduction, rows_along, truth, whole, with_ones
+from mashal.ops.picking import place_along
+from mashal.ops.reducing import Rows, formula, index, reduction, rows_along, truth, whole, with_ones
 from mashal.ops.run import scalar_name
 
 
@@ -37,7 +48,9 @@ def _only_floating(name: str, d: dtype) -> None:
 def only_floating_kernel(name: str, d: dtype) -> None:
     """NotImplementedError for integers and bools, for operations that have no result dtype for them."""
     if d.kind != "f":
-        raise NotImplementedError(message(name, f"not implemented for {scalar_name(d)} ({d})", "convert it to a floating dtype"))
+        raise NotImplementedError(
+            message(name, f"not implemented for {scalar_name(d)} ({d})", "convert it to a floating dtype")
+        )
 
 
 def _only_real(name: str, d: dtype) -> None:
@@ -287,8 +300,12 @@ def _recorded_extreme(name: str, node: str) -> Any:
 
 _along = {"max": _recorded_extreme("max", "MaxBackward0"), "min": _recorded_extreme("min", "MinBackward0")}
 _of_all = {
-    "max": reduction(name="max", node=("MaxBackward1",), where=(), identity=False, refuse=_only_real)(lambda x: max_over(x)),
-    "min": reduction(name="min", node=("MinBackward1",), where=(), identity=False, refuse=_only_real)(lambda x: min_over(x)),
+    "max": reduction(name="max", node=("MaxBackward1",), where=(), identity=False, refuse=_only_real)(
+        lambda x: max_over(x)
+    ),
+    "min": reduction(name="min", node=("MinBackward1",), where=(), identity=False, refuse=_only_real)(
+        lambda x: min_over(x)
+    ),
 }
 _of_all["max"].backward(_shared_by_same)
 _of_all["min"].backward(_shared_by_same)
@@ -310,7 +327,9 @@ def _max_or_min(name: str, input: Tensor, dim: Any, keepdim: bool, out: Any) -> 
 
 
 @spelled(name="max")
-def max_(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None, out: Any = None) -> Any:
+def max_(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None, out: Any = None
+) -> Any:
     """max(x): the largest element. max(x, dim): (values, indices) along dim. max(x, y): the larger ones of two tensors.
 
     The index is that of the first of equals; nan counts as the largest.
@@ -322,7 +341,9 @@ def max_(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = 
 
 
 @spelled(name="min")
-def min_(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None, out: Any = None) -> Any:
+def min_(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None, out: Any = None
+) -> Any:
     """min(x): the smallest element. min(x, dim): (values, indices) along dim. min(x, y): the smaller ones of two tensors."""
     return _max_or_min("min", input, other if other is not None else axis if dim is None else dim, keepdim, out)
 
@@ -352,7 +373,7 @@ def _variance(x: Expression, correction: float) -> Expression:
     return _squares(x) / where(freedom > 0, freedom, constant(0, d))
 
 
-_std_and_var = dict(where=(), refuse=_only_floating)
+_std_and_var: dict[str, Any] = dict(where=(), refuse=_only_floating)
 
 
 @reduction(real_part, name="var", **_std_and_var)
@@ -385,13 +406,19 @@ def _(g: Tensor, x: Tensor, y: Tensor, n: int, rows: Rows, correction: float) ->
     return _variance_backward(_half_over(g, y), x, n, rows, correction)
 
 
-def _spread(input: Any, dim: Any, unbiased: Any, correction: Any, keepdim: bool, axis: Any, keepdims: Any) -> tuple[Any, float, bool]:
+def _spread(
+    input: Any, dim: Any, unbiased: Any, correction: Any, keepdim: bool, axis: Any, keepdims: Any
+) -> tuple[Any, float, bool]:
     """(dim, correction, keepdim) of the several spellings: var(x, unbiased), var(x, dim, unbiased, keepdim), correction=."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if unbiased is not None:
         correction = 1 if unbiased else 0
-    return dim if axis is None else axis, 1 if correction is None else correction, keepdim if keepdims is None else keepdims
+    return (
+        dim if axis is None else axis,
+        1 if correction is None else correction,
+        keepdim if keepdims is None else keepdims,
+    )
 
 
 @spelled()

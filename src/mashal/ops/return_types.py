@@ -22,7 +22,9 @@ def return_type(name: str, *fields: str) -> Any:
     values=1.5,
     indices=0)
     """
-    made = type(name, (namedtuple(name, fields),), {"__slots__": (), "__repr__": _text, "__module__": "torch.return_types"})
+    made = type(
+        name, (namedtuple(name, fields),), {"__slots__": (), "__repr__": _text, "__module__": "torch.return_types"}
+    )
     RETURN_TYPES[name] = made
     return made
 

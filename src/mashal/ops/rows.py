@@ -35,7 +35,12 @@ class RowFormula:
     def __call__(self, dims: tuple[int, ...], *operands: Any, to: dtype | None = None, **options: Any) -> Any:
         """The results for rows along dims. operands: tensors, numbers, or None where there is none. to: the results' dtype."""
         given = [x for x in operands if x is not None]
-        key = (dims, to, *[x.form if isinstance(x, Tensor) else x if x is None else float for x in operands], *options.items())
+        key = (
+            dims,
+            to,
+            *[x.form if isinstance(x, Tensor) else x if x is None else float for x in operands],
+            *options.items(),
+        )
         plan = self.plans.get(key)
         if plan is None:
             plan = remember(self.plans, key, self._plan(dims, operands, to, options))
@@ -52,7 +57,9 @@ class RowFormula:
         results = [form(d, first.device, kept) if nest.per_row(e) else template.with_dtype(d) for e, d in nest.results]
         return plan_rowwise(nest, forms, shape, dims, results)
 
-    def _nest(self, operands: tuple, to: dtype | None, dims: tuple[int, ...], shape: tuple[int, ...], options: dict) -> Nest:
+    def _nest(
+        self, operands: tuple, to: dtype | None, dims: tuple[int, ...], shape: tuple[int, ...], options: dict
+    ) -> Nest:
         first = to or operands[0].form.dtype
         compute = _in_registers(first)
         kinds: list[Any] = []

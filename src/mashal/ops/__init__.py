@@ -3,7 +3,8 @@
 Read in this order
   define       how an operation is written, and the table of all definitions; run: the door to plans
   promotion, broadcast, options   dtypes, shapes, and what functions that make tensors take
-  arithmetic …  elements
+  arithmetic, division, powers, exponential, trigonometric, rounding   numbers, element by element
+  comparison, logic, bitwise, selection   choices;  activation, special   more functions;  complex   inside formulas
   creation     new tensors; random, random_factories, chances, dropout: of random numbers
   contraction  products of matrices
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
@@ -13,15 +14,25 @@ Stands on: lower, lang, core. Used by: autograd, methods, nn and all that is abo
 """
 
 from mashal.ops import (
+    activation,
     arithmetic,
+    bitwise,
     chances,
+    comparison,
     contraction,
     creation,
+    division,
     dropout,
+    exponential,
+    logic,
+    powers,
     random,
     random_factories,
     reductions,
+    rounding,
+    selection,
     softmax,
+    trigonometric,
 )
 from mashal.ops.names import public
 

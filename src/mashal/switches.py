@@ -87,10 +87,7 @@ def table() -> str:
 
 
 # ---------------------------------------------------------------- the table
-SHOW = switch(
-    "MASHAL_SHOW", default="", meaning="print on the way: trail, nest, schedule, ir, asm; several with commas"
-)
-CHECK = switch("MASHAL_CHECK", default=False, meaning="check every nest, every kernel's text and every launch")
+SHOW = switch("MASHAL_SHOW", default="", meaning="print on the way: nest, schedule, ir, asm; several with commas")
 CACHE = switch("MASHAL_CACHE", default="", meaning="folder of compiled kernels; empty: the user's cache; off: none")
 CACHE_LIMIT = switch("MASHAL_CACHE_LIMIT", default=512 << 20, meaning="bytes that folder may hold; the oldest go first")
 THREADS = switch("MASHAL_THREADS", default=0, meaning="threads that compute; 0: one a core")

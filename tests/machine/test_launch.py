@@ -86,7 +86,9 @@ def test_wrong_operands_are_a_type_error(operands):
         read(*operands)
 
 
-@pytest.mark.parametrize(("kind", "bad", "error"), [(NUMBER, "x", TypeError), (INTEGER, 1.5, TypeError), (INTEGER, 1 << 70, OverflowError)])
+@pytest.mark.parametrize(
+    ("kind", "bad", "error"), [(NUMBER, "x", TypeError), (INTEGER, 1.5, TypeError), (INTEGER, 1 << 70, OverflowError)]
+)
 def test_numbers_of_the_wrong_kind_raise_what_python_raises(kind, bad, error):
     with pytest.raises(error):
         plan_of(0, [(8, FORM)], [kind])(bad)

@@ -75,7 +75,10 @@ def test_a_forked_child_computes():
 
 @pytest.mark.parametrize(
     "code",
-    ["(x + x)", "threading.Thread(target=lambda: [x + x for _ in range(10**9)], daemon=True).start(); time.sleep(0.05)"],
+    [
+        "(x + x)",
+        "threading.Thread(target=lambda: [x + x for _ in range(10**9)], daemon=True).start(); time.sleep(0.05)",
+    ],
     ids=["at once", "with a thread inside a kernel"],
 )
 def test_a_process_leaves_cleanly(code):

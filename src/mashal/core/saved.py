@@ -90,6 +90,14 @@ def save(x: Tensor) -> Any:
     return (x, 0 if version is None else version[0])
 
 
+def save_two(x: Tensor, y: Tensor) -> tuple[Any, Any]:
+    """Two tensors as a node keeps them."""
+    if packers.pairs:
+        return Packed(x, None), Packed(y, None)
+    a, b = x.version, y.version
+    return (x, 0 if a is None else a[0]), (y, 0 if b is None else b[0])
+
+
 def save_result(y: Tensor, output: int = 0) -> Any:
     """A result as its own node keeps it."""
     if packers.pairs:

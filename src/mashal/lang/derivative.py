@@ -28,6 +28,7 @@ def _conj(x: Expression) -> Expression:
 
 
 _SQRT_PI = math.sqrt(math.pi)
+_NORMAL_PEAK = 1 / math.sqrt(2 * math.pi)
 
 # g: gradient of the node's value; y: the node itself; then its operands
 RULES: dict[str, Rule] = {
@@ -41,7 +42,7 @@ RULES: dict[str, Rule] = {
     "fma": lambda g, y, a, b, c: (g * b, g * a, g),
     "max": lambda g, y, a, b: _tied(g, a, b, a > b),
     "min": lambda g, y, a, b: _tied(g, a, b, a < b),
-    "select": lambda g, y, c, a, b: (None, where(c, g, g * 0), where(c, g * 0, g)),
+    "select": lambda g, y, c, a, b: (None, where(c, g, 0), where(c, 0, g)),
     "abs": lambda g, y, a: (g * _sign(a),),
     "exp": lambda g, y, a: (g * y,),
     "exp2": lambda g, y, a: (g * y * math.log(2),),
@@ -72,27 +73,37 @@ RULES: dict[str, Rule] = {
     "lgamma": lambda g, y, a: (g * e.digamma(a),),
     "hypot": lambda g, y, a, b: (g * (a / y), g * (b / y)),
     "pow": lambda g, y, a, b: (_pow_base(g, a, b), _pow_exponent(g, y, a, b)),
-    "copysign": lambda g, y, a, b: (where(a == 0, g * 0, g * y / a), None),
+    "copysign": lambda g, y, a, b: (where(a == 0, 0, g * y / a), constant(0, g.dtype)),
+    "logaddexp": lambda g, y, a, b: (g * e.exp(a - y), g * e.exp(b - y)),
+    "i0": lambda g, y, a: (g * e.i1(a),),
+    "i0e": lambda g, y, a: (g * (e.i1e(a) - _sign(a) * y),),
+    "i1": lambda g, y, a: (g * where(a == 0, 0.5, e.i0(a) - y / a),),
+    "i1e": lambda g, y, a: (g * where(a == 0, 0.5, e.i0e(a) - y * (_sign(a) + 1 / a)),),
+    "erfcx": lambda g, y, a: (g * (2 * a * y - 2 / _SQRT_PI),),
+    "ndtr": lambda g, y, a: (g * e.exp(a * a * -0.5) * _NORMAL_PEAK,),
+    "ndtri": lambda g, y, a: (g * e.exp(y * y * 0.5) / _NORMAL_PEAK,),
+    "log_ndtr": lambda g, y, a: (g * (2 * _NORMAL_PEAK) / e.erfcx(a * -math.sqrt(0.5)),),
+    "real": lambda g, y, a: (cast(g, a.dtype),),
     "cast": lambda g, y, a: (cast(g, a.dtype) if a.dtype.kind in "fc" else None,),
     "conj": lambda g, y, a: (_conj(g),),
 }
 # constant almost everywhere
 for _name in ("floor", "ceil", "trunc", "round"):
-    RULES[_name] = lambda g, y, a: (g * 0,)
+    RULES[_name] = lambda g, y, a: (constant(0, g.dtype),)
 
 
 def _tied(g: Expression, a: Expression, b: Expression, first: Expression) -> tuple[Expression, Expression]:
     """The gradient goes to the chosen side, half to each where both are equal; both get it where either is nan."""
-    half = where(a == b, g * 0.5, where((a == a) & (b == b), g * 0, g))
-    return where(first, g, half), where(first, g * 0, where(a == b, g * 0.5, g))
+    half = where(a == b, g * 0.5, where((a == a) & (b == b), 0, g))
+    return where(first, g, half), where(first, 0, where(a == b, g * 0.5, g))
 
 
 def _pow_base(g: Expression, a: Expression, b: Expression) -> Expression:
-    return where(b == 0, g * 0, g * (b * e.binary("pow", a, b - 1)))
+    return where(b == 0, 0, g * (b * e.binary("pow", a, b - 1)))
 
 
 def _pow_exponent(g: Expression, y: Expression, a: Expression, b: Expression) -> Expression:
-    return where((a == 0) & (b >= 0), g * 0, g * (y * e.log(a)))
+    return where((a == 0) & (b >= 0), 0, g * (y * e.log(a)))
 
 
 def adjoints(root: Expression, seed: Expression, wanted: list[Expression]) -> list[Expression | None]:

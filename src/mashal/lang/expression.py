@@ -181,6 +181,8 @@ def cast(x: Expression, to: dtype) -> Expression:
     """x as another dtype; bool means "is not zero"."""
     if x.dtype is to:
         return x
+    if to is bool_ and x.kind == "cast" and x.operands[0].dtype is bool_:
+        return x.operands[0]
     if x.kind == "constant" and x.dtype.kind != "c" and not (x.dtype.kind == "f" and to.kind in "iu"):
         return constant(x.value, to)
     return Expression("cast", (x,), to)
@@ -270,6 +272,9 @@ floor, ceil, trunc, round_even, lgamma, digamma = map(
     _function, ("floor", "ceil", "trunc", "round", "lgamma", "digamma")
 )
 copysign, fmod, hypot, nextafter = map(_function, ("copysign", "fmod", "hypot", "nextafter"))
+erfcx, ndtr, ndtri, log_ndtr, gelu_cdf = map(_function, ("erfcx", "ndtr", "ndtri", "log_ndtr", "gelu_cdf"))
+i0, i0e, i1, i1e, cbrt = map(_function, ("i0", "i0e", "i1", "i1e", "cbrt"))
+logaddexp, log1p_exp, xlogy, xlog1py = map(_function, ("logaddexp", "log1p_exp", "xlogy", "xlog1py"))
 fma = _function("fma")
 
 

@@ -20,7 +20,7 @@ COMMUTATIVE = {f"__r{name}__" for name in "add mul and or xor".split()}
 
 def attach(cls: type, definition: Definition) -> None:
     """Puts a definition's methods and operators into a class."""
-    names = (definition.name, *definition.aliases)
+    names = [name for name in (definition.name, *definition.aliases) if "." not in name]
     for name in names:
         if "method" in definition.where:
             setattr(cls, name, definition.function)
@@ -33,15 +33,19 @@ def attach(cls: type, definition: Definition) -> None:
 
 
 def operator(name: str, definition: Definition) -> Callable[..., Any]:
-    """The function behind an operator's dunder: the definition's own, its operands exchanged if it is a reflected one."""
-    function = definition.function
+    """The function behind an operator's dunder: the definition's own, its operands exchanged if it is a reflected one.
+
+    A definition that has only the reflected operator is the reflected operation itself.
+    """
     if (
         name.startswith("__i")
         and definition.in_place is not None
         and name not in ("__invert__", "__index__", "__int__")
     ):
         return definition.in_place
-    if name not in REFLECTED or name in COMMUTATIVE:
+    function = definition.operator or definition.function
+    itself = f"__{name[3:]}" not in definition.operators
+    if name not in REFLECTED or name in COMMUTATIVE or itself:
         return function
 
     @functools.wraps(function)

@@ -3,7 +3,8 @@
 Read in this order
   define       how an operation is written, and the table of all definitions; run: the door to plans
   promotion, broadcast, options   dtypes, shapes, and what functions that make tensors take
-  arithmetic …  elements
+  arithmetic, division, powers, exponential, trigonometric, rounding   numbers, element by element
+  comparison, logic, bitwise, selection   choices;  activation, special   more functions;  complex   inside formulas
   creation     new tensors; random, random_factories, chances, dropout: of random numbers
   copying      copies, filling, other dtypes and devices
   viewing      how views are written; views, parts: other shapes, pieces; joining: cat, stack
@@ -16,19 +17,29 @@ Stands on: lower, lang, core. Used by: autograd, methods, nn and all that is abo
 """
 
 from mashal.ops import (
+    activation,
     arithmetic,
+    bitwise,
     chances,
+    comparison,
     contraction,
     copying,
     creation,
+    division,
     dropout,
+    exponential,
     indexing,
     joining,
+    logic,
     parts,
+    powers,
     random,
     random_factories,
     reductions,
+    rounding,
+    selection,
     softmax,
+    trigonometric,
     views,
 )
 from mashal.ops.names import public

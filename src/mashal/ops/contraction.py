@@ -13,7 +13,7 @@ from typing import Any
 from mashal.core import tape
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form
-from mashal.core.saved import save, unpack
+from mashal.core.saved import save, save_two, unpack
 from mashal.core.shapes import broadcast, contiguous_strides, view_strides
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, empty, new_view, plan_of
@@ -24,9 +24,9 @@ from mashal.lower.tiles import Epilogue
 from mashal.machine.launch import INTEGER
 from mashal.machine.threads import get_num_threads
 from mashal.ops.arithmetic import mul
-from mashal.ops.broadcast import sum_to
+from mashal.ops.broadcast import sum_nest, sum_to
 from mashal.ops.define import PLAIN, dispatched, overrides, row_major, spelled, write_out
-from mashal.ops.run import kernel_of, remember, same_device, scalar_name
+from mashal.ops.run import kernel_of, plan_rowwise, remember, same_device, scalar_name
 
 _ELEMENTS = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "bfloat", "int8": "i8", "uint8": "i8",
              "int16": "i16", "int32": "i32", "int64": "i64"}  # fmt: skip
@@ -290,7 +290,7 @@ def _multiply(operation: str, function: Any, a: Any, b: Any, out: Tensor | None)
         return write_out(operation, out, y)
     if (a.node is not None or b.node is not None) and mode.recording and y.form.dtype.kind in "fc":
         edges = None if a.node is None else (a.node, a.output), None if b.node is None else (b.node, b.output)
-        y.node = call.node(edges, (save(a), save(b)))
+        y.node = call.node(edges, save_two(a, b))
     return y
 
 
@@ -349,7 +349,11 @@ class LinearBackward(Node):
 
     def backward(self, *gradients: Any) -> tuple:
         (g,) = gradients
-        x, w = (unpack(s, self) for s in self.saved)
+        x, w = unpack(self.saved[0], self), unpack(self.saved[1], self)
+        if w.form.rank == 1:
+            return self._of_row(g, x, w)
+        if not mode.recording:
+            return self._at_once(g, x, w)
         n, k = w.form.shape
         gx = gw = gb = None
         if self.edges[0] is not None:
@@ -360,6 +364,44 @@ class LinearBackward(Node):
             gw = matmul(transposed(flat), reshaped(x, (rows, k))) if self.edges[1] is not None else None
             gb = sum_to(flat, (n,)) if len(self.edges) > 2 and self.edges[2] is not None else None
         return (gx, gw, gb)[: len(self.edges)]
+
+    def _of_row(self, g: Tensor, x: Tensor, w: Tensor) -> tuple:
+        """A weight without the dimension of results: one result for each input."""
+        column = reshaped(g, (*g.form.shape, 1))
+        gx = mul(column, w) if self.edges[0] is not None else None
+        gw = sum_to(mul(column, x), w.form.shape) if self.edges[1] is not None else None
+        return gx, gw, *(sum_to(g, ()) if e is not None else None for e in self.edges[2:])
+
+    def _at_once(self, g: Tensor, x: Tensor, w: Tensor) -> tuple:
+        """The same by plans found by the three forms, no views made on the way."""
+        key = g.form, x.form, w.form
+        plans = _linear_backward.get(key) or remember(_linear_backward, key, _linear_backward_plans(*key))
+        if not g.form.contiguous:
+            g = row_major(g)
+        edges = self.edges
+        gx = plans[0](g, w, 0) if edges[0] is not None else None
+        gw = plans[1](g, x if plans[3] else row_major(x), 0) if edges[1] is not None else None
+        if len(edges) == 2:
+            return gx, gw
+        return gx, gw, plans[2](g) if edges[2] is not None else None
+
+
+_linear_backward: dict[Any, tuple] = {}
+
+
+def _linear_backward_plans(g: Form, x: Form, w: Form) -> tuple:
+    """(plan of g·W, of gᵀ·x, of g's column sums, whether x is read as it lies) for contiguous g."""
+    n, k = w.shape
+    rows = x.numel // k if k else g.numel // max(n, 1)
+    strides = view_strides(x.shape, x.strides, (rows, k))
+    flat = form(g.dtype, g.device, (rows, n))
+    seen = x.viewed((rows, k), strides or (k, 1))
+    made = form(x.dtype, x.device, tuple(x.shape))
+    of_x = _plan("linear", flat, w, None, made)
+    of_w = _plan("linear", flat.viewed((n, rows), (1, n)), seen, None, form(w.dtype, w.device, (n, k)))
+    column = form(g.dtype, g.device, (1, n))
+    of_bias = plan_rowwise(sum_nest(g.dtype), [flat], (rows, n), [0], [column], [form(g.dtype, g.device, (n,))])
+    return of_x, of_w, of_bias, strides is not None
 
 
 _LINEAR = {
@@ -391,8 +433,12 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if (
         weight.node is not None or input.node is not None or (bias is not None and bias.node is not None)
     ) and mode.recording:
-        edges = tape.edges(input, weight) if bias is None else tape.edges(input, weight, bias)
-        y.node = node(edges, (save(input), save(weight)))
+        x_edge = None if input.node is None else (input.node, input.output)
+        w_edge = None if weight.node is None else (weight.node, weight.output)
+        edges: tuple = (x_edge, w_edge)
+        if bias is not None:
+            edges = (x_edge, w_edge, None if bias.node is None else (bias.node, bias.output))
+        y.node = node(edges, save_two(input, weight))
     return y
 
 

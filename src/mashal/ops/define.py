@@ -28,6 +28,7 @@ from mashal.core import tape
 from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form
+from mashal.core.nested import from_number
 from mashal.core.saved import packers, save, save_result, unpack
 from mashal.core.shapes import broadcast
 from mashal.core.tape import Node, mode
@@ -57,6 +58,7 @@ class Definition:
     aliases: tuple[str, ...] = ()
     in_place: Callable[..., Any] | None = None
     operation: Any = None
+    operator: Callable[..., Any] | None = None
     extra: dict = field(default_factory=dict)
 
 
@@ -77,13 +79,21 @@ def spelled(
     operators: Sequence[str] = (),
     aliases: Sequence[str] = (),
     samples: Any = None,
+    in_place: Callable[..., Any] | None = None,
+    operator: Callable[..., Any] | None = None,
 ):
-    """A plain function of tensors as a public operation (composed of others, or with its own way to plans)."""
+    """A plain function of tensors as a public operation (composed of others, or with its own way to plans).
+
+    in_place: the function behind NAME_. operator: the one behind its operators, if it is another.
+    """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         own = name or function.__name__.removesuffix("_op")
         function = overridable(function)
-        define(Definition(own, function, tuple(where), tuple(operators), samples, tuple(aliases)))
+        function.in_place = in_place  # type: ignore[attr-defined]
+        define(
+            Definition(own, function, tuple(where), tuple(operators), samples, tuple(aliases), in_place, None, operator)
+        )
         return function
 
     return register
@@ -216,9 +226,9 @@ class Pointwise:
         if isinstance(x, (Tensor, bool, int, float)):
             return x
         if isinstance(x, complex):
-            return COMPLEX_NUMBER(x)
-        if isinstance(x, AnyNumber) or hasattr(x, "item"):
-            return x.item() if hasattr(x, "item") else float(x)  # type: ignore[arg-type]
+            return from_number(x)
+        if is_operand(x):
+            return x.item() if hasattr(x, "item") else float(x)
         raise TypeError(f"{self.name}(): argument 'other' must be Tensor or Number, not {type(x).__name__}")
 
     def long(
@@ -350,6 +360,11 @@ class Pointwise:
         return found
 
 
+def is_operand(x: Any) -> bool:
+    """Whether arithmetic takes x: a tensor, a number, or an array's element."""
+    return isinstance(x, (Tensor, AnyNumber)) or (hasattr(x, "item") and getattr(x, "ndim", None) == 0)
+
+
 def _in_registers(d: dtype) -> dtype:
     return operand(0, d).dtype
 
@@ -449,6 +464,7 @@ class GradientRule:
 
     def __init__(self, name: str, gradient: Expression, d: dtype, n: int):
         used = sorted({node.value for node in walk([gradient]) if node.kind == "operand"})
+        used = used or [n + 1]  # a constant: it has the incoming gradient's shape
         self.used = used
         self.passes = gradient.kind == "operand" and used == [n + 1] and gradient.dtype is d
         dtypes = {node.value: node.dtype for node in walk([gradient]) if node.kind == "operand"}
@@ -516,15 +532,26 @@ def _unary_door(op: Pointwise) -> Callable[..., Any]:
     return call
 
 
-def _binary_door(op: Pointwise) -> Callable[..., Any]:
-    entries = op.entries
+def operator_door(op: Pointwise) -> Callable[..., Any]:
+    """The door as Python's operators have it: NotImplemented for what is neither a tensor nor a number."""
+    if op.arity != 2 or op.options:
+        return door(op)
+
+    def long(function: Callable[..., Any], operands: tuple, out: Tensor | None = None) -> Any:
+        return op.long(function, operands, out) if all(map(is_operand, operands)) else NotImplemented
+
+    return _binary_door(op, long)
+
+
+def _binary_door(op: Pointwise, long: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    entries, long = op.entries, long or op.long
 
     def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
         a, b = type(input), type(other)
         a_tensor, b_tensor = a in PLAIN, b in PLAIN
         entry = entries.get((input.form if a_tensor else a, other.form if b_tensor else b))
         if entry is None or out is not None:
-            return op.long(call, (input, other), out)
+            return long(call, (input, other), out)
         result = entry.plan(input, other)
         a_node = input.node if a_tensor else None
         b_node = other.node if b_tensor else None
@@ -726,7 +753,8 @@ def pointwise(
         op = Pointwise(own, body, result, node or f"{title}Backward0", refuse)
         call = _named(door(op), own, body)
         in_place = _in_place_door(op, own, body) if "in_place" in where else None
-        define(Definition(own, call, tuple(where), tuple(operators), samples, tuple(aliases), in_place, op))
+        operator = operator_door(op) if operators else None
+        define(Definition(own, call, tuple(where), tuple(operators), samples, tuple(aliases), in_place, op, operator))
         call.operation = op  # type: ignore[attr-defined]
         call.backward = _stated(op)  # type: ignore[attr-defined]
         call.in_place = in_place  # type: ignore[attr-defined]

@@ -7,6 +7,7 @@ the warm path is a dictionary look-up in the operation itself (ops.define), then
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from mashal.lower.rowwise import ACROSS, ALONG, PIECE, SPLIT, RowLayout, rowwise
 from mashal.lower.schedule import Layout, collapse, mode
 from mashal.machine import jit
 from mashal.machine.launch import INTEGER, NUMBER
+from mashal.switches import SHOW
 
 Plan = Callable[..., Any]
 PLANS_LIMIT = 4096
@@ -35,6 +37,14 @@ def kernel_of(build: Callable[..., Any], *key: Any) -> int:
     if address is None:
         address = _kernels[full] = jit.compile(build(*key))
     return address
+
+
+def show(nest: Nest, layout: Any) -> None:
+    """Prints what MASHAL_SHOW asks for of a nest that is about to be run."""
+    if "nest" in SHOW:
+        print(nest, file=sys.stderr)
+    if "schedule" in SHOW:
+        print(layout, file=sys.stderr)
 
 
 def remember(plans: dict, key: Any, plan: Any) -> Any:
@@ -97,6 +107,7 @@ def plan_pointwise(
     numel = results[0].numel
     constants = sizes if flat else [*sizes, *(s for each in strides for s in each)]
     kinds = operand_kinds(nest, operands)
+    show(nest, layout)
     address = kernel_of(pointwise, nest, layout) if numel else 0
     if in_place:
         kinds = [*(f.dtype.itemsize for f in results), *kinds]
@@ -145,6 +156,7 @@ def plan_rowwise(nest: Nest, operands: Sequence[Form | None], shape: Sequence[in
     kept_sizes, (_, *kept_strides) = collapse([shape[d] for d in kept], [[s[d] for d in kept] for s in led])
     sizes, (_, *walked) = collapse([shape[d] for d in dims], [[s[d] for d in dims] for s in led])
     layout, numel = _row_layout(nest, kept_sizes, kept_strides, sizes, walked, n_results)
+    show(nest, layout)
     constants = [*kept_sizes, *sizes]
     for k, r in zip(kept_strides, walked):
         constants += [*k, *r]

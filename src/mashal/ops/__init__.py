@@ -9,7 +9,7 @@ Read in this order
   copying      copies, filling, other dtypes and devices
   viewing      how views are written; views, parts: other shapes, pieces; joining: cat, stack
   indexing     x[…], read and written
-  contraction  products of matrices
+  contraction  products of matrices; attention: composed of them
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
   names        all public names, from the table; they are this package's names too
 
@@ -19,6 +19,7 @@ Stands on: lower, lang, core. Used by: autograd, methods, nn and all that is abo
 from mashal.ops import (
     activation,
     arithmetic,
+    attention,
     bitwise,
     chances,
     comparison,

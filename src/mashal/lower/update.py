@@ -19,8 +19,8 @@ from mashal.core.dtypes import float64
 from mashal.lang.expression import Expression, walk
 from mashal.lang.update import Update
 from mashal.lower.emit import Emitter, load_element, register_type, store_element
-from mashal.machine.host import HOST
 from mashal.machine import threads  # noqa: F401  (provides mashal_parallel_for)
+from mashal.machine.host import HOST
 from mashal.machine.jit import provide_from_process
 from mashal.machine.text import Function, Module, Value
 

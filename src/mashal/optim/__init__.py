@@ -7,8 +7,30 @@ Read in this order
 Stands on: lang.update (formulas), lower.update (kernels), machine.table (many tensors handed to one kernel).
 """
 
-from mashal.optim.adam import Adam, AdamW
+from mashal.optim.adadelta import Adadelta
+from mashal.optim.adagrad import Adagrad
+from mashal.optim.adam import Adam
+from mashal.optim.adamax import Adamax
+from mashal.optim.adamw import AdamW
+from mashal.optim.asgd import ASGD
+from mashal.optim.nadam import NAdam
 from mashal.optim.optimizer import Optimizer
+from mashal.optim.radam import RAdam
+from mashal.optim.rmsprop import RMSprop
+from mashal.optim.rprop import Rprop
 from mashal.optim.sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+]

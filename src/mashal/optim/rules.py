@@ -14,6 +14,7 @@ from collections.abc import Callable
 from ctypes import c_double, c_float, memset
 from dataclasses import dataclass, field
 from functools import cache
+from inspect import signature
 from operator import itemgetter
 from typing import Any
 
@@ -48,6 +49,9 @@ class RuleOptimizer(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._prepared = {}
+        for group in self.param_groups:  # what groups saved by older versions don't have
+            for name, default in _defaults(type(self)).items():
+                group.setdefault(name, default)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -60,9 +64,17 @@ class RuleOptimizer(Optimizer):
         """The options that are numbers, in the rule's order."""
         return tuple(map(group.__getitem__, self.rule.scalars))
 
-    def _initial(self, group: dict[str, Any], name: str) -> Any:
+    def _initial(self, group: dict[str, Any], p: Tensor, name: str) -> Any:
         """What a state begins with."""
         return 0.0
+
+    def _make_states(self, group: dict[str, Any], p: Tensor) -> bool:
+        """Makes the states that a parameter does not have yet; whether there were any to make."""
+        own = self.state[p]
+        missing = [name for name in _names(self, group) if own.get(name) is None]
+        for name in missing:
+            own[name] = _made(self, group, p, name)
+        return bool(missing)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes all parameters that have a gradient. closure: computes the loss anew; it is what step returns."""
@@ -87,6 +99,12 @@ class RuleOptimizer(Optimizer):
         if prepared.lasting:
             self._prepared[id(group)] = prepared
         return prepared
+
+
+@cache
+def _defaults(cls: type) -> dict[str, Any]:
+    parameters = signature(cls.__init__).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty}
 
 
 def _getter(names: list[str]) -> Callable[[dict[str, Any]], Any]:
@@ -157,15 +175,13 @@ def _line(optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor) -> tuple[L
     names = _names(optimizer, group)
     if not names:
         return Line((p.form, g.form)), float32, False
+    made = optimizer._make_states(group, p)
     own = optimizer.state[p]
-    missing = [name for name in names if own.get(name) is None]
-    for name in missing:
-        own[name] = _made(optimizer, group, p, name)
     for name in names:
         if name in rule.numbers:
             own[name] = _as_number(own[name])
     number_dtype = next((own[name].dtype for name in names if name in rule.numbers), float32)
-    first = "first" in rule.switches and bool(missing)
+    first = "first" in rule.switches and made
     return Line((p.form, g.form, *(own[name].form for name in names)), own), number_dtype, first
 
 
@@ -178,12 +194,12 @@ def _names(optimizer: RuleOptimizer, group: dict[str, Any]) -> list[str]:
 def _made(optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor, name: str) -> Tensor:
     rule = optimizer.rule
     if name in rule.numbers:
-        return _number(float(optimizer._initial(group, name)))
+        return _number(float(optimizer._initial(group, p, name)))
     state = core.empty(like(p.form))
     if "first" in rule.switches:  # the step itself gives it its first value
         return state
-    value = optimizer._initial(group, name)
-    if not isinstance(value, float) or value != 0:
+    value = optimizer._initial(group, p, name)
+    if value != 0:
         with no_grad():
             return state.fill_(value)
     if state.storage is not None:

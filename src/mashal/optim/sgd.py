@@ -78,10 +78,3 @@ class SGD(RuleOptimizer):
         }
         super().__init__(params, defaults)
         flavours("SGD", foreach, differentiable, fused)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:
-            for name in ("nesterov", "maximize", "differentiable", "fused"):
-                group.setdefault(name, False)
-            group.setdefault("foreach", None)

@@ -4,9 +4,11 @@ Read in this order
   optimizer    Optimizer: groups, states; with hooks (hooks) and saving (state)
   rules        optimizers that are an update rule, and how a step becomes one kernel call
   sgd, adam …  the rules, each a formula
+  lr_scheduler how the learning rate changes
 Stands on: lang.update (formulas), lower.update (kernels), machine.table (many tensors handed to one kernel).
 """
 
+from mashal.optim import lr_scheduler
 from mashal.optim.adadelta import Adadelta
 from mashal.optim.adagrad import Adagrad
 from mashal.optim.adam import Adam

@@ -80,6 +80,7 @@ class HookMethods:
         @functools.wraps(func)
         def step(self: Any, *args: Any, **kwargs: Any) -> Any:
             own = self.__dict__
+            own["_opt_called"] = True  # schedulers look at it
             if not (
                 own["_optimizer_step_pre_hooks"] or own["_optimizer_step_post_hooks"]
                 or _global_optimizer_pre_hooks or _global_optimizer_post_hooks

@@ -6,9 +6,9 @@ import warnings
 import pytest
 import torch as pytorch
 
+import mashal
 from mashal import optim
 from mashal.optim import lr_scheduler
-from tensors_of_bytes import tensor_of
 
 pytestmark = pytest.mark.parity
 
@@ -40,7 +40,7 @@ WITH_CLOSED_FORM = ["step", "multi step", "constant", "linear", "exponential", "
 
 
 def parameters(of):
-    make = pytorch.zeros if of is pytorch.optim else lambda n: tensor_of(bytes(4 * n))
+    make = pytorch.zeros if of is pytorch.optim else mashal.zeros
     return [{"params": [make(3)]}, {"params": [make(2)], "lr": 0.05}]
 
 

@@ -86,15 +86,15 @@ class RuleOptimizer(Optimizer):
             prepared = self._prepared.get(id(group))
             if prepared is None or prepared.group is not group or prepared.choices != self._choices(group):
                 prepared = self._prepare(group)
-            left = prepared.run(self)
-            if left:
-                left = self._prepare(group, left).run(self)
-                assert not left, "steppers that have just been made fit"
+            done = prepared.run(self)
+            if done is not None:
+                done = self._prepare(group, done).run(self)
+                assert done is None, "steppers that have just been made fit"
         return loss
 
-    def _prepare(self, group: dict[str, Any], only: frozenset[int] | None = None) -> Prepared:
-        """What a step of this group needs; kept for the next one. only: the places in its list that are still to be done."""
-        prepared = prepare(self, group, only)
+    def _prepare(self, group: dict[str, Any], done: frozenset[int] = frozenset()) -> Prepared:
+        """What a step of this group needs; kept for the next one. done: places in its list that have had their step."""
+        prepared = prepare(self, group, done)
         self._prepared.pop(id(group), None)
         if prepared.lasting:
             self._prepared[id(group)] = prepared
@@ -115,31 +115,33 @@ def _getter(names: list[str]) -> Callable[[dict[str, Any]], Any]:
 class Prepared:
     """Steppers for a group, each with the places in the list of parameters that it updates, and who is updated as a copy.
 
+    apart: those updated as copies, and whether their states are just being made. done: places that have had their step.
     lasting: whether the next step can use it again.
     """
 
     group: dict[str, Any]
     choices: Any
     steppers: list[tuple[Callable[..., int], frozenset[int]]] = field(default_factory=list)
-    apart: list[Tensor] = field(default_factory=list)
+    apart: list[tuple[Tensor, bool]] = field(default_factory=list)
+    done: frozenset[int] = frozenset()
     lasting: bool = True
 
-    def run(self, optimizer: RuleOptimizer) -> frozenset[int]:
-        """Does a step; returns the places of parameters for which something was not as prepared for: none, mostly."""
+    def run(self, optimizer: RuleOptimizer) -> frozenset[int] | None:
+        """Does a step. Where something is not as prepared for it stops, and returns the places of the parameters done."""
         params, numbers = self.group["params"], optimizer._numbers(self.group)
         for i, (stepper, _) in enumerate(self.steppers):
             if not stepper(params, optimizer.state, *numbers):
-                return frozenset().union(*(places for _, places in self.steppers[i:]))
-        for p in self.apart:
-            _step_copy(optimizer, self.group, p, numbers)
-        return frozenset()
+                return self.done.union(*(places for _, places in self.steppers[:i]))
+        for p, first in self.apart:
+            _step_copy(optimizer, self.group, p, first, numbers)
+        return None
 
 
 # ---------------------------------------------------------------- preparing
-def prepare(optimizer: RuleOptimizer, group: dict[str, Any], only: frozenset[int] | None = None) -> Prepared:
-    """Steppers for the parameters of a group that have a gradient."""
+def prepare(optimizer: RuleOptimizer, group: dict[str, Any], done: frozenset[int] = frozenset()) -> Prepared:
+    """Steppers for the parameters of a group that have a gradient, but for those done."""
     group["params"] = params = list(group["params"]) if not isinstance(group["params"], list) else group["params"]
-    prepared = Prepared(group, optimizer._choices(group), lasting=only is None)
+    prepared = Prepared(group, optimizer._choices(group), lasting=not done, done=done)
     alike: defaultdict[tuple, dict[int, Line]] = defaultdict(dict)
     elsewhere = dict.fromkeys(range(len(params)), ELSEWHERE)
     shaped = [1, *(k for k, name in enumerate(_names(optimizer, group), 2) if name not in optimizer.rule.numbers)]
@@ -147,18 +149,18 @@ def prepare(optimizer: RuleOptimizer, group: dict[str, Any], only: frozenset[int
     for i, p in enumerate(params):
         if p.grad_ is None:
             elsewhere[i] = IDLE
-        elif only is None or i in only:
+        elif i not in done:
             line, number_dtype, first = _line(optimizer, group, p)
             again = id(p) in seen
             seen.add(id(p))
             if p.form.device.type == "meta":
                 continue
             if not _lie_alike(line, shaped):
-                prepared.apart.append(p)
+                prepared.apart.append((p, first))
                 continue
             prepared.lasting &= not first
             alike[p.dtype, number_dtype, first, i if again else 0][i] = line
-    prepared.lasting &= not prepared.apart
+    prepared.lasting &= bool(alike) and not prepared.apart  # with nothing to do, nothing would notice a gradient
     for (stored, number_dtype, first, _), lines in alike.items():
         kinds = [ACTIVE if i in lines else kind for i, kind in elsewhere.items()]
         update = _update(optimizer, group, stored.to_real(), number_dtype, first)
@@ -269,10 +271,11 @@ def _stepper(update: Update, params: list[Tensor], kinds: list[int], lines: list
 
 
 # ---------------------------------------------------------------- parameters that don't lie in one piece
-def _step_copy(optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor, numbers: tuple[Any, ...]) -> None:
+def _step_copy(
+    optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor, first: bool, numbers: tuple[Any, ...]
+) -> None:
     """Updates a parameter, and its states, by way of contiguous copies."""
     own, names = optimizer.state.get(p, {}), _names(optimizer, group)
-    first = "first" in optimizer.rule.switches and getattr(p, "_first_step", False)
     elements = [name for name in names if name not in optimizer.rule.numbers]
     with no_grad():
         twin = _contiguous(p, p.dtype)

@@ -52,7 +52,7 @@ class _MethodDef(ctypes.Structure):
 _METH_FASTCALL = 0x80
 _new_function = ctypes.pythonapi.PyCFunction_NewEx
 _new_function.restype, _new_function.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-_immortal: list[Any] = []  # CPython keeps a bare pointer to a method's definition
+_definitions: dict[int, _MethodDef] = {}  # for ever: CPython keeps a bare pointer to a method's definition
 
 provide_from_process(
     "PyTuple_GetItem", "PyTuple_New", "PyTuple_SetItem", "PyBytes_AsString", "PyLong_AsLongLong", "PyFloat_AsDouble",
@@ -64,9 +64,9 @@ provide_from_process(
 
 def builtin(address: int, name: str, owner: Any = None) -> Callable[..., Any]:
     """A METH_FASTCALL function at an address as a Python builtin, with `owner` as its __self__."""
-    definition = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
-    _immortal.append(definition)
-    return _new_function(ctypes.addressof(definition), owner, None)
+    if address not in _definitions:
+        _definitions[address] = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
+    return _new_function(ctypes.addressof(_definitions[address]), owner, None)
 
 
 def slot_offset(type: type, name: str) -> int:
@@ -87,7 +87,7 @@ def slot_offset(type: type, name: str) -> int:
     return offset
 
 
-def _type_offset() -> int:
+def type_offset() -> int:
     """Where an object points to its type."""
     probe = Layout.__new__(Layout)
     for offset in range(0, object.__basicsize__, 8):
@@ -96,7 +96,7 @@ def _type_offset() -> int:
     raise RuntimeError("launch: this Python lays out objects in a way that mashal does not know")
 
 
-def _c_string(text: str) -> str:
+def c_string(text: str) -> str:
     return f'internal constant [{len(text) + 1} x i8] c"{text}\\00"'
 
 
@@ -147,7 +147,7 @@ class _Launcher:
 
     def __init__(self, type: type, none: Sequence[str], false: Sequence[str]):
         self.module = Module()
-        self.type_offset = _type_offset()
+        self.type_offset = type_offset()
         self.slots = {name: slot_offset(type, name) for name in ("storage", "offset", "form", *none, *false)}
         self.none, self.false = none, false
         for name, definition in (
@@ -155,9 +155,9 @@ class _Launcher:
             ("PyExc_RuntimeError", "external global ptr"),
             ("_Py_NoneStruct", "external global i8"),
             ("_Py_FalseStruct", "external global i8"),
-            ("launch_count", _c_string("a plan was given the wrong number of operands")),
-            ("launch_type", _c_string("a plan was given an operand of the wrong type")),
-            ("launch_memory", _c_string("memory: %lld bytes were asked for on cpu and could not be had")),
+            ("launch_count", c_string("a plan was given the wrong number of operands")),
+            ("launch_type", c_string("a plan was given an operand of the wrong type")),
+            ("launch_memory", c_string("memory: %lld bytes were asked for on cpu and could not be had")),
         ):
             self.module.add_global(name, definition)
         self.module.declare_variadic("ptr", "PyErr_Format", ["ptr", "ptr"])

@@ -1,1 +1,38 @@
-"""mashal.optim"""
+"""torch.optim: optimizers and learning rate schedules.
+
+Read in this order
+  optimizer    Optimizer: groups, states; with hooks (hooks) and saving (state)
+  rules        optimizers that are an update rule, and how a step becomes one kernel call
+  sgd, adam …  the rules, each a formula
+  lr_scheduler how the learning rate changes
+Stands on: lang.update (formulas), lower.update (kernels), machine.table (many tensors handed to one kernel).
+"""
+
+from mashal.optim import lr_scheduler
+from mashal.optim.adadelta import Adadelta
+from mashal.optim.adagrad import Adagrad
+from mashal.optim.adam import Adam
+from mashal.optim.adamax import Adamax
+from mashal.optim.adamw import AdamW
+from mashal.optim.asgd import ASGD
+from mashal.optim.nadam import NAdam
+from mashal.optim.optimizer import Optimizer
+from mashal.optim.radam import RAdam
+from mashal.optim.rmsprop import RMSprop
+from mashal.optim.rprop import Rprop
+from mashal.optim.sgd import SGD
+
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+]

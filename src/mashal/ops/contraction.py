@@ -23,7 +23,7 @@ from mashal.lower.matmul import contraction
 from mashal.lower.tiles import Epilogue
 from mashal.machine.launch import INTEGER
 from mashal.machine.threads import get_num_threads
-from mashal.ops.arithmetic import mul
+from mashal.ops.arithmetic import add, mul
 from mashal.ops.broadcast import sum_nest, sum_to
 from mashal.ops.define import PLAIN, dispatched, overrides, row_major, spelled, write_out
 from mashal.ops.run import kernel_of, plan_rowwise, remember, same_device, scalar_name
@@ -561,3 +561,18 @@ def addr(
 ) -> Tensor:
     """beta·input + alpha·outer(vec1, vec2)."""
     return _add_product("addr", input, outer(vec1, vec2), beta, alpha, out)
+
+
+@spelled(where=("torch", "functional"))
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Σᵢⱼ input1ᵢ · weightₒᵢⱼ · input2ⱼ + biasₒ: (…, i), (…, j), (o, i, j) and (o) to (…, o)."""
+    if weight.ndim != 3 or input1.shape[-1] != weight.shape[1] or input2.shape[-1] != weight.shape[2]:
+        shapes = f"inputs {tuple(input1.shape)} and {tuple(input2.shape)}, weight {tuple(weight.shape)}"
+        raise RuntimeError(message("bilinear", shapes, "weight must be (out, features of input1, features of input2)"))
+    if input1.shape[:-1] != input2.shape[:-1]:
+        wrong = f"inputs {tuple(input1.shape)} and {tuple(input2.shape)} differ before the last dimension"
+        raise RuntimeError(message("bilinear", wrong))
+    column = reshaped(input2, (*input2.shape[:-1], 1, input2.shape[-1], 1))
+    row = reshaped(input1, (*input1.shape[:-1], 1, 1, input1.shape[-1]))
+    y = reshaped(matmul(matmul(row, weight), column), (*input1.shape[:-1], weight.shape[0]))
+    return y if bias is None else add(y, bias)

@@ -11,6 +11,7 @@ Read in this order
   indexing     x[…], read and written
   contraction  products of matrices; attention: composed of them
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
+  normalization, losses, classes   layer_norm …; mse_loss …; nll_loss, cross_entropy
   names        all public names, from the table; they are this package's names too
 
 Stands on: lower, lang, core. Used by: autograd, methods, nn and all that is above.
@@ -22,6 +23,7 @@ from mashal.ops import (
     attention,
     bitwise,
     chances,
+    classes,
     comparison,
     contraction,
     copying,
@@ -32,6 +34,8 @@ from mashal.ops import (
     indexing,
     joining,
     logic,
+    losses,
+    normalization,
     parts,
     powers,
     random,

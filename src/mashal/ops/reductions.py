@@ -16,7 +16,6 @@ from mashal.core.tensor import alias as _plain
 from mashal.errors import message
 from mashal.lang.expression import (
     Expression,
-    binary,
     cast,
     constant,
     is_nan,
@@ -30,10 +29,11 @@ from mashal.lang.expression import (
 )  # fmt: skip
 from mashal.ops import return_types
 from mashal.ops.arithmetic import mul
-from mashal.ops.define import Pointwise, door, real_part, recorded, same, spelled, write_out
+from mashal.ops.define import real_part, recorded, spelled, write_out
 from mashal.ops.picking import place_along
 from mashal.ops.reducing import Rows, formula, index, reduction, rows_along, truth, whole, with_ones
 from mashal.ops.run import scalar_name
+from mashal.ops.selection import maximum, minimum
 
 
 # ---------------------------------------------------------------- refusals
@@ -309,10 +309,7 @@ _of_all = {
 }
 _of_all["max"].backward(_shared_by_same)
 _of_all["min"].backward(_shared_by_same)
-_of_two = {
-    "max": door(Pointwise("maximum", lambda x, y: binary("max", x, y), same, "MaximumBackward0")),
-    "min": door(Pointwise("minimum", lambda x, y: binary("min", x, y), same, "MinimumBackward0")),
-}
+_of_two = {"max": maximum, "min": minimum}
 
 
 def _max_or_min(name: str, input: Tensor, dim: Any, keepdim: bool, out: Any) -> Any:

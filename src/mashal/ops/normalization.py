@@ -1,0 +1,139 @@
+"""Normalization: layer_norm, rms_norm, group_norm, batch_norm.
+
+Each is a formula over rows: the forward one keeps mean and 1 / deviation of each row, and the backward one makes the
+input's gradient of them in one kernel; those of weight and bias are sums over columns, in another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mashal.core.tape import mode
+from mashal.core.tensor import Tensor
+from mashal.errors import message
+from mashal.lang.expression import Expression, row_length, sqrt, sum_over
+from mashal.ops.arithmetic import mul, sub
+from mashal.ops.define import recorded, spelled
+from mashal.ops.reducing import formula, with_ones
+from mashal.ops.reductions import mean as mean_of
+from mashal.ops.reductions import sum_
+from mashal.ops.rows import one, row_formula
+
+
+# ---------------------------------------------------------------- kernels
+@row_formula()
+def _normalized(x: Expression, w: Any, b: Any, *, eps: float) -> tuple[Expression, ...]:
+    """((x - mean) / deviation·w + b, mean, 1 / deviation) of each row."""
+    m = sum_over(x) / row_length(x.dtype)
+    away = x - m
+    r = one(x) / sqrt(sum_over(away * away) / row_length(x.dtype) + eps)
+    y = away * r
+    y = y if w is None else y * w
+    return y if b is None else y + b, m, r
+
+
+@row_formula()
+def _input_gradient(g: Expression, x: Expression, m: Expression, r: Expression, w: Any) -> Expression:
+    g = g if w is None else g * w
+    y = (x - m) * r
+    n = row_length(x.dtype)
+    return (g - sum_over(g) / n - y * (sum_over(g * y) / n)) * r
+
+
+@row_formula()
+def _weight_gradients(g: Expression, x: Expression, m: Expression, r: Expression) -> tuple[Expression, ...]:
+    """Of weight and bias, over columns."""
+    return sum_over(g * ((x - m) * r)), sum_over(g)
+
+
+# ---------------------------------------------------------------- gradients, which may be differentiated again
+@formula()
+def _standard(x: Expression, m: Expression, r: Expression) -> Expression:
+    return (x - m) * r
+
+
+@formula()
+def _inverse_root(v: Expression, eps: Expression) -> Expression:
+    return 1 / sqrt(v + eps)
+
+
+@formula()
+def _three(g: Expression, a: Expression, y: Expression, b: Expression, r: Expression) -> Expression:
+    return (g - a - y * b) * r
+
+
+def _statistics(x: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor]:
+    """mean and 1 / deviation of rows, as operations."""
+    m = mean_of(x, dims, True)
+    away = sub(x, m)
+    return m, _inverse_root(mean_of(mul(away, away), dims, True), eps)
+
+
+def _composed_gradients(
+    node: Any, g: Tensor, x: Tensor, w: Tensor | None, rows: tuple, columns: tuple, eps: float
+) -> tuple:
+    """The gradients written with operations, for gradients of gradients."""
+    m, r = _statistics(x, rows, eps)
+    y = _standard(x, m, r)
+    gw = mul(g, w) if w is not None else g
+    gx = _three(gw, mean_of(gw, rows, True), y, mean_of(mul(gw, y), rows, True), r)
+    return gx, sum_(mul(g, y), columns, True) if columns else mul(g, y), sum_(g, columns, True) if columns else g
+
+
+def _gradients(
+    node: Any, g: Tensor, x: Tensor, m: Tensor, r: Tensor, w: Tensor | None, rows: tuple, columns: tuple, eps: float
+) -> tuple:
+    """Gradients of x, weight and bias, the latter two with size 1 in columns."""
+    if mode.recording:
+        return _composed_gradients(node, g, x, w, rows, columns, eps)
+    gx = _input_gradient(rows, g, x, m, r, w) if node.wants(0) else None
+    gw = gb = None
+    if node.wants(1) or node.wants(2):
+        gw, gb = _weight_gradients(columns, g, x, m, r)
+    return gx, gw, gb
+
+
+# ---------------------------------------------------------------- layer_norm
+@recorded("NativeLayerNormBackward0", tensors=3)
+def _layer_norm(
+    x: Tensor, weight: Tensor | None, bias: Tensor | None, dims: tuple[int, ...], eps: float
+) -> tuple[Tensor, tuple]:
+    y, m, r = _normalized(dims, x, weight, bias, eps=eps)
+    return y, (x, m, r, weight, dims, eps)
+
+
+@_layer_norm.backward
+def _(node: Any, g: Tensor) -> tuple:
+    x, m, r, w, dims, eps = node.kept()
+    columns = tuple(range(x.form.rank - len(dims)))
+    gx, gw, gb = _gradients(node, g, x, m, r, w, dims, columns, eps)
+    shape = x.form.shape[len(columns) :]
+    return gx, None if gw is None else with_ones(gw, shape), None if gb is None else with_ones(gb, shape)
+
+
+@spelled(where=("torch", "functional"))
+def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None,
+               eps: float = 1e-05, cudnn_enable: bool = True) -> Tensor:  # fmt: skip
+    """(x - mean) / sqrt(variance + eps)·weight + bias over the last dimensions, whose sizes are normalized_shape.
+
+    >>> F.layer_norm(torch.tensor([[1.0, 3.0]]), (2,))
+    tensor([[-1.0000,  1.0000]])
+    """
+    shape = _normalized_shape("layer_norm", input, normalized_shape, weight, bias)
+    dims = tuple(range(input.form.rank - len(shape), input.form.rank))
+    return _layer_norm(input, weight, bias, dims, eps)
+
+
+def _normalized_shape(name: str, x: Tensor, shape: Any, weight: Tensor | None, bias: Tensor | None) -> tuple[int, ...]:
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not shape:
+        raise RuntimeError(message(name, "normalized_shape must have at least 1 dimension", "it is ()"))
+    for word, parameter in (("weight", weight), ("bias", bias)):
+        if parameter is not None and tuple(parameter.form.shape) != shape:
+            wrong = f"Expected {word} to be of same shape as normalized_shape {list(shape)}, but it is {list(parameter.form.shape)}"
+            raise RuntimeError(message(name, wrong))
+    if tuple(x.form.shape[-len(shape) :]) != shape:
+        wrong = f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}]"
+        raise RuntimeError(message(name, wrong, f"but got input of size {list(x.form.shape)}"))
+    return shape

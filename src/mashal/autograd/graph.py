@@ -1,0 +1,170 @@
+"""mashal.autograd.graph: nodes, edges, and hooks on what is saved.
+
+PyTorch's torch.autograd.graph; what nodes are says core.tape, what is saved core.saved.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
+
+from mashal.autograd.hooks import register_hook
+from mashal.autograd.roots import GradientEdge
+from mashal.autograd.targets import Walk, current
+from mashal.core.handles import RemovableHandle
+from mashal.core.saved import packers
+from mashal.core.tape import Node
+from mashal.core.tensor import Tensor, bump
+from mashal.errors import message
+
+__all__ = [
+    "GradientEdge",
+    "Node",
+    "disable_saved_tensors_hooks",
+    "get_gradient_edge",
+    "increment_version",
+    "register_multi_grad_hook",
+    "save_on_cpu",
+    "saved_tensors_hooks",
+]
+
+
+def get_gradient_edge(tensor: Tensor) -> GradientEdge:
+    """The place in the graph where the tensor's gradient arrives; backward and grad take it in the tensor's place."""
+    if tensor.node is None:
+        wrong = "the tensor does not require grad"
+        raise RuntimeError(message("get_gradient_edge", wrong, "only a tensor that does has a place in the graph"))
+    return GradientEdge(tensor.node, int(tensor.output))
+
+
+def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
+    """Notes that tensors were changed in place by something that mashal doesn't see."""
+    for x in (tensor,) if isinstance(tensor, Tensor) else tensor:
+        bump(x)
+
+
+class saved_tensors_hooks:
+    """Inside the block, `pack_hook(tensor)` is what is kept for backward, and `unpack_hook` of that what backward uses.
+
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> with torch.autograd.graph.saved_tensors_hooks(lambda t: t.tolist(), lambda kept: torch.tensor(kept)):
+    ...     y = x * x
+    >>> y.sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]):
+        self.pack_hook = pack_hook
+        self.unpack_hook = unpack_hook
+
+    def __enter__(self) -> None:
+        if packers.forbidden is not None:
+            raise RuntimeError(packers.forbidden)
+        packers.pairs.append((self.pack_hook, self.unpack_hook))
+
+    def __exit__(self, *exception: Any) -> None:
+        packers.pairs.pop()
+
+
+class save_on_cpu(saved_tensors_hooks):
+    """Inside the block, what backward needs is kept in main memory and brought back to its device when it is used."""
+
+    def __init__(self, pin_memory: bool = False, device_type: str = "cuda"):
+        def pack(x: Tensor) -> tuple[Any, Tensor]:
+            return x.device, x.cpu() if x.device.type != "cpu" else x.clone()
+
+        def unpack(kept: tuple[Any, Tensor]) -> Tensor:
+            device, x = kept
+            return x.to(device)
+
+        super().__init__(pack, unpack)
+
+
+@contextmanager
+def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
+    """Inside the block, saved_tensors_hooks raises RuntimeError with this message."""
+    before, packers.forbidden = packers.forbidden, error_message
+    try:
+        if packers.pairs:
+            raise RuntimeError(error_message)
+        yield
+    finally:
+        packers.forbidden = before
+
+
+def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all") -> _Handles:
+    """Calls fn once in each backward: with the gradients of all the tensors ("all"), or with the first one ("any").
+
+    "all" waits for the tensors whose gradient backward computes; None stands for the others.
+    """
+    if mode not in ("all", "any"):
+        raise ValueError(message("register_multi_grad_hook", f"mode {mode!r}", "expected 'all' or 'any'"))
+    several = _All(tensors, fn) if mode == "all" else _Any(fn)
+    return _Handles([register_hook(x, several.hook(position)) for position, x in enumerate(tensors)])
+
+
+class _All:
+    """Calls fn when the gradients of all tensors that a walk comes by have been seen."""
+
+    def __init__(self, tensors: Sequence[Tensor], fn: Callable[..., None]):
+        self.nodes = [x.node for x in tensors]
+        self.fn = fn
+        self.seen: WeakKeyDictionary[Walk, list] = WeakKeyDictionary()
+        self.lock = threading.Lock()
+
+    def hook(self, position: int) -> Callable[[Tensor], None]:
+        """The hook of the tensor at a position."""
+
+        def note(gradient: Tensor) -> None:
+            walk = current.walk
+            with self.lock:
+                gradients = self.seen.setdefault(walk, [None] * len(self.nodes))
+                gradients[position] = gradient
+                expected = sum(walk.comes_by(node) for node in self.nodes)
+                done = sum(g is not None for g in gradients) == expected
+                if done:
+                    del self.seen[walk]
+            if done:
+                self.fn(gradients)
+
+        return note
+
+
+class _Any:
+    """Calls fn with the first gradient that a walk brings."""
+
+    def __init__(self, fn: Callable[..., None]):
+        self.fn = fn
+        self.seen: WeakSet[Walk] = WeakSet()
+
+    def hook(self, position: int) -> Callable[[Tensor], None]:
+        """The hook of the tensor at a position."""
+
+        def note(gradient: Tensor) -> None:
+            if current.walk not in self.seen:
+                self.seen.add(current.walk)
+                self.fn(gradient)
+
+        return note
+
+
+class _Handles:
+    """The handles of hooks that go together."""
+
+    def __init__(self, handles: list[RemovableHandle]):
+        self.handles = tuple(handles)
+
+    def remove(self) -> None:
+        """Takes all of them away."""
+        for handle in self.handles:
+            handle.remove()
+
+    def __enter__(self) -> _Handles:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.remove()

@@ -1,0 +1,129 @@
+"""What a change in place does to the graph: the common rule of all in-place operations, `out=` and index assignment.
+
+An in-place operation asks `refuse_unwritable` before it writes, and, where it is recorded, `rebase` after it:
+
+    x is no view     x's history is the new node's; views of x become views of the changed x
+    x is a view      the base's history becomes a CopySlices, which runs the new node on the gradient of the changed
+                     part; x and all other views become views of the changed base
+
+Views know their base, a base not its views: that keeps making one cheap. They are looked for only when the list of
+versions they all share has more holders than are known.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from sys import getrefcount
+from typing import Any
+
+from mashal.core import tape
+from mashal.core.forms import Form
+from mashal.core.tensor import Tensor, empty
+
+__all__ = ["CopySlices", "overlaps", "rebase", "refuse_unwritable"]
+
+
+def refuse_unwritable(x: Tensor) -> None:
+    """RuntimeError if x may not be changed in place here: an expanded tensor; while recording a leaf that requires grad."""
+    if not x.form.contiguous and overlaps(x.form):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
+            "Please clone() the tensor before performing the operation."
+        )
+    if tape.mode.recording:
+        if x.node is not None and x.is_leaf:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        base = x.base
+        if base is not None and base.node is not None and base.is_leaf:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def overlaps(of: Form) -> bool:
+    """Whether elements of a form are known to share memory: a size above 1 has stride 0."""
+    return any(step == 0 and size > 1 for size, step in zip(of.shape, of.strides))
+
+
+def rebase(x: Tensor, node: tape.Node, position: int = 0) -> None:
+    """Makes a node x's history, after x was changed in place.
+
+    node: with edges to the operands' histories as they were before; position: which of them is x.
+    """
+    base = x.base
+    if base is None:
+        had_history = x.node is not None
+        _place(x, node, 0)
+        _renew_views(x, 1, had_history)
+        return
+    had_history = base.node is not None
+    below = (base.node, base.output) if had_history else None
+    others = tuple(edge for i, edge in enumerate(node.edges) if i != position)
+    _place(base, CopySlices((below, *others), (node, position, base.form, x.form, x.offset - base.offset)), 0)
+    _renew(x)
+    _renew_views(base, 2, had_history, x)
+
+
+class CopySlices(tape.Node):
+    """Part of a tensor was changed in place by another node.
+
+    saved: that node, which of its operands the part was, the forms of the whole and of the part, and where the part begins.
+    Its edges: the whole before the change, then the node's other operands.
+    """
+
+    __slots__ = ()
+
+    def backward(self, gradient: Any) -> tuple:
+        """The gradient outside the part goes on as it is; inside, through the node."""
+        node, position, whole, part, offset = self.saved
+        result = gradient.clone() if gradient.form is whole else empty(whole).copy_(gradient)
+        within = result.as_strided(part.shape, part.strides, offset)
+        gradients = list(node.backward(within.clone()))
+        inside = gradients.pop(position)
+        if inside is None:
+            within.zero_()
+        else:
+            within.copy_(inside)
+        return (result, *gradients)
+
+
+def _place(x: Tensor, node: tape.Node, output: int) -> None:
+    """Gives x its new place in the graph; what retain_grad asked for goes along."""
+    if x.retains and x.node is not None and x.node.hooks is not None:
+        x.node.hooks.retained.pop(int(x.output), None)
+        node._hooks().retained[output] = weakref.ref(x)
+    x.node, x.output = node, output
+
+
+# ---------------------------------------------------------------- views of what has changed
+def _renew(view: Tensor) -> None:
+    """Makes a view's history that of its base as it now is."""
+    fresh = view.base.as_strided(view.form.shape, view.form.strides, view.offset)
+    _place(view, fresh.node, fresh.output)
+
+
+def _renew_views(base: Tensor, known: int, had_history: bool, done: Tensor | None = None) -> None:
+    """Renews all live views of a base but `done`. known: how many holders its list of versions has if there are none.
+
+    A view without history of a base that had one was made under no_grad, and stays without.
+    """
+    version = base.version
+    if version is None or getrefcount(version) <= known + _OWN_REFERENCES:
+        return
+    for holder in gc.get_referrers(version):
+        if isinstance(holder, Tensor) and holder.base is base and holder is not done:
+            if holder.node is not None or not had_history:
+                _renew(holder)
+
+
+class _Holder:
+    __slots__ = ("it",)
+
+
+def _count() -> int:
+    holder = _Holder()
+    holder.it = [0]
+    version = holder.it
+    return getrefcount(version) - 1
+
+
+_OWN_REFERENCES = _count()

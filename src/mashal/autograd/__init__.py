@@ -8,6 +8,8 @@ Read in this order
   targets        walks that lead to chosen places only
   leaves         how a gradient gets into `.grad`, without a copy where nobody would notice
   hooks          functions that see gradients on their way
+  inplace        what a change in place does to the graph, and to the views of what changed
+  history        detach, detach_
   function       operations of one's own: forward and backward written by hand
   graph          nodes, edges and hooks on what is saved, as users see them
   gradients      checks of what people's formulas gave
@@ -17,10 +19,11 @@ Read in this order
 Stands on: ops, core. Used by: methods, nn, utils.
 """
 
-from mashal.autograd import function, grad_mode, graph, variable
+from mashal.autograd import function, functional, grad_mode, graph, inplace, variable
 from mashal.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from mashal.autograd.function import Function
 from mashal.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from mashal.autograd.gradcheck import gradcheck, gradgradcheck
 from mashal.autograd.roots import backward, grad
 from mashal.autograd.variable import Variable
 
@@ -31,6 +34,8 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "inference_mode",
     "no_grad",
     "set_detect_anomaly",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mashal.core.forms import Form, form
-from mashal.core.tensor import Tensor, empty
+from mashal import ops
+from mashal.core.forms import Form
+from mashal.core.tensor import Tensor
 from mashal.errors import message
 
 __all__ = ["fitting", "zeros"]
@@ -13,9 +14,7 @@ __all__ = ["fitting", "zeros"]
 
 def zeros(of: Form | None) -> Tensor | None:
     """A gradient of zeros for a result of this form."""
-    if of is None or not (of.dtype.is_floating_point or of.dtype.is_complex):
-        of = of if of is not None else None
-    return None if of is None else empty(form(of.dtype, of.device, of.shape)).zero_()
+    return None if of is None else ops.zeros(of.shape, dtype=of.dtype, device=of.device)
 
 
 def fitting(gradients: Any, operands: tuple[Form | None, ...], name: str, edges: tuple) -> tuple:

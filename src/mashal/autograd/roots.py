@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from mashal import ops
 from mashal.autograd import engine
 from mashal.autograd.hooks import retain_grad
 from mashal.autograd.targets import Targets
 from mashal.core import tape
-from mashal.core.tensor import Tensor, empty
+from mashal.core.tensor import Tensor
 from mashal.errors import message
 
 __all__ = ["GradientEdge", "backward", "grad", "tensor_backward"]
@@ -120,7 +121,7 @@ def grad(
     engine.run(roots, retain_graph=keep, create_graph=create_graph, targets=targets)
     found = [targets.found[node, int(output)] for node, output in edges]
     if materialize_grads:
-        return tuple(empty(x.form).zero_() if g is None else g for x, g in zip(wanted, found))
+        return tuple(ops.zeros_like(x) if g is None else g for x, g in zip(wanted, found))
     if not allow_unused and None in [None if g is None else 0 for g in found]:
         position = next(i for i, g in enumerate(found) if g is None)
         wrong = f"input {position}: one of the differentiated Tensors appears to not have been used in the graph"
@@ -151,7 +152,7 @@ def _batched(outputs, inputs, grad_outputs, keep, create_graph, allow_unused, ma
 
 
 def _stacked(tensors: Sequence[Tensor]) -> Tensor:
-    raise NotImplementedError
+    return ops.stack(list(tensors))
 
 
 # ---------------------------------------------------------------- what the walk starts from
@@ -201,7 +202,7 @@ def _one(x: Tensor, operation: str) -> Tensor:
     if not x.form.dtype.is_floating_point:
         wrong = f"grad can be implicitly created only for real scalar outputs but got {x.dtype}"
         raise RuntimeError(message(operation, wrong))
-    return empty(x.form).fill_(1)
+    return ops.ones_like(x)
 
 
 def _checked(x: Tensor, gradient: Any, operation: str) -> Tensor:

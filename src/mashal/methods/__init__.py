@@ -4,7 +4,8 @@ Read in this order
   attach     operators, methods and in-place forms, from the definitions
   numbers    item, tolist, float(x), x in y, len … : tensors as Python's numbers and sequences
   texts      how tensors print
+  gradients  backward, hooks, leaving the graph
 Stands on: autograd, ops, core. Used by: all that is above.
 """
 
-from mashal.methods import attach, numbers, texts
+from mashal.methods import attach, gradients, numbers, texts

@@ -1,6 +1,6 @@
 """What a change in place does to the graph: the common rule of all in-place operations, `out=` and index assignment.
 
-An in-place operation asks `refuse_unwritable` before it writes, and, where it is recorded, `rebase` after it:
+After a recorded change the door calls `rebase` (it knows it as `late.rebase`, for ops stand below):
 
     x is no view     x's history is the new node's; views of x become views of the changed x
     x is a view      the base's history becomes a CopySlices, which runs the new node on the gradient of the changed
@@ -18,30 +18,10 @@ from sys import getrefcount
 from typing import Any
 
 from mashal.core import tape
-from mashal.core.forms import Form
 from mashal.core.tensor import Tensor, empty
+from mashal.ops.define import late
 
-__all__ = ["CopySlices", "overlaps", "rebase", "refuse_unwritable"]
-
-
-def refuse_unwritable(x: Tensor) -> None:
-    """RuntimeError if x may not be changed in place here: an expanded tensor; while recording a leaf that requires grad."""
-    if not x.form.contiguous and overlaps(x.form):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
-            "Please clone() the tensor before performing the operation."
-        )
-    if tape.mode.recording:
-        if x.node is not None and x.is_leaf:
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-        base = x.base
-        if base is not None and base.node is not None and base.is_leaf:
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-
-
-def overlaps(of: Form) -> bool:
-    """Whether elements of a form are known to share memory: a size above 1 has stride 0."""
-    return any(step == 0 and size > 1 for size, step in zip(of.shape, of.strides))
+__all__ = ["CopySlices", "rebase"]
 
 
 def rebase(x: Tensor, node: tape.Node, position: int = 0) -> None:
@@ -110,9 +90,10 @@ def _renew_views(base: Tensor, known: int, had_history: bool, done: Tensor | Non
     if version is None or getrefcount(version) <= known + _OWN_REFERENCES:
         return
     for holder in gc.get_referrers(version):
-        if isinstance(holder, Tensor) and holder.base is base and holder is not done:
-            if holder.node is not None or not had_history:
-                _renew(holder)
+        if not isinstance(holder, Tensor) or holder.base is not base or holder is done:
+            continue
+        if holder.node is not None or not had_history:
+            _renew(holder)
 
 
 class _Holder:
@@ -127,3 +108,4 @@ def _count() -> int:
 
 
 _OWN_REFERENCES = _count()
+late.rebase = rebase  # type: ignore[method-assign]

@@ -1,0 +1,7 @@
+"""torch.amp: autocast_mode says which dtype was asked for, grad_scaler scales losses."""
+
+from mashal.amp import autocast_mode, grad_scaler
+from mashal.amp.autocast_mode import autocast, custom_bwd, custom_fwd, is_autocast_available
+from mashal.amp.grad_scaler import GradScaler
+
+__all__ = ["GradScaler", "autocast", "autocast_mode", "custom_bwd", "custom_fwd", "grad_scaler", "is_autocast_available"]

@@ -1,0 +1,26 @@
+"""autocast and GradScaler under their old names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mashal.amp import autocast as _autocast
+from mashal.amp.grad_scaler import GradScaler as _GradScaler
+from mashal.amp.grad_scaler import OptState
+
+__all__ = ["GradScaler", "OptState", "autocast"]
+
+
+class autocast(_autocast):
+    """torch.amp.autocast("cuda", …)."""
+
+    def __init__(self, enabled: bool = True, dtype: Any = None, cache_enabled: bool = True):
+        super().__init__("cuda", dtype=dtype, enabled=enabled, cache_enabled=cache_enabled)
+
+
+class GradScaler(_GradScaler):
+    """torch.amp.GradScaler("cuda", …)."""
+
+    def __init__(self, init_scale: float = 2.0**16, growth_factor: float = 2.0, backoff_factor: float = 0.5, growth_interval: int = 2000,
+                 enabled: bool = True):  # fmt: skip
+        super().__init__("cuda", init_scale, growth_factor, backoff_factor, growth_interval, enabled)

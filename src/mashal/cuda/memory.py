@@ -1,0 +1,59 @@
+"""Statistics of device memory, of which there is none: all numbers are 0."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "max_memory_allocated", "max_memory_cached", "max_memory_reserved", "memory_allocated", "memory_cached", "memory_reserved",
+    "memory_stats", "memory_summary", "reset_accumulated_memory_stats", "reset_max_memory_allocated", "reset_max_memory_cached",
+    "reset_peak_memory_stats", "set_per_process_memory_fraction",
+]  # fmt: skip
+
+
+def memory_allocated(device: Any = None) -> int:
+    """Bytes that tensors hold on a device: 0."""
+    return 0
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """The most bytes that tensors held on a device: 0."""
+    return 0
+
+
+def memory_reserved(device: Any = None) -> int:
+    """Bytes that are kept for tensors on a device: 0."""
+    return 0
+
+
+def max_memory_reserved(device: Any = None) -> int:
+    """The most bytes that were kept for tensors on a device: 0."""
+    return 0
+
+
+memory_cached, max_memory_cached = memory_reserved, max_memory_reserved
+
+
+def memory_stats(device: Any = None) -> dict[str, Any]:
+    """All statistics by name: none."""
+    return {}
+
+
+def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
+    """The statistics as a table."""
+    return "no CUDA device, no memory"
+
+
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Starts the highest numbers anew."""
+
+
+def reset_accumulated_memory_stats(device: Any = None) -> None:
+    """Starts the sums anew."""
+
+
+reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats
+
+
+def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:
+    """Limits the memory of a device: there is none."""

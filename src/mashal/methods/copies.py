@@ -1,0 +1,35 @@
+"""copy.copy and copy.deepcopy of tensors, and the gradient's methods that stand elsewhere."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from mashal.core.tape import no_grad
+from mashal.core.tensor import Tensor, as_subclass, make
+
+
+def deep_copy(self: Tensor, memo: dict[int, Any]) -> Any:
+    """A copy with memory of its own; tensors that share a storage share its copy. RuntimeError for one with a history."""
+    if id(self) in memo:
+        return memo[id(self)]
+    if not self.is_leaf:
+        raise RuntimeError(
+            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment: "
+            f"this one was made by {self.grad_fn.name()}; use detach() or clone()"
+        )
+    with no_grad():
+        storage = copy.deepcopy(self.untyped_storage(), memo)
+        made = make(storage.capsule, self.offset, self.form)
+        if type(self) is not Tensor:
+            made = as_subclass(type(self), made)
+        if self.requires_grad:
+            made.requires_grad = True
+        if self.grad_ is not None:
+            made.grad_ = copy.deepcopy(self.grad_, memo)
+    made.__dict__.update(copy.deepcopy(self.__dict__, memo))
+    memo[id(self)] = made
+    return made
+
+
+Tensor.__deepcopy__ = deep_copy  # type: ignore[attr-defined]

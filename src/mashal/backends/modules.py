@@ -22,8 +22,7 @@ def nothing(*arguments: Any, **options: Any) -> None:
 
 def get_cpu_capability() -> str:
     """The widest vectors of this processor, as PyTorch calls them: "AVX512", "AVX2", "NEON" or "DEFAULT"."""
-    lanes = host.HOST.lanes if hasattr(host, "HOST") else 0
-    return {16: "AVX512", 8: "AVX2"}.get(lanes, "DEFAULT")
+    return {64: "AVX512", 32: "AVX2"}.get(host.HOST.vector_bytes, "NEON" if host.HOST.arm else "DEFAULT")
 
 
 cpu = Backend("mashal.backends.cpu", "The processor.", get_cpu_capability=get_cpu_capability)

@@ -1,9 +1,172 @@
-"""mashal: deep learning in Python alone. `import mashal as torch`."""
+"""mashal: deep learning in Python alone, with PyTorch's names: `import mashal as torch`.
+
+Here are the names only. Functions of tensors come from the table of definitions (mashal.ops), each defined once, with
+its formula; Tensor's methods come from the same table (mashal.methods). Folders, easiest first:
+
+  nn, optim, utils, autograd      what programs use: layers, optimizers, data, gradients
+  ops                             the operations, a file a family
+  core                            what a tensor is
+  lang, lower, machine            formulas, their kernels, and what runs them
+"""
+
+import sys
+from math import e, inf, nan, pi
 
 from mashal import methods
-from mashal.core.dtypes import *
+from mashal import (
+    accelerator,
+    amp,
+    autograd,
+    backends,
+    compiler,
+    cpu,
+    cuda,
+    jit,
+    linalg,
+    mps,
+    multiprocessing,
+    nn,
+    optim,
+    overrides,
+    random,
+    return_types,
+    serialization,
+    special,
+    storage,
+    testing,
+    types,
+    utils,
+    version,
+    xpu,
+)
+from mashal.amp.autocast_mode import (
+    autocast,
+    get_autocast_cpu_dtype,
+    get_autocast_dtype,
+    get_autocast_gpu_dtype,
+    is_autocast_cache_enabled,
+    is_autocast_cpu_enabled,
+    is_autocast_enabled,
+    set_autocast_cache_enabled,
+    set_autocast_dtype,
+    set_autocast_enabled,
+)
+from mashal.checks import _assert, _check, _check_index, _check_type, _check_value
+from mashal.compiler import compile
+from mashal.core.devices import device, get_default_device, set_default_device
+from mashal.core.dlpack import from_dlpack, to_dlpack
+from mashal.core.dtypes import (
+    bfloat16,
+    bool,
+    cdouble,
+    cfloat,
+    chalf,
+    complex32,
+    complex64,
+    complex128,
+    double,
+    dtype,
+    finfo,
+    float,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    iinfo,
+    int,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    set_default_dtype,
+    short,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
+)
+from mashal.core.generator import Generator, default_generator
+from mashal.core.layouts import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    sparse_bsc,
+    sparse_bsr,
+    sparse_coo,
+    sparse_csc,
+    sparse_csr,
+    strided,
+)
+from mashal.core.printing import set_printoptions
+from mashal.core.shapes import Size
+from mashal.core.storage import UntypedStorage
+from mashal.core.tape import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
 from mashal.core.tensor import Tensor
+from mashal.core.typed_storage import TypedStorage
+from mashal.errors import AcceleratorError, OutOfMemoryError
+from mashal.legacy import (
+    BFloat16Tensor,
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+    set_default_tensor_type,
+)
+from mashal.nn.parameter import Parameter
 from mashal.ops.names import public
+from mashal.random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from mashal.serialization import load, save
+from mashal.settings import (
+    are_deterministic_algorithms_enabled,
+    get_deterministic_debug_mode,
+    get_float32_matmul_precision,
+    get_num_interop_threads,
+    get_num_threads,
+    is_deterministic_algorithms_warn_only_enabled,
+    is_warn_always_enabled,
+    set_deterministic_debug_mode,
+    set_float32_matmul_precision,
+    set_flush_denormal,
+    set_num_interop_threads,
+    set_num_threads,
+    set_warn_always,
+    use_deterministic_algorithms,
+)
+from mashal.storage import (
+    BFloat16Storage,
+    BoolStorage,
+    ByteStorage,
+    CharStorage,
+    ComplexDoubleStorage,
+    ComplexFloatStorage,
+    DoubleStorage,
+    FloatStorage,
+    HalfStorage,
+    IntStorage,
+    LongStorage,
+    ShortStorage,
+)
+from mashal.types import SymBool, SymFloat, SymInt
+from mashal.version import __version__
 
-__version__ = "0.1.0"
+newaxis = None
+legacy_contiguous_format = contiguous_format
 globals().update(public("torch"))
+__all__ = sorted(name for name, thing in globals().items() if not name.startswith("_") and name not in ("methods", "public", "sys"))

@@ -1,4 +1,4 @@
-"""FloatTensor, LongTensor … : the constructors of old, one for each dtype, and Tensor.type."""
+"""FloatTensor, LongTensor … : the constructors of old, one for each dtype."""
 
 from __future__ import annotations
 
@@ -45,19 +45,3 @@ def set_default_tensor_type(t: Any) -> None:
     if getattr(kind, "dtype", None) is None or not kind.dtype.is_floating_point:
         raise TypeError(message("set_default_tensor_type", "only floating-point types are supported as the default type", f"not {t}"))
     set_default_dtype(kind.dtype)
-
-
-def type_of(self: Tensor, dtype: Any = None, non_blocking: bool = False, **options: Any) -> Any:
-    """The old name of the tensor's type; with a dtype (or a type's old name) the tensor in it."""
-    if dtype is None:
-        kind = _BY_DTYPE.get(self.form.dtype)
-        names = {"complex64": "ComplexFloatTensor", "complex128": "ComplexDoubleTensor"}
-        return f"torch.{kind.__name__ if kind else names.get(self.form.dtype.name, self.form.dtype.name)}"
-    if isinstance(dtype, str):
-        if dtype not in _BY_NAME:
-            raise ValueError(message("type", f"invalid type: {dtype!r}"))
-        dtype = _BY_NAME[dtype]
-    return self.to(getattr(dtype, "dtype", dtype) if isinstance(dtype, _OfDtype) else dtype, non_blocking=non_blocking)
-
-
-Tensor.type = type_of  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from typing import Any
 
 from mashal.core.dtypes import get_default_dtype
 from mashal.core.printing import formatted, text
-from mashal.core.tensor import Tensor, alias
+from mashal.core.tensor import Tensor
 
 
 def represented(self: Any, *, tensor_contents: str | None = None) -> str:
@@ -16,5 +16,3 @@ def represented(self: Any, *, tensor_contents: str | None = None) -> str:
 
 Tensor.__repr__ = Tensor.__str__ = represented  # type: ignore[method-assign]
 Tensor.__format__ = formatted  # type: ignore[method-assign]
-if not hasattr(Tensor, "detach"):
-    Tensor.detach = alias

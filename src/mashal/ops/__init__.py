@@ -12,6 +12,7 @@ Read in this order
   contraction  products of matrices; attention: composed of them
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
   normalization, losses, classes   layer_norm …; mse_loss …; nll_loss, cross_entropy
+  queries      questions that compute nothing
   names        all public names, from the table; they are this package's names too
 
 Stands on: lower, lang, core. Used by: autograd, methods, nn and all that is above.
@@ -38,6 +39,7 @@ from mashal.ops import (
     normalization,
     parts,
     powers,
+    queries,
     random,
     random_factories,
     reductions,

@@ -7,7 +7,6 @@ from typing import Any
 
 from mashal.core import dtypes, tensor
 from mashal.core.dtypes import dtype as DType
-from mashal.core.shapes import Size, broadcast
 from mashal.core.storage import UntypedStorage
 from mashal.core.tensor import Tensor
 from mashal.core.typed_storage import TypedStorage
@@ -149,15 +148,3 @@ def typename(obj: Any) -> str:
     kind = obj if isinstance(obj, type) or callable(obj) else type(obj)
     name, module = getattr(kind, "__qualname__", type(kind).__qualname__), getattr(kind, "__module__", "builtins")
     return name if module in ("builtins", None) else f"{module}.{name}"
-
-
-@spelled(TORCH)
-def broadcast_shapes(*shapes: Any) -> Size:
-    """The shape that these shapes broadcast to.
-
-    >>> torch.broadcast_shapes((2,), (3, 1), (1, 1))
-    torch.Size([3, 2])
-    """
-    if not shapes:
-        return Size(())
-    return Size(broadcast("broadcast_shapes", *[(s,) if isinstance(s, int) else tuple(s) for s in shapes]))

@@ -9,10 +9,8 @@ its formula; Tensor's methods come from the same table (mashal.methods). Folders
   lang, lower, machine            formulas, their kernels, and what runs them
 """
 
-import sys
 from math import e, inf, nan, pi
 
-from mashal import methods
 from mashal import (
     accelerator,
     amp,
@@ -23,6 +21,7 @@ from mashal import (
     cuda,
     jit,
     linalg,
+    methods,
     mps,
     multiprocessing,
     nn,
@@ -130,7 +129,7 @@ from mashal.legacy import (
     set_default_tensor_type,
 )
 from mashal.nn.parameter import Parameter
-from mashal.ops.names import public
+from mashal.ops.names import public as _public
 from mashal.random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from mashal.serialization import load, save
 from mashal.settings import (
@@ -168,5 +167,6 @@ from mashal.version import __version__
 
 newaxis = None
 legacy_contiguous_format = contiguous_format
-globals().update(public("torch"))
-__all__ = sorted(name for name, thing in globals().items() if not name.startswith("_") and name not in ("methods", "public", "sys"))
+globals().update(_public("torch"))
+_INSIDE = {"checks", "core", "errors", "lang", "legacy", "lower", "machine", "methods", "ops", "settings", "switches"}
+__all__ = sorted(name for name in globals() if not name.startswith("_") and name not in _INSIDE)

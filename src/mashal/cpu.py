@@ -6,7 +6,16 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Stream", "current_device", "current_stream", "device_count", "is_available", "set_device", "stream", "synchronize"]
+__all__ = [
+    "Stream",
+    "current_device",
+    "current_stream",
+    "device_count",
+    "is_available",
+    "set_device",
+    "stream",
+    "synchronize",
+]
 
 
 class Stream:

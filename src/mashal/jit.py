@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-__all__ = ["annotate", "export", "ignore", "is_scripting", "is_tracing", "isinstance", "script", "script_if_tracing", "unused"]
+__all__ = [
+    "annotate",
+    "export",
+    "ignore",
+    "is_scripting",
+    "is_tracing",
+    "isinstance",
+    "script",
+    "script_if_tracing",
+    "unused",
+]
 
 Anything = TypeVar("Anything")
 _isinstance = isinstance

@@ -43,5 +43,9 @@ def set_default_tensor_type(t: Any) -> None:
     """Makes the dtype of a floating tensor type the default one; old: use set_default_dtype."""
     kind = _BY_NAME.get(t) if isinstance(t, str) else t
     if getattr(kind, "dtype", None) is None or not kind.dtype.is_floating_point:
-        raise TypeError(message("set_default_tensor_type", "only floating-point types are supported as the default type", f"not {t}"))
+        raise TypeError(
+            message(
+                "set_default_tensor_type", "only floating-point types are supported as the default type", f"not {t}"
+            )
+        )
     set_default_dtype(kind.dtype)

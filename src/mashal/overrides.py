@@ -27,7 +27,9 @@ def has_torch_function_variadic(*objects: Any) -> bool:
     return bool(overrides(objects))
 
 
-def handle_torch_function(public_api: Callable[..., Any], relevant_args: Iterable[Any], *args: Any, **kwargs: Any) -> Any:
+def handle_torch_function(
+    public_api: Callable[..., Any], relevant_args: Iterable[Any], *args: Any, **kwargs: Any
+) -> Any:
     """What the first of relevant_args that knows how makes of a call; TypeError if none does."""
     kinds = overrides(tuple(relevant_args))
     for kind in kinds:
@@ -35,7 +37,9 @@ def handle_torch_function(public_api: Callable[..., Any], relevant_args: Iterabl
         if answer is not NotImplemented:
             return answer
     names = ", ".join(kind.__name__ for kind in kinds)
-    raise TypeError(f"no implementation found for '{resolve_name(public_api)}' on types that implement __torch_function__: [{names}]")
+    raise TypeError(
+        f"no implementation found for '{resolve_name(public_api)}' on types that implement __torch_function__: [{names}]"
+    )
 
 
 def wrap_torch_function(dispatcher: Callable[..., Any]) -> Callable[..., Any]:

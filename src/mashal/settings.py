@@ -71,7 +71,9 @@ def set_deterministic_debug_mode(debug_mode: int | str) -> None:
     """0 or "default", 1 or "warn", 2 or "error": as use_deterministic_algorithms."""
     number = _DEBUG_MODES.get(debug_mode, -1) if isinstance(debug_mode, str) else debug_mode
     if number not in (0, 1, 2):
-        raise RuntimeError(f"set_deterministic_debug_mode: {debug_mode!r} is none of 0, 1, 2, 'default', 'warn' and 'error'")
+        raise RuntimeError(
+            f"set_deterministic_debug_mode: {debug_mode!r} is none of 0, 1, 2, 'default', 'warn' and 'error'"
+        )
     use_deterministic_algorithms(number > 0, warn_only=number == 1)
 
 
@@ -88,7 +90,9 @@ def get_float32_matmul_precision() -> str:
 def set_float32_matmul_precision(precision: str) -> None:
     """Takes "highest", "high" or "medium". Products are always computed in full float32."""
     if precision not in ("highest", "high", "medium"):
-        warnings.warn(f"set_float32_matmul_precision: {precision!r} is none of 'highest', 'high' and 'medium'", stacklevel=2)
+        warnings.warn(
+            f"set_float32_matmul_precision: {precision!r} is none of 'highest', 'high' and 'medium'", stacklevel=2
+        )
         return
     _Settings.precision = precision
 
@@ -106,4 +110,3 @@ def set_warn_always(b: bool) -> None:
 def is_warn_always_enabled() -> bool:
     """What set_warn_always was given."""
     return _Settings.warn_always
-

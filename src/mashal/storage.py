@@ -21,7 +21,9 @@ def _named(name: str, d: dtypes.dtype) -> Any:
     def make(cls: Any, *arguments: Any, **options: Any) -> TypedStorage:
         return TypedStorage(*arguments, dtype=d, **options)
 
-    return _OfDtype(name, (), {"__new__": make, "dtype": d, "__doc__": f"A TypedStorage of {d}.", "__module__": "mashal.storage"})
+    return _OfDtype(
+        name, (), {"__new__": make, "dtype": d, "__doc__": f"A TypedStorage of {d}.", "__module__": "mashal.storage"}
+    )
 
 
 DoubleStorage, FloatStorage = _named("DoubleStorage", dtypes.float64), _named("FloatStorage", dtypes.float32)

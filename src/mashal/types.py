@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Union
+from typing import Any
 
 from mashal.core.devices import device
 from mashal.core.dtypes import dtype
@@ -14,12 +14,12 @@ from mashal.core.tensor import Tensor
 
 __all__ = ["Device", "FileLike", "Number", "Storage", "SymBool", "SymFloat", "SymInt"]
 
-Number = Union[int, float, bool]
-Device = Union[device, str, int, None]
-FileLike = Union[str, os.PathLike, Any]
+Number = int | float | bool
+Device = device | str | int | None
+FileLike = str | os.PathLike | Any
 Storage = UntypedStorage
-_dtype, _device, _size, _layout, _int, _float, _bool = dtype, device, Union[Size, list, tuple], layout, int, float, bool
-_TensorOrTensors = Union[Tensor, tuple]
+_dtype, _device, _size, _layout, _int, _float, _bool = dtype, device, Size | list | tuple, layout, int, float, bool
+_TensorOrTensors = Tensor | tuple
 
 
 class SymInt:

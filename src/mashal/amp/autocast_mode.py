@@ -89,7 +89,9 @@ class autocast:
     device_type: "cpu", "cuda", …; on one that isn't there autocast is off, with a warning. dtype: bfloat16 on the cpu by default.
     """
 
-    def __init__(self, device_type: str, dtype: dtype | None = None, enabled: bool = True, cache_enabled: bool | None = None):
+    def __init__(
+        self, device_type: str, dtype: dtype | None = None, enabled: bool = True, cache_enabled: bool | None = None
+    ):
         if not isinstance(device_type, str):
             raise ValueError(f"Expected `device_type` of type `str`, got: `{type(device_type)}`")
         is_autocast_available(device_type)
@@ -97,7 +99,8 @@ class autocast:
         self.fast_dtype = dtype or get_autocast_dtype(device_type)
         if enabled and device_type != "cpu":
             warnings.warn(
-                f"User provided device_type of '{device_type}', but {device_type.upper()} is not available. Disabling", stacklevel=2
+                f"User provided device_type of '{device_type}', but {device_type.upper()} is not available. Disabling",
+                stacklevel=2,
             )
             enabled = False
         self._enabled = enabled
@@ -128,7 +131,9 @@ def autocast_decorator(instance: autocast, function: Callable[..., Any]) -> Call
     return decorated
 
 
-def custom_fwd(fwd: Callable[..., Any] | None = None, *, device_type: str = "cuda", cast_inputs: dtype | None = None) -> Any:
+def custom_fwd(
+    fwd: Callable[..., Any] | None = None, *, device_type: str = "cuda", cast_inputs: dtype | None = None
+) -> Any:
     """For Function.forward under autocast: the function as it is, for nothing is cast."""
     return functools.partial(custom_fwd, device_type=device_type, cast_inputs=cast_inputs) if fwd is None else fwd
 

@@ -33,7 +33,10 @@ class GradScaler:
                  growth_interval: int = 2000, enabled: bool = True):  # fmt: skip
         self._device, self._enabled = device, enabled
         if enabled and device != "cpu":
-            warnings.warn(f"torch.{device}.amp.GradScaler is enabled, but {device.upper()} is not available.  Disabling.", stacklevel=2)
+            warnings.warn(
+                f"torch.{device}.amp.GradScaler is enabled, but {device.upper()} is not available.  Disabling.",
+                stacklevel=2,
+            )
             self._enabled = False
         if growth_factor <= 1.0:
             raise AssertionError("The growth factor must be > 1.0.")
@@ -158,7 +161,9 @@ class GradScaler:
         if not self._enabled:
             return
         if not state_dict:
-            raise RuntimeError("The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler.")
+            raise RuntimeError(
+                "The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler."
+            )
         self._scale_value, self._growth_factor = state_dict["scale"], state_dict["growth_factor"]
         self._backoff_factor, self._growth_interval = state_dict["backoff_factor"], state_dict["growth_interval"]
         self._good_steps = state_dict["_growth_tracker"]

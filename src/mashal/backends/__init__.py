@@ -1,7 +1,7 @@
 """torch.backends: which libraries and devices stand behind the operations (here: none but mashal's own kernels).
 
-  modules   one small module of settings and answers for each backend
-  flags     what such a module is
+modules   one small module of settings and answers for each backend
+flags     what such a module is
 """
 
 import sys

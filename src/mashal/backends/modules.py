@@ -48,4 +48,6 @@ mps = Backend("mashal.backends.mps", "Apple's GPUs: not in this build.", is_avai
 openmp = Backend("mashal.backends.openmp", "OpenMP: not in this build, threads are its own.", is_available=no)
 opt_einsum = Backend("mashal.backends.opt_einsum", "opt_einsum: not used.", is_available=no, get_opt_einsum=nothing, enabled=False,
                      strategy=None)  # fmt: skip
-quantized = Backend("mashal.backends.quantized", "Quantized arithmetic: not in this build.", engine="none", supported_engines=["none"])
+quantized = Backend(
+    "mashal.backends.quantized", "Quantized arithmetic: not in this build.", engine="none", supported_engines=["none"]
+)

@@ -1,10 +1,10 @@
 """torch.cuda for a build without CUDA: `is_available()` is False, questions are answered, uses are refused.
 
-  absent   devices, streams, events
-  memory   statistics
-  random   seeds and states
-  nvtx     marks for a profiler
-  amp      autocast and GradScaler under their old names
+absent   devices, streams, events
+memory   statistics
+random   seeds and states
+nvtx     marks for a profiler
+amp      autocast and GradScaler under their old names
 """
 
 from mashal.cuda import absent, amp, memory, nvtx, random

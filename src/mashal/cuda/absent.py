@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from mashal.core.devices import usable
 from mashal.core.devices import device as device_of
+from mashal.core.devices import usable
 
 __all__ = [
     "Event", "Stream", "StreamContext", "can_device_access_peer", "current_device", "current_stream", "default_stream", "device",
@@ -133,7 +133,9 @@ class Stream:
 class Event:
     """A mark in a queue of work; it can be made, and used with a device only."""
 
-    def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False, external: bool = False):
+    def __init__(
+        self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False, external: bool = False
+    ):
         self.enable_timing = enable_timing
 
     def record(self, stream: Any = None) -> None:

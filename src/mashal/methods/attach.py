@@ -25,7 +25,11 @@ def attach(cls: type, definition: Definition) -> None:
         if "method" in definition.where:
             setattr(cls, name, definition.function)
         if "property" in definition.where:
-            setattr(cls, name, property(definition.function, definition.extra.get("setter"), doc=definition.function.__doc__))
+            setattr(
+                cls,
+                name,
+                property(definition.function, definition.extra.get("setter"), doc=definition.function.__doc__),
+            )
         if definition.in_place is not None:
             setattr(cls, f"{name}_", definition.in_place)
     for name in definition.operators:

@@ -7,12 +7,12 @@ from typing import Any
 from mashal.core import interop
 from mashal.core.devices import device as device_of
 from mashal.core.dtypes import get_default_dtype
+from mashal.core.forms import form
 from mashal.core.layouts import strided
 from mashal.core.nested import from_list, tensor_from_data
 from mashal.core.shapes import Size
 from mashal.core.storage import UntypedStorage
 from mashal.core.tensor import Tensor, alias, as_subclass, make
-from mashal.core.forms import form
 from mashal.core.typed_storage import TypedStorage
 from mashal.errors import message
 from mashal.ops import creation
@@ -26,7 +26,12 @@ def constructed(cls: type, *arguments: Any, device: Any = None, data: Any = None
     if data is not None:
         arguments = (data, *arguments)
     if device is not None and device_of(device).type != "cpu" and device_of(device).type != "meta":
-        raise RuntimeError(message("Tensor", f"legacy constructor expects device type: cpu but device type: {device_of(device).type} was passed"))
+        raise RuntimeError(
+            message(
+                "Tensor",
+                f"legacy constructor expects device type: cpu but device type: {device_of(device).type} was passed",
+            )
+        )
     x = legacy(arguments, get_default_dtype(), device)
     return x if cls is Tensor else as_subclass(cls, x)
 
@@ -39,7 +44,9 @@ def legacy(arguments: tuple, dtype: Any, device: Any = None) -> Tensor:
     if len(arguments) == 1:
         if isinstance(first, Tensor):
             if first.form.dtype is not dtype:
-                raise TypeError(message("Tensor", f"expected a tensor of {dtype} (got {first.form.dtype})", "use .to(dtype)"))
+                raise TypeError(
+                    message("Tensor", f"expected a tensor of {dtype} (got {first.form.dtype})", "use .to(dtype)")
+                )
             return alias(first)
         if isinstance(first, Size):
             return creation.empty(*first, dtype=dtype, device=device)

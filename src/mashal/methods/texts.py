@@ -14,5 +14,5 @@ def represented(self: Any, *, tensor_contents: str | None = None) -> str:
     return text(self, get_default_dtype(), "tensor" if type(self) is Tensor else type(self).__name__)
 
 
-Tensor.__repr__ = Tensor.__str__ = represented  # type: ignore[method-assign]
+Tensor.__repr__ = represented  # type: ignore[method-assign]
 Tensor.__format__ = formatted  # type: ignore[method-assign]

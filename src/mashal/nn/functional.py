@@ -60,7 +60,7 @@ from mashal.ops.names import public
 
 _OPERATIONS = {name: f for name, f in public("functional").items() if name not in globals()}
 globals().update(_OPERATIONS)
-__all__ = [  # noqa: PLE0604
+__all__ = [
     *_OPERATIONS,
     "alpha_dropout",
     "batch_norm",

@@ -11,6 +11,7 @@ from typing import Any
 
 from mashal.core.tensor import Tensor, alias, as_subclass
 from mashal.ops import empty
+from mashal.ops.define import PLAIN
 
 
 class _MarkedParameter(type(Tensor)):
@@ -84,3 +85,6 @@ class Buffer(Tensor, metaclass=_MarkedBuffer):
         buffer.persistent = persistent
         buffer._is_buffer = True
         return buffer
+
+
+PLAIN.add(Parameter)  # operations on parameters give plain tensors, by the shortest way

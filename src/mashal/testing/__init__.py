@@ -1,6 +1,6 @@
 """torch.testing: tensors held against each other.
 
-  comparison   assert_close
+comparison   assert_close
 """
 
 from mashal.testing.comparison import assert_allclose, assert_close

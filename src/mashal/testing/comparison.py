@@ -32,8 +32,17 @@ def assert_close(
     >>> torch.testing.assert_close(torch.tensor([1.0]), torch.tensor([1.0000001]))
     """
     if (rtol is None) != (atol is None):
-        raise ValueError(f"rtol and atol must both be specified or both be unspecified, but got rtol={rtol} and atol={atol}")
-    options = dict(rtol=rtol, atol=atol, equal_nan=equal_nan, check_device=check_device, check_dtype=check_dtype, check_stride=check_stride)
+        raise ValueError(
+            f"rtol and atol must both be specified or both be unspecified, but got rtol={rtol} and atol={atol}"
+        )
+    options = dict(
+        rtol=rtol,
+        atol=atol,
+        equal_nan=equal_nan,
+        check_device=check_device,
+        check_dtype=check_dtype,
+        check_stride=check_stride,
+    )
     wrong = _difference(actual, expected, "", options)
     if wrong:
         raise AssertionError(msg(wrong) if callable(msg) else msg or wrong)
@@ -42,7 +51,16 @@ def assert_close(
 def assert_allclose(actual: Any, expected: Any, rtol: float | None = None, atol: float | None = None, equal_nan: bool = True,
                     msg: str = "") -> None:  # fmt: skip
     """assert_close that does not look at dtypes and devices; old."""
-    assert_close(actual, expected, rtol=rtol, atol=atol, equal_nan=equal_nan, check_device=False, check_dtype=False, msg=msg or None)
+    assert_close(
+        actual,
+        expected,
+        rtol=rtol,
+        atol=atol,
+        equal_nan=equal_nan,
+        check_device=False,
+        check_dtype=False,
+        msg=msg or None,
+    )
 
 
 def _difference(actual: Any, expected: Any, where: str, options: dict) -> str:
@@ -50,7 +68,9 @@ def _difference(actual: Any, expected: Any, where: str, options: dict) -> str:
     if isinstance(actual, Mapping) and isinstance(expected, Mapping):
         if actual.keys() != expected.keys():
             return f"The keys of the mappings do not match{where}: {sorted(actual.keys() ^ expected.keys(), key=str)} are on one side only"
-        return next(filter(None, (_difference(actual[k], expected[k], f"{where}[{k!r}]", options) for k in expected)), "")
+        return next(
+            filter(None, (_difference(actual[k], expected[k], f"{where}[{k!r}]", options) for k in expected)), ""
+        )
     if _is_sequence(actual) and _is_sequence(expected):
         if len(actual) != len(expected):
             return f"The length of the sequences mismatch{where}: {len(actual)} != {len(expected)}"
@@ -62,7 +82,9 @@ def _difference(actual: Any, expected: Any, where: str, options: dict) -> str:
         return "" if actual == expected else f"{actual!r} and {expected!r} are not equal{_at(where)}"
     tensors = [creation.as_tensor(x) if is_array(x) or isinstance(x, numbers.Number) else x for x in (actual, expected)]
     if not all(isinstance(x, Tensor) for x in tensors):
-        raise TypeError(f"assert_close: {type(actual).__name__} and {type(expected).__name__} cannot be compared{_at(where)}")
+        raise TypeError(
+            f"assert_close: {type(actual).__name__} and {type(expected).__name__} cannot be compared{_at(where)}"
+        )
     return _of_tensors(*tensors, where, options)
 
 
@@ -81,16 +103,21 @@ def _tolerances(d: dtype, options: dict) -> tuple[float, float]:
 
 
 def _of_numbers(actual: Any, expected: Any, where: str, options: dict) -> str:
-    rtol, atol = _tolerances(result_type_of((float("nan"),)) if _inexact(actual, expected) else result_type_of((0,)), options)
+    rtol, atol = _tolerances(
+        result_type_of((float("nan"),)) if _inexact(actual, expected) else result_type_of((0,)), options
+    )
     if _inexact(actual, expected) and options["rtol"] is None:
         rtol, atol = (1e-7, 1e-7)
     if cmath.isnan(actual) and cmath.isnan(expected):
         close = options["equal_nan"]
     else:
-        close = actual == expected or (abs(actual - expected) <= atol + rtol * abs(expected) and cmath.isfinite(expected))
+        close = actual == expected or (
+            abs(actual - expected) <= atol + rtol * abs(expected) and cmath.isfinite(expected)
+        )
     if close:
         return ""
-    return f"Scalars are not close{_at(where)}: {actual} and {expected} differ by {abs(actual - expected)} (allowed: {atol} + {rtol} · |expected|)"
+    allowed = f"(allowed: {atol} + {rtol} · |expected|)"
+    return f"Scalars are not close{_at(where)}: {actual} and {expected} differ by {abs(actual - expected)} {allowed}"
 
 
 def _inexact(*values: Any) -> bool:
@@ -104,9 +131,18 @@ def _of_tensors(actual: Tensor, expected: Tensor, where: str, options: dict) -> 
         if options[f"check_{name}"] and getattr(actual, name) != getattr(expected, name):
             return f"The values for attribute '{name}' do not match{_at(where)}: {getattr(actual, name)} != {getattr(expected, name)}."
     if options["check_stride"] and actual.stride() != expected.stride():
-        return f"The values for attribute 'stride()' do not match{_at(where)}: {actual.stride()} != {expected.stride()}."
-    pairs = [(actual.dtype, TOLERANCES.get(actual.dtype.name, (0.0, 0.0))), (expected.dtype, TOLERANCES.get(expected.dtype.name, (0.0, 0.0)))]
-    rtol, atol = (options["rtol"], options["atol"]) if options["rtol"] is not None else (max(p[1][0] for p in pairs), max(p[1][1] for p in pairs))
+        return (
+            f"The values for attribute 'stride()' do not match{_at(where)}: {actual.stride()} != {expected.stride()}."
+        )
+    pairs = [
+        (actual.dtype, TOLERANCES.get(actual.dtype.name, (0.0, 0.0))),
+        (expected.dtype, TOLERANCES.get(expected.dtype.name, (0.0, 0.0))),
+    ]
+    rtol, atol = (
+        (options["rtol"], options["atol"])
+        if options["rtol"] is not None
+        else (max(p[1][0] for p in pairs), max(p[1][1] for p in pairs))
+    )
     common = result_type_of((actual, expected))
     a, b = actual.detach().to(common), expected.detach().to(common)
     if not a.numel():

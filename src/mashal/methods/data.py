@@ -1,0 +1,89 @@
+"""What a tensor's data is, and its exchange: `x.data`, `set_`, and flags of what tensors are not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mashal.core.devices import CPU
+from mashal.core.forms import form
+from mashal.core.shapes import contiguous_strides
+from mashal.core.storage import UntypedStorage
+from mashal.core.tensor import Tensor, bump, make
+from mashal.core.typed_storage import TypedStorage
+from mashal.errors import message
+
+
+def get_data(self: Tensor) -> Tensor:
+    """The same data as a tensor without history, whose changes backward does not notice."""
+    return make(self.storage, self.offset, self.form)
+
+
+def set_data(self: Tensor, new: Tensor) -> None:
+    """Puts other data into a tensor, which keeps its place in the graph. TypeError for what is no tensor."""
+    if not isinstance(new, Tensor):
+        raise TypeError(f"Variable data has to be a tensor, but got {type(new).__name__}")
+    if self.node is not None and new.form.dtype.kind not in "fc":
+        raise RuntimeError(
+            message("data", f"a tensor that requires grad can't take data of {new.form.dtype}", "use a floating dtype")
+        )
+    self.storage, self.offset, self.form = new.storage, new.offset, new.form
+
+
+def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Sequence[int] | None = None,
+         stride: Sequence[int] | None = None) -> Tensor:  # fmt: skip
+    """Makes a tensor see another tensor's data, or a storage's from an offset with a size and strides; returns it."""
+    if source is None:
+        source = UntypedStorage(0)
+    if isinstance(source, Tensor):
+        if size is None:
+            self.storage, self.offset, self.form = source.storage, source.offset, source.form
+            return _changed(self)
+        source = source.untyped_storage()
+    if not isinstance(source, (UntypedStorage, TypedStorage)):
+        raise TypeError(message("set_", f"a tensor or a storage is expected, not {type(source).__name__}"))
+    untyped, d = source.untyped(), self.form.dtype
+    shape = (untyped.nbytes() // d.itemsize - storage_offset,) if size is None else tuple(size)
+    new = form(d, CPU, shape, tuple(stride) if stride is not None else contiguous_strides(shape))
+    if (storage_offset + new.extent) * d.itemsize > untyped.nbytes():
+        raise RuntimeError(
+            message(
+                "set_",
+                f"size {list(shape)} from offset {storage_offset} needs more than the storage's {untyped.nbytes()} bytes",
+            )
+        )
+    self.storage, self.offset, self.form = untyped.capsule, storage_offset, new
+    return _changed(self)
+
+
+def _changed(x: Tensor) -> Tensor:
+    bump(x)
+    return x
+
+
+def _never(doc: str) -> property:
+    return property(lambda self: False, doc=doc)
+
+
+ATTRIBUTES = {
+    "data": property(get_data, set_data, doc="The same data as a tensor without history; may be assigned."),
+    "set_": set_,
+    "names": property(lambda self: (None,) * self.form.rank, doc="The names of its dimensions: None for each."),
+    "name": property(lambda self: None, doc="What it is called: None."),
+    "is_sparse": _never("Whether only some of its elements are kept: no."),
+    "is_sparse_csr": _never("Whether it is kept in compressed rows: no."),
+    "is_quantized": _never("Whether its elements stand for numbers by a scale: no."),
+    "is_mkldnn": _never("Whether it is kept in oneDNN's order: no."),
+    "is_nested": _never("Whether it is several tensors of different shapes: no."),
+    "is_xpu": _never("Whether its data lies on an XPU: no."),
+    "is_xla": _never("Whether its data lies on an XLA device: no."),
+    "is_vulkan": _never("Whether its data lies on a Vulkan device: no."),
+    "is_ipu": _never("Whether its data lies on an IPU: no."),
+    "is_mtia": _never("Whether its data lies on an MTIA device: no."),
+    "is_pinned": lambda self, device="cuda": False,
+    "has_names": lambda self: False,
+    "dense_dim": lambda self: self.form.rank,
+    "sparse_dim": lambda self: 0,
+}
+for _name, _attribute in ATTRIBUTES.items():
+    setattr(Tensor, _name, _attribute)

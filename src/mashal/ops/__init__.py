@@ -25,6 +25,8 @@ from mashal.ops import (
     bitwise,
     chances,
     classes,
+    closeness,
+    combination,
     comparison,
     contraction,
     copying,
@@ -46,6 +48,7 @@ from mashal.ops import (
     rounding,
     selection,
     softmax,
+    special,
     trigonometric,
     views,
 )

@@ -29,17 +29,16 @@ def _is_one(alpha: Any) -> bool:
     return type(alpha) is int and alpha == 1
 
 
-def _check_alpha(name: str, x: Any, y: Any, alpha: Any) -> None:
-    """RuntimeError for an alpha of a higher kind than the result's."""
+def check_alpha(name: str, x: Any, y: Any, alpha: Any, called: str = "alpha") -> None:
+    """RuntimeError for a factor of a higher kind than the result's."""
     of = result_type_of((x, y))
+    found = f"{called} is {alpha}, but the result is {of}"
     if isinstance(alpha, bool) and of is not bool_:
-        raise RuntimeError(
-            message(name, f"alpha is {alpha}, but the result is {of}", "a bool alpha needs a bool result")
-        )
+        raise RuntimeError(message(name, found, f"a bool {called} needs a bool result"))
     if isinstance(alpha, float) and of.kind not in "fc":
-        raise RuntimeError(message(name, f"alpha is {alpha}, but the result is {of}", "alpha must be an int then"))
-    if isinstance(alpha, complex) and of.kind != "c":
-        raise RuntimeError(message(name, f"alpha is {alpha}, but the result is {of}", "alpha must be real then"))
+        raise RuntimeError(message(name, found, f"For integral input tensors, argument {called} must not be a floating point number"))
+    if dtype_of(alpha).kind == "c" and of.kind != "c":
+        raise RuntimeError(message(name, found, f"{called} must be real then"))
 
 
 # ---------------------------------------------------------------- sums and differences
@@ -50,12 +49,12 @@ def _refuse_bool(x: Any, y: Any, *alpha: Any) -> None:
 
 
 def _check_sum(x: Any, y: Any, alpha: Any) -> None:
-    _check_alpha("add", x, y, alpha)
+    check_alpha("add", x, y, alpha)
 
 
 def _check_difference(x: Any, y: Any, alpha: Any) -> None:
     _refuse_bool(x, y)
-    _check_alpha("sub", x, y, alpha)
+    check_alpha("sub", x, y, alpha)
 
 
 _ADD = Pointwise("add", lambda x, y: x + y, same, "AddBackward0")

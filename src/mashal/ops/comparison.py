@@ -58,7 +58,7 @@ def _comparison(name: str) -> Any:
     [{answers}]
     """
     refuse = None if name in ("eq", "ne") else refuse_complex(name)
-    return pointwise(boolean, name=name, where=EVERYWHERE, operators=(f"__{name}__",), aliases=aliases, refuse=refuse)(
+    return pointwise(boolean, name=name, where=EVERYWHERE, operators=(f"__{name}__",), aliases=aliases, refuse=refuse, tensors=1)(
         body
     )
 

@@ -177,6 +177,7 @@ class Pointwise:
         parameters = inspect.signature(body).parameters.values()
         self.arity = sum(p.kind is not p.KEYWORD_ONLY for p in parameters)
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        self.tensors = 0
         self.entries: dict[Any, Entry] = {}
         self.in_place_plans: dict[Any, Any] = {}
         self.gradients: Callable[..., Any] | None = None
@@ -207,6 +208,7 @@ class Pointwise:
     def prepare(self, operands: tuple, options: tuple) -> Any:
         """(plan, operands as the plan takes them): checked, promoted, broadcast."""
         operands = tuple(map(self._normal, operands))
+        self._check_numbers(operands)
         tensors = [x for x in operands if isinstance(x, Tensor)]
         if self.refuse is not None:
             self.refuse(*operands, **dict(options))
@@ -220,6 +222,13 @@ class Pointwise:
         forms = [x.form if isinstance(x, Tensor) else None for x in operands]
         made = dense_result([f for f in forms if f is not None], shape, result, device)
         return plan_pointwise(nest, forms, shape, [made]), operands
+
+    def _check_numbers(self, operands: tuple) -> None:
+        """TypeError for a number in place of an operand that must be a tensor."""
+        for i, x in enumerate(operands[: self.tensors]):
+            if not isinstance(x, Tensor):
+                which = ("input", "other")[i] if self.arity == 2 or not i else f"operand {i + 1}"
+                raise TypeError(f"{self.name}(): argument '{which}' (position {i + 1}) must be Tensor, not {type(x).__name__}")
 
     def _normal(self, x: Any) -> Any:
         """An operand as plans take it: a tensor or a Python number."""
@@ -320,6 +329,7 @@ class Pointwise:
 
     def _prepare_in_place(self, operands: tuple, options: tuple, key: tuple) -> Any:
         normal = tuple(map(self._normal, operands))
+        self._check_numbers(normal)
         x = normal[0]
         tensors = [o for o in normal if isinstance(o, Tensor)]
         if self.refuse is not None:
@@ -680,7 +690,7 @@ def overlaps(a: Tensor, b: Tensor) -> bool:
 
 def check_not_expanded(x: Tensor) -> None:
     """RuntimeError if several elements of x are the same memory."""
-    if any(s == 0 and n > 1 for n, s in zip(x.form.shape, x.form.strides)):
+    if x.form.numel and any(s == 0 and n > 1 for n, s in zip(x.form.shape, x.form.strides)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
@@ -740,17 +750,19 @@ def pointwise(
     aliases: Sequence[str] = (),
     samples: Any = None,
     refuse: Callable[..., None] | None = None,
+    tensors: int = 0,
 ):
     """A formula over elements as an operation: positional parameters are operands, keyword-only ones options.
 
     result: the dtype rule. node: grad_fn's name, by default NameBackward0. refuse: called with the operands before anything is
-    computed, raises for those that PyTorch refuses.
+    computed, raises for those that PyTorch refuses. tensors: how many leading operands may not be numbers.
     """
 
     def make(body: Callable[..., Any]) -> Callable[..., Any]:
         own = name or body.__name__.strip("_")
         title = "".join(part.capitalize() for part in own.split("_"))
         op = Pointwise(own, body, result, node or f"{title}Backward0", refuse)
+        op.tensors = tensors
         call = _named(door(op), own, body)
         in_place = _in_place_door(op, own, body) if "in_place" in where else None
         operator = operator_door(op) if operators else None

@@ -189,6 +189,7 @@ def _fmod(x: Expression, y: Expression) -> Expression:
 _REMAINDER = Pointwise("remainder", lambda x, y: x % y, same, "RemainderBackward0")
 _FMOD = Pointwise("fmod", _fmod, same, "FmodBackward0")
 _FMOD.gradients = lambda g, z, x, y: (g, -g * e.trunc(x / y))
+_FMOD.tensors = 1
 _remainder, _plain_fmod = door(_REMAINDER), door(_FMOD)
 
 

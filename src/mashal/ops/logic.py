@@ -15,7 +15,7 @@ def truth(x: Expression) -> Expression:
     return cast(x, bool_)
 
 
-@pointwise(boolean, where=EVERYWHERE)
+@pointwise(boolean, where=EVERYWHERE, tensors=2)
 def logical_and(x: Expression, y: Expression) -> Expression:
     """Whether both are not zero.
 
@@ -25,19 +25,19 @@ def logical_and(x: Expression, y: Expression) -> Expression:
     return truth(x) & truth(y)
 
 
-@pointwise(boolean, where=EVERYWHERE)
+@pointwise(boolean, where=EVERYWHERE, tensors=2)
 def logical_or(x: Expression, y: Expression) -> Expression:
     """Whether one of them is not zero."""
     return truth(x) | truth(y)
 
 
-@pointwise(boolean, where=EVERYWHERE)
+@pointwise(boolean, where=EVERYWHERE, tensors=2)
 def logical_xor(x: Expression, y: Expression) -> Expression:
     """Whether exactly one of them is not zero."""
     return truth(x) ^ truth(y)
 
 
-@pointwise(boolean, where=EVERYWHERE)
+@pointwise(boolean, where=EVERYWHERE, tensors=2)
 def logical_not(x: Expression) -> Expression:
     """Whether x is zero."""
     return ~truth(x)

@@ -129,13 +129,13 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     return _DOORS[op](*operands, out=out)
 
 
-@pointwise(where=EVERYWHERE, node="ClampMinBackward0", refuse=refuse_complex("clamp_min"))
+@pointwise(where=EVERYWHERE, node="ClampMinBackward0", refuse=refuse_complex("clamp_min"), tensors=1)
 def clamp_min(x: Expression, min: Expression) -> Expression:
     """x, no less than min."""
     return e.maximum(x, min)
 
 
-@pointwise(where=EVERYWHERE, node="ClampMaxBackward0", refuse=refuse_complex("clamp_max"))
+@pointwise(where=EVERYWHERE, node="ClampMaxBackward0", refuse=refuse_complex("clamp_max"), tensors=1)
 def clamp_max(x: Expression, max: Expression) -> Expression:
     """x, no more than max."""
     return e.minimum(x, max)
@@ -146,7 +146,7 @@ clamp_max.backward(_below_gradients)
 
 
 # ---------------------------------------------------------------- the larger and the smaller
-@pointwise(refuse=refuse_complex("maximum"))
+@pointwise(refuse=refuse_complex("maximum"), tensors=2)
 def maximum(x: Expression, y: Expression) -> Expression:
     """The larger of x and y; nan if one is nan. Where they are equal each gets half of the gradient.
 
@@ -156,13 +156,13 @@ def maximum(x: Expression, y: Expression) -> Expression:
     return e.maximum(x, y)
 
 
-@pointwise(refuse=refuse_complex("minimum"))
+@pointwise(refuse=refuse_complex("minimum"), tensors=2)
 def minimum(x: Expression, y: Expression) -> Expression:
     """The smaller of x and y; nan if one is nan. Where they are equal each gets half of the gradient."""
     return e.minimum(x, y)
 
 
-@pointwise(refuse=refuse_complex("fmax"))
+@pointwise(refuse=refuse_complex("fmax"), tensors=2)
 def fmax(x: Expression, y: Expression) -> Expression:
     """The larger of x and y; if one is nan, the other."""
     return e.where((x >= y) | (y != y), x, y)
@@ -174,7 +174,7 @@ def _(g: Expression, z: Expression, x: Expression, y: Expression) -> tuple:
     return e.where(first, g, 0), e.where(first, 0, g)
 
 
-@pointwise(refuse=refuse_complex("fmin"))
+@pointwise(refuse=refuse_complex("fmin"), tensors=2)
 def fmin(x: Expression, y: Expression) -> Expression:
     """The smaller of x and y; if one is nan, the other."""
     return e.where((x <= y) | (y != y), x, y)

@@ -23,7 +23,7 @@ def attach(cls: type, definition: Definition) -> None:
     names = [name for name in (definition.name, *definition.aliases) if "." not in name]
     for name in names:
         if "method" in definition.where:
-            setattr(cls, name, definition.function)
+            setattr(cls, name, definition.extra.get("method", definition.function))
         if "property" in definition.where:
             setattr(
                 cls,

@@ -28,6 +28,7 @@ from mashal.ops import (
     closeness,
     combination,
     comparison,
+    complex_parts,
     contraction,
     copying,
     creation,

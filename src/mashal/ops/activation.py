@@ -13,7 +13,9 @@ from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.lang import expression as e
 from mashal.lang.expression import Expression, exp, expm1, gelu_cdf, log1p_exp, maximum, minimum, tanh, where
-from mashal.ops.define import pointwise
+from mashal.ops.define import Pointwise, door, pointwise, same, spelled
+from mashal.ops.parts import narrow
+from mashal.ops.views import reshape
 
 EVERYWHERE = ("torch", "method", "in_place", "functional")
 FUNCTIONAL = ("functional",)
@@ -247,3 +249,65 @@ def _(g: Expression, y: Expression, x: Expression, *, approximate: str) -> Expre
     t = tanh((near + near * near * near * _CUBE) * _ROOT)
     slope = (near * near * (3 * _CUBE) + 1) * _ROOT
     return g * ((t + 1) * 0.5 + near * 0.5 * (1 - t * t) * slope)
+
+
+# ---------------------------------------------------------------- with a second operand
+_PRELU = Pointwise("prelu", lambda x, w: where(x > 0, x, w * x), same, "PreluKernelBackward0")
+_PRELU.gradients = lambda g, y, x, w: (where(x > 0, g, w * g), where(x > 0, 0, x * g))
+_prelu = door(_PRELU)
+
+
+@spelled(("torch", "method", "functional"))
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """input above 0, weight·input below.
+
+    weight: one element, or one for each channel (dimension 1 of input).
+    """
+    f, w = input.form, weight.form
+    if w.dtype is not f.dtype:
+        wrong = f"input is of {f.dtype} and weight of {w.dtype}"
+        raise RuntimeError(message("prelu", wrong, "both must be of one dtype"))
+    if w.rank > 1:
+        raise RuntimeError(message("prelu", f"weight has shape {tuple(w.shape)}", "it must have at most one dimension"))
+    if w.numel != 1:
+        channels = 1 if f.rank == 1 else f.shape[1] if f.rank else 0
+        if w.numel != channels:
+            wrong = f"input {tuple(f.shape)} has {channels} channels and weight {w.numel} elements"
+            raise RuntimeError(message("prelu", wrong, "weight must have 1 element or one for each channel"))
+        if f.rank > 2:
+            weight = reshape(weight, (-1, *(1,) * (f.rank - 2)))
+    elif w.rank:
+        weight = reshape(weight, ())
+    return _prelu(input, weight)
+
+
+_GLU = Pointwise("glu", lambda a, b: a * e.sigmoid(b), same, "GluBackward0")
+
+
+def _glu_gradients(g: Expression, y: Expression, a: Expression, b: Expression) -> tuple:
+    s = e.sigmoid(b)
+    return g * s, g * a * s * (1 - s)
+
+
+_GLU.gradients = _glu_gradients
+_glu = door(_GLU)
+
+
+@spelled(FUNCTIONAL)
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """The first half along dim times sigmoid of the second.
+
+    >>> F.glu(torch.tensor([2.0, 4.0, 0.0, 0.0]))
+    tensor([1., 2.])
+    """
+    f = input.form
+    if not f.rank:
+        raise RuntimeError(message("glu", "the input has no dimensions", "glu does not support 0-d tensors"))
+    if not -f.rank <= dim < f.rank:
+        bounds = f"[{-f.rank}, {f.rank - 1}]"
+        raise IndexError(f"glu: Dimension out of range (expected to be in range of {bounds}, but got {dim})")
+    size = f.shape[dim]
+    if size % 2:
+        wrong = f"dimension {dim} of {tuple(f.shape)} has size {size}"
+        raise RuntimeError(message("glu", wrong, "the halving dimension must be even"))
+    return _glu(narrow(input, dim, 0, size // 2), narrow(input, dim, size // 2, size // 2))

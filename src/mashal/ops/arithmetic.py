@@ -36,7 +36,9 @@ def check_alpha(name: str, x: Any, y: Any, alpha: Any, called: str = "alpha") ->
     if isinstance(alpha, bool) and of is not bool_:
         raise RuntimeError(message(name, found, f"a bool {called} needs a bool result"))
     if isinstance(alpha, float) and of.kind not in "fc":
-        raise RuntimeError(message(name, found, f"For integral input tensors, argument {called} must not be a floating point number"))
+        raise RuntimeError(
+            message(name, found, f"For integral input tensors, argument {called} must not be a floating point number")
+        )
     if dtype_of(alpha).kind == "c" and of.kind != "c":
         raise RuntimeError(message(name, found, f"{called} must be real then"))
 

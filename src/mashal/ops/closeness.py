@@ -14,7 +14,9 @@ from mashal.ops.reductions import all_
 
 def _check_close(x: Tensor, y: Tensor, *, rtol: float, atol: float, equal_nan: bool) -> None:
     if x.form.dtype is not y.form.dtype:
-        raise RuntimeError(message("isclose", f"tensors are of {x.form.dtype} and {y.form.dtype}", "they must be of one dtype"))
+        raise RuntimeError(
+            message("isclose", f"tensors are of {x.form.dtype} and {y.form.dtype}", "they must be of one dtype")
+        )
     if rtol < 0 or atol < 0:
         raise RuntimeError(message("isclose", f"rtol is {rtol} and atol is {atol}", "they must not be below 0"))
 
@@ -56,5 +58,9 @@ def equal(input: Tensor, other: Tensor) -> bool:
         if not isinstance(x, Tensor):
             raise TypeError(f"equal(): argument must be Tensor, not {type(x).__name__}")
     if input.form.device is not other.form.device:
-        raise RuntimeError(message("equal", f"tensors are on {input.form.device} and {other.form.device}", "they must be on one device"))
+        raise RuntimeError(
+            message(
+                "equal", f"tensors are on {input.form.device} and {other.form.device}", "they must be on one device"
+            )
+        )
     return input.form.shape == other.form.shape and bool(element(all_(eq(input, other))))

@@ -11,7 +11,6 @@ from mashal.errors import message
 from mashal.lang import expression as e
 from mashal.lang.expression import Expression, constant, where
 from mashal.ops.arithmetic import EVERYWHERE, check_alpha, dtype_of, mul
-from mashal.ops.comparison import refuse_complex
 from mashal.ops.define import Pointwise, door, floating, pointwise, same, spelled
 from mashal.ops.powers import pow
 from mashal.ops.promotion import floating as as_floating
@@ -23,9 +22,13 @@ from mashal.ops.run import scalar_name
 def _check_lerp(input: Any, end: Any, weight: Any) -> None:
     for name, x in (("end", end), ("weight", weight)):
         if isinstance(x, Tensor) and x.form.dtype is not input.form.dtype:
-            raise RuntimeError(message("lerp", f"expected dtype {input.form.dtype} for `{name}` but got dtype {x.form.dtype}"))
+            raise RuntimeError(
+                message("lerp", f"expected dtype {input.form.dtype} for `{name}` but got dtype {x.form.dtype}")
+            )
     if input.form.dtype.kind not in "fc":
-        raise NotImplementedError(message("lerp", f"not implemented for '{scalar_name(input.form.dtype)}'", "tensors must be floating"))
+        raise NotImplementedError(
+            message("lerp", f"not implemented for '{scalar_name(input.form.dtype)}'", "tensors must be floating")
+        )
 
 
 def _lerp(x: Expression, y: Expression, w: Expression) -> Expression:
@@ -78,7 +81,9 @@ def _check_value(name: str) -> Any:
 
 def _check_addcdiv(input: Any, a: Any, b: Any, value: Any) -> None:
     if dtype_of(a).kind not in "fc" and dtype_of(b).kind not in "fc":
-        raise RuntimeError(message("addcdiv", "Integer division with addcdiv is not supported", "make tensor1 or tensor2 floating"))
+        raise RuntimeError(
+            message("addcdiv", "Integer division with addcdiv is not supported", "make tensor1 or tensor2 floating")
+        )
     _check_value("addcdiv")(input, a, b, value)
 
 
@@ -140,14 +145,21 @@ def _replacements(input: Tensor, nan: float | None, posinf: float | None, neginf
     }
 
 
-def nan_to_num_(input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+def nan_to_num_(
+    input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
     """nan_to_num, written into the tensor itself."""
     return _NAN_TO_NUM.in_place((input,), tuple(_replacements(input, nan, posinf, neginf).items()))
 
 
 @spelled(EVERYWHERE, in_place=nan_to_num_)
 def nan_to_num(
-    input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None, *, out: Tensor | None = None
+    input: Tensor,
+    nan: float | None = None,
+    posinf: float | None = None,
+    neginf: float | None = None,
+    *,
+    out: Tensor | None = None,
 ) -> Tensor:
     """input with nan replaced by 0 (or `nan`), and infinities by the dtype's largest numbers (or `posinf`, `neginf`).
 
@@ -221,5 +233,7 @@ def frexp(input: Tensor) -> Any:
     tensor([4], dtype=torch.int32)
     """
     if input.form.dtype.kind != "f":
-        raise RuntimeError(message("frexp", f"the input is of {input.form.dtype}", "torch.frexp() takes floating tensors only"))
+        raise RuntimeError(
+            message("frexp", f"the input is of {input.form.dtype}", "torch.frexp() takes floating tensors only")
+        )
     return _FREXP(_mantissa(input), _exponent(input))

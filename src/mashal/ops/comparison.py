@@ -58,9 +58,9 @@ def _comparison(name: str) -> Any:
     [{answers}]
     """
     refuse = None if name in ("eq", "ne") else refuse_complex(name)
-    return pointwise(boolean, name=name, where=EVERYWHERE, operators=(f"__{name}__",), aliases=aliases, refuse=refuse, tensors=1)(
-        body
-    )
+    return pointwise(
+        boolean, name=name, where=EVERYWHERE, operators=(f"__{name}__",), aliases=aliases, refuse=refuse, tensors=1
+    )(body)
 
 
 eq, ne, lt, le, gt, ge = map(_comparison, ("eq", "ne", "lt", "le", "gt", "ge"))

@@ -81,10 +81,12 @@ def spelled(
     samples: Any = None,
     in_place: Callable[..., Any] | None = None,
     operator: Callable[..., Any] | None = None,
+    **extra: Callable[..., Any],
 ):
     """A plain function of tensors as a public operation (composed of others, or with its own way to plans).
 
-    in_place: the function behind NAME_. operator: the one behind its operators, if it is another.
+    in_place: the function behind NAME_. operator: the one behind its operators, method: behind Tensor.NAME, if they are
+    others. setter: what setting the property does.
     """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,7 +94,9 @@ def spelled(
         function = overridable(function)
         function.in_place = in_place  # type: ignore[attr-defined]
         define(
-            Definition(own, function, tuple(where), tuple(operators), samples, tuple(aliases), in_place, None, operator)
+            Definition(
+                own, function, tuple(where), tuple(operators), samples, tuple(aliases), in_place, None, operator, extra
+            )
         )
         return function
 
@@ -228,7 +232,9 @@ class Pointwise:
         for i, x in enumerate(operands[: self.tensors]):
             if not isinstance(x, Tensor):
                 which = ("input", "other")[i] if self.arity == 2 or not i else f"operand {i + 1}"
-                raise TypeError(f"{self.name}(): argument '{which}' (position {i + 1}) must be Tensor, not {type(x).__name__}")
+                raise TypeError(
+                    f"{self.name}(): argument '{which}' (position {i + 1}) must be Tensor, not {type(x).__name__}"
+                )
 
     def _normal(self, x: Any) -> Any:
         """An operand as plans take it: a tensor or a Python number."""

@@ -40,7 +40,12 @@ def where_condition(condition: Any) -> Tensor:
     raise RuntimeError(message("where", wrong))
 
 
-@spelled(("torch",))
+def _where_method(input: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """input where condition holds, else other."""
+    return _where(where_condition(condition), input, other)
+
+
+@spelled(method=_where_method)
 def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tensor | None = None) -> Any:
     """input where condition holds, else other; all three broadcast to a common shape.
 
@@ -55,12 +60,6 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Tenso
     if input is None or other is None:
         raise TypeError(message("where", "only one of input and other is given", "give both or none"))
     return _where(where_condition(condition), input, other, out=out)
-
-
-@spelled(("method",), name="where_method")
-def _where_method(input: Tensor, condition: Tensor, other: Any) -> Tensor:
-    """input where condition holds, else other."""
-    return _where(where_condition(condition), input, other)
 
 
 # ---------------------------------------------------------------- clamp

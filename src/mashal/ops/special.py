@@ -20,7 +20,9 @@ SPECIAL = ("special",)
 INFINITY = float("inf")
 
 
-def _function(name: str, text: str, where: tuple = SPECIAL, aliases: tuple = (), of: Any = None, tensors: int = 0) -> Any:
+def _function(
+    name: str, text: str, where: tuple = SPECIAL, aliases: tuple = (), of: Any = None, tensors: int = 0
+) -> Any:
     """The function of a name, as it is in formulas."""
     of = of or getattr(e, name)
 
@@ -128,7 +130,17 @@ def _order(n: Any) -> int:
     return n
 
 
-@spelled(("torch",), aliases=("special.polygamma",))
+def _polygamma_in_place(input: Tensor, n: int) -> Tensor:
+    """polygamma, written into the tensor itself."""
+    return _POLYGAMMA.in_place((input,), (("n", _order(n)),))
+
+
+def _polygamma_method(input: Tensor, n: int) -> Tensor:
+    """The n-th derivative of digamma."""
+    return _polygamma_of(input, n=_order(n))
+
+
+@spelled(aliases=("special.polygamma",), in_place=_polygamma_in_place, method=_polygamma_method)
 def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The n-th derivative of digamma.
 
@@ -136,17 +148,6 @@ def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([1.6449])
     """
     return _polygamma_of(input, n=_order(n), out=out)
-
-
-def _polygamma_in_place(input: Tensor, n: int) -> Tensor:
-    """polygamma, written into the tensor itself."""
-    return _POLYGAMMA.in_place((input,), (("n", _order(n)),))
-
-
-@spelled(("method",), name="polygamma_method", in_place=_polygamma_in_place)
-def _polygamma_method(input: Tensor, n: int) -> Tensor:
-    """The n-th derivative of digamma."""
-    return _polygamma_of(input, n=_order(n))
 
 
 @spelled(aliases=("special.multigammaln",))
@@ -209,5 +210,7 @@ def _logit_gradient(g: Expression, y: Expression, x: Expression, *, eps: float |
     return where((x < eps) | (x > 1 - eps), 0, slope)
 
 
-logit = pointwise(floating, name="logit", where=EVERYWHERE, aliases=("special.logit",), refuse=refuse_complex("logit"))(_logit)
+logit = pointwise(floating, name="logit", where=EVERYWHERE, aliases=("special.logit",), refuse=refuse_complex("logit"))(
+    _logit
+)
 logit.backward(_logit_gradient)

@@ -145,15 +145,3 @@ def resolve_conj(input: Tensor) -> Tensor:
 def resolve_neg(input: Tensor) -> Tensor:
     """The tensor itself: negatives are always computed."""
     return input
-
-
-@spelled()
-def is_conj(input: Tensor) -> bool:
-    """False: no tensor waits to be conjugated."""
-    return False
-
-
-@spelled()
-def is_neg(input: Tensor) -> bool:
-    """False: no tensor waits to be negated."""
-    return False

@@ -40,6 +40,7 @@ from mashal.ops import (
     logic,
     losses,
     normalization,
+    masks,
     parts,
     powers,
     queries,

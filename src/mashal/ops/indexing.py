@@ -12,18 +12,24 @@ from __future__ import annotations
 from operator import index as as_index
 from typing import Any
 
+from mashal.core.devices import CPU
 from mashal.core.dtypes import int64
 from mashal.core.elements import element
-from mashal.core.forms import Form
+from mashal.core.forms import Form, form
 from mashal.core.interop import is_array
 from mashal.core.nested import tensor_from_data
+from mashal.core.shapes import broadcast
 from mashal.core.tape import mode
-from mashal.core.tensor import Tensor, new_view
-from mashal.ops.copying import converted, copy_, fill_
+from mashal.core.tensor import Tensor, alias, empty, new_view
+from mashal.ops.blocks import outside_index, put_blocks, taken, whole
+from mashal.ops.broadcast import sum_to
+from mashal.ops.copying import converted, copy_, fill_, filled, zeros_of
 from mashal.ops.define import PLAIN, dispatched, overrides, spelled
+from mashal.ops.masks import fill_where, masked_fill, scalar_of, true_places
 from mashal.ops.parts import SelectBackward0, _row, select, slice_op
 from mashal.ops.viewing import Where, view
-from mashal.ops.views import reshape, unsqueeze
+from mashal.ops.views import expand, permute, reshape, unsqueeze
+from mashal.ops.writing import writing
 
 _rows: dict[Form, tuple[Form, int, int]] = {}
 
@@ -198,7 +204,7 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         return dispatched(setitem, kinds, (input, index, value), {})
     x, picks = _viewed(input, index if type(index) is tuple else (index,))
     if picks:
-        return _put(input, x, picks, value)
+        return _put(x, picks, value)
     if not isinstance(value, Tensor):
         if isinstance(value, (bool, int, float, complex)):
             fill_(x, value)
@@ -215,12 +221,183 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
 
 # ---------------------------------------------------------------- tensors as indices
 def _whether(item: bool) -> Tensor:
-    raise NotImplementedError
+    """A Python bool as the index of a dimension of size 1."""
+    return filled(empty(form(int64, CPU, (int(item),))), 0)
+
+
+def index_lists(x: Tensor, picks: dict[int, Tensor]) -> tuple[list[int], list[Tensor]]:
+    """The dimensions that are picked from and, for each, an int64 index tensor; all of one shape."""
+    dims, indices = [], []
+    for place, (dim, index) in enumerate(sorted(picks.items())):
+        if _is_mask(index):
+            shape = x.form.shape[dim : dim + index.form.rank]
+            if index.form.shape != shape:
+                wrong = next((k for k in range(index.form.rank) if k >= len(shape) or index.form.shape[k] != shape[k]), 0)
+                raise IndexError(
+                    f"The shape of the mask {list(index.shape)} at index {wrong} does not match the shape of the indexed tensor "
+                    f"{list(x.shape)} at index {dim + wrong}"
+                )
+            found = true_places(index)
+            for k in range(index.form.rank):
+                dims.append(dim + k)
+                indices.append(select(found, 0, k))
+        else:
+            if index.form.dtype.kind not in "iu":
+                raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, not {index.dtype}")
+            dims.append(dim)
+            indices.append(index)
+    shapes = {tuple(i.form.shape) for i in indices}
+    if len(shapes) > 1:
+        try:
+            shape = broadcast("index", *shapes)
+        except RuntimeError:
+            listed = ", ".join(str(list(i.form.shape)) for i in indices)
+            raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes {listed}") from None
+        indices = [expand(i, shape) for i in indices]
+    return dims, [whole(alias(i)) for i in indices]
+
+
+def _in_front(x: Tensor, dims: list[int]) -> tuple[Tensor, int]:
+    """x with the picked dimensions side by side, and where they begin: as they are, or else in front."""
+    if dims == list(range(dims[0], dims[0] + len(dims))):
+        return x, dims[0]
+    return permute(x, (*dims, *(d for d in range(x.form.rank) if d not in dims))), 0
+
+
+def _error(dims: list[int]) -> Any:
+    """outside_index, with the dimensions as the user counts them."""
+    if dims == list(range(dims[0], dims[0] + len(dims))):
+        return outside_index
+    order = tuple(dims)
+    found = _errors.get(order)
+    if found is None:
+        found = _errors[order] = lambda which, value, dim, size, place: outside_index(which, value, order[which], size, place)
+    return found
+
+
+_errors: dict[tuple[int, ...], Any] = {}
 
 
 def _picked(x: Tensor, picks: dict[int, Tensor]) -> Tensor:
-    raise NotImplementedError
+    dims, indices = index_lists(x, picks)
+    moved, first = _in_front(x, dims)
+    return taken(moved, first, _error(dims), *indices)
 
 
-def _put(given: Tensor, x: Tensor, picks: dict[int, Tensor], value: Any) -> None:
-    raise NotImplementedError
+def _put(x: Tensor, picks: dict[int, Tensor], value: Any, accumulate: bool = False) -> None:
+    """x[picks] = value, recorded."""
+    if not isinstance(value, Tensor):
+        if isinstance(value, (bool, int, float, complex)):
+            value = scalar_of("index_put_", value, x.form)
+        else:
+            value = tensor_from_data(value, x.form.dtype)
+    elif value.form.dtype is not x.form.dtype:
+        if value.form.rank and not accumulate or accumulate:
+            raise RuntimeError(f"Index put requires the source and destination dtypes match, got {x.dtype} for the destination and {value.dtype} for the source.")
+        value = converted(value, x.form.dtype)
+    ((_, mask), *more) = picks.items()
+    if not more and value.form.numel == 1 and value.node is None and not accumulate and mask.form.dtype.name == "bool" and mask.form.shape == x.form.shape:
+        _write_where(x, mask, reshape(value, ()))
+        return
+    dims, indices = index_lists(x, picks)
+    moved, first = _in_front(x, dims)
+    write_blocks(moved, first, _error(dims), value, accumulate, *indices)
+
+
+@writing("IndexPutBackward0", where=())
+def _write_where_op(x: Tensor, mask: Tensor, value: Tensor) -> tuple:
+    fill_where(x, mask, value)
+    return (), (mask,)
+
+
+@_write_where_op.backward
+def _(node: Any, g: Tensor) -> tuple:
+    (mask,) = node.kept()
+    return (masked_fill(g, mask, 0),)
+
+
+_write_where = _write_where_op.in_place
+
+
+@writing("IndexPutBackward0", where=())
+def _write_blocks(x: Tensor, first: int, outside: Any, value: Tensor, accumulate: bool, *indices: Tensor) -> tuple:
+    f = x.form
+    shape = (*f.shape[:first], *indices[0].form.shape, *f.shape[first + len(indices) :])
+    source = value
+    if source.form.numel != 1 or source.form.rank > len(shape):
+        while source.form.rank > len(shape) and source.form.shape[0] == 1:
+            source = reshape(source, tuple(source.form.shape[1:]))
+        if not broadcasts(source.form.shape, shape):
+            raise RuntimeError(
+                f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape {list(shape)}"
+            )
+    put_blocks(x, source, first, indices, accumulate, outside)
+    return (value,), (first, outside, accumulate, value.form, *indices)
+
+
+@_write_blocks.backward
+def _(node: Any, g: Tensor) -> tuple:
+    first, outside, accumulate, of, *indices = node.kept()
+    mine = g
+    if not accumulate and node.wants(0):
+        zero = zeros_of(form(g.form.dtype, g.form.device, ()))
+        mine = _write_blocks(g, first, outside, zero, False, *indices)
+    if not node.wants(1):
+        return mine, None
+    return mine, converted(summed_to(taken(g, first, outside, *indices), tuple(of.shape)), of.dtype)
+
+
+write_blocks = _write_blocks.in_place
+
+
+def broadcasts(shape: Any, to: Any) -> bool:
+    """Whether a shape broadcasts to another."""
+    lead = len(to) - len(shape)
+    return lead >= 0 and all(n in (1, m) for n, m in zip(shape, to[lead:]))
+
+
+def summed_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """sum_to, also for shapes with more leading ones than g has dimensions."""
+    lead = len(shape) - g.form.rank
+    if lead > 0:
+        return reshape(sum_to(g, shape[lead:]), shape)
+    return sum_to(g, shape)
+
+
+# ---------------------------------------------------------------- by name
+def _picks_of(name: str, x: Tensor, indices: Any) -> dict[int, Tensor]:
+    if isinstance(indices, Tensor) or not hasattr(indices, "__iter__"):
+        raise TypeError(f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}")
+    picks, dim = {}, 0
+    for index in indices:
+        if index is None:
+            dim += 1
+            continue
+        if not isinstance(index, Tensor):
+            raise TypeError(f"{name}(): indices must be tensors or None, not {type(index).__name__}")
+        picks[dim] = index
+        dim += index.form.rank if _is_mask(index) else 1
+    if dim > x.form.rank:
+        raise IndexError(f"too many indices for tensor of dimension {x.form.rank} (got {dim})")
+    return picks
+
+
+@spelled(where=("torch", "method"), name="index_put_")
+def index_put_(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """input[indices] = values (accumulate: +=, for each of equal indices); returns input."""
+    _put(input, _picks_of("index_put_", input, indices), values, accumulate)
+    return input
+
+
+@spelled()
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
+    """A copy of input with values at indices (accumulate: added)."""
+    dims, found = index_lists(input, _picks_of("index_put", input, indices))
+    if values.form.dtype is not input.form.dtype:
+        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {input.dtype} for the destination and {values.dtype} for the source.")
+    moved, first = _in_front(input, dims)
+    made = _write_blocks(moved, first, _error(dims), values, accumulate, *found)
+    if moved is input:
+        return made
+    order = (*dims, *(d for d in range(input.form.rank) if d not in dims))
+    return permute(made, tuple(sorted(range(len(order)), key=order.__getitem__)))

@@ -176,7 +176,9 @@ class _Writer:
     def _at(self, f: Function, pointer: Value, offset: Value) -> Value:
         return f.at(pointer, offset, self.dtype.llvm)
 
-    def _picked(self, f: Function, w: _Words, context: Value, x: Value, place: Value, then: Callable[[Value], None]) -> None:
+    def _picked(
+        self, f: Function, w: _Words, context: Value, x: Value, place: Value, then: Callable[[Value], None]
+    ) -> None:
         """Goes on at the block that the indices of a place say, if they are all inside."""
         offset, good = f.i64(0), None
         for j, pointer in enumerate(w.indices):
@@ -228,7 +230,9 @@ class _Writer:
         if self.how.kind == "put":
             value = f.load(dense, 0, d.llvm) if self.how.one else load(dense, i)
             return f.store(f.splat(value, n) if self.how.one and n else value, x, 0, mask)
-        value = load_element(f, d, dense, 0 if self.how.one else i, 0 if self.how.one else n, None if self.how.one else mask)
+        value = load_element(
+            f, d, dense, 0 if self.how.one else i, 0 if self.how.one else n, None if self.how.one else mask
+        )
         value = f.splat(value, n) if self.how.one and n else value
         return store_element(f, d, real_operation(f, "add", d, load_element(f, d, x, 0, n, mask), value), x, 0, mask)
 

@@ -1,9 +1,9 @@
 """Kernels over masks: how many are true, where they are, and the elements there. Masks are contiguous bytes.
 
-    count        words: counted | mask | n
-    positions    words: out | mask | n | total | sizes (rank): row d of out has the index in dimension d of every true place
-    compressed   words: out | x | mask | n: the elements of x at true places, one behind the other
-    expanded     words: x | source | mask | n | length: the reverse; reports n if source has fewer than are needed
+count        words: counted | mask | n
+positions    words: out | mask | n | total | sizes (rank): row d of out has the index in dimension d of every true place
+compressed   words: out | x | mask | n: the elements of x at true places, one behind the other
+expanded     words: x | source | mask | n | length: the reverse; reports n if source has fewer than are needed
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ def count() -> Module:
         return found + f.call("i64", "llvm.ctpop.i64", f.convert("zext", bits, "i64"))
 
     found = f.loop(0, whole, LANES, block, [f.i64(0)])
-    one: Callable[[Value, Value], Value] = lambda i, k: k + f.convert("zext", f.load(mask, i, "i8").compare("ne", 0), "i64")
+    one: Callable[[Value, Value], Value] = lambda i, k: (
+        k + f.convert("zext", f.load(mask, i, "i8").compare("ne", 0), "i64")
+    )
     found = f.loop(whole, n, 1, one, [found])
     f.store(found, out, 0)
     f.end(f.constant("i64", -1))

@@ -33,7 +33,9 @@ def outside_index(which: int, value: int, dim: int, size: int, place: tuple[int,
 
 def outside_select(which: int, value: int, dim: int, size: int, place: tuple[int, ...]) -> Exception:
     """The error of index_select and its relatives."""
-    return IndexError(f"index out of range in self: index {value} at position {place} is outside dimension {dim} of size {size}")
+    return IndexError(
+        f"index out of range in self: index {value} at position {place} is outside dimension {dim} of size {size}"
+    )
 
 
 Outside = Callable[[int, int, int, int, tuple[int, ...]], Exception]
@@ -54,7 +56,9 @@ def take_blocks(x: Tensor, dim: int, indices: Sequence[Tensor], outside: Outside
     return plan(x, *indices)
 
 
-def put_blocks(x: Tensor, source: Tensor, dim: int, indices: Sequence[Tensor], add: bool = False, outside: Outside = outside_index) -> None:
+def put_blocks(
+    x: Tensor, source: Tensor, dim: int, indices: Sequence[Tensor], add: bool = False, outside: Outside = outside_index
+) -> None:
     """Writes source to the blocks of x at indices (add: adds it); records nothing. Of equal indices the last one counts."""
     f, shape = x.form, indices[0].form.shape
     dense = form(f.dtype, f.device, (*f.shape[:dim], *shape, *f.shape[dim + len(indices) :]))
@@ -104,13 +108,23 @@ def _plan(kind: str, f: Form, dense: Form, dim: int, indices: Sequence[Tensor], 
     before, before_strides = _collapsed(shape[:dim], strides[:dim])
     after, after_strides = _collapsed(shape[dim + k :], strides[dim + k :])
     how = Blocks(kind, d, k, len(before), len(after), bool(after) and after_strides[-1] == 1, one)
-    words = [index.numel, *shape[dim : dim + k], *strides[dim : dim + k], *before, *before_strides, *after, *after_strides]
+    words = [
+        index.numel,
+        *shape[dim : dim + k],
+        *strides[dim : dim + k],
+        *before,
+        *before_strides,
+        *after,
+        *after_strides,
+    ]
     address = kernel_of(blocks, how)
 
     def fail(status: int, *operands: Any) -> None:
         place, which = divmod(status, k)
         picked = operands[-k + which]
-        raise outside(which, int_at(picked, place), dim + which, f.shape[dim + which], _unraveled(place, picked.form.shape))
+        raise outside(
+            which, int_at(picked, place), dim + which, f.shape[dim + which], _unraveled(place, picked.form.shape)
+        )
 
     if kind == "take":
         return plan_of(address, [(dense.nbytes, dense)], [size, *[8] * k], words, work=dense.numel, fail=fail)
@@ -184,5 +198,3 @@ def whole(index: Tensor) -> Tensor:
     if f.dtype is dtypes.int64 and f.contiguous:
         return index
     return copied_as(index, form(dtypes.int64, f.device, f.shape))
-
-

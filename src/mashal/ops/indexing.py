@@ -228,11 +228,13 @@ def _whether(item: bool) -> Tensor:
 def index_lists(x: Tensor, picks: dict[int, Tensor]) -> tuple[list[int], list[Tensor]]:
     """The dimensions that are picked from and, for each, an int64 index tensor; all of one shape."""
     dims, indices = [], []
-    for place, (dim, index) in enumerate(sorted(picks.items())):
+    for dim, index in sorted(picks.items()):
         if _is_mask(index):
             shape = x.form.shape[dim : dim + index.form.rank]
             if index.form.shape != shape:
-                wrong = next((k for k in range(index.form.rank) if k >= len(shape) or index.form.shape[k] != shape[k]), 0)
+                wrong = next(
+                    (k for k in range(index.form.rank) if k >= len(shape) or index.form.shape[k] != shape[k]), 0
+                )
                 raise IndexError(
                     f"The shape of the mask {list(index.shape)} at index {wrong} does not match the shape of the indexed tensor "
                     f"{list(x.shape)} at index {dim + wrong}"
@@ -252,7 +254,9 @@ def index_lists(x: Tensor, picks: dict[int, Tensor]) -> tuple[list[int], list[Te
             shape = broadcast("index", *shapes)
         except RuntimeError:
             listed = ", ".join(str(list(i.form.shape)) for i in indices)
-            raise IndexError(f"shape mismatch: indexing tensors could not be broadcast together with shapes {listed}") from None
+            raise IndexError(
+                f"shape mismatch: indexing tensors could not be broadcast together with shapes {listed}"
+            ) from None
         indices = [expand(i, shape) for i in indices]
     return dims, [whole(alias(i)) for i in indices]
 
@@ -271,7 +275,9 @@ def _error(dims: list[int]) -> Any:
     order = tuple(dims)
     found = _errors.get(order)
     if found is None:
-        found = _errors[order] = lambda which, value, dim, size, place: outside_index(which, value, order[which], size, place)
+        found = _errors[order] = lambda which, value, dim, size, place: outside_index(
+            which, value, order[which], size, place
+        )
     return found
 
 
@@ -292,11 +298,20 @@ def _put(x: Tensor, picks: dict[int, Tensor], value: Any, accumulate: bool = Fal
         else:
             value = tensor_from_data(value, x.form.dtype)
     elif value.form.dtype is not x.form.dtype:
-        if value.form.rank and not accumulate or accumulate:
-            raise RuntimeError(f"Index put requires the source and destination dtypes match, got {x.dtype} for the destination and {value.dtype} for the source.")
+        if value.form.rank or accumulate:
+            raise RuntimeError(
+                f"Index put requires the source and destination dtypes match, got {value.dtype} to be put into {x.dtype}"
+            )
         value = converted(value, x.form.dtype)
     ((_, mask), *more) = picks.items()
-    if not more and value.form.numel == 1 and value.node is None and not accumulate and mask.form.dtype.name == "bool" and mask.form.shape == x.form.shape:
+    if (
+        not more
+        and value.form.numel == 1
+        and value.node is None
+        and not accumulate
+        and mask.form.dtype.name == "bool"
+        and mask.form.shape == x.form.shape
+    ):
         _write_where(x, mask, reshape(value, ()))
         return
     dims, indices = index_lists(x, picks)
@@ -367,7 +382,9 @@ def summed_to(g: Tensor, shape: tuple[int, ...]) -> Tensor:
 # ---------------------------------------------------------------- by name
 def _picks_of(name: str, x: Tensor, indices: Any) -> dict[int, Tensor]:
     if isinstance(indices, Tensor) or not hasattr(indices, "__iter__"):
-        raise TypeError(f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}")
+        raise TypeError(
+            f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}"
+        )
     picks, dim = {}, 0
     for index in indices:
         if index is None:
@@ -394,7 +411,9 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     """A copy of input with values at indices (accumulate: added)."""
     dims, found = index_lists(input, _picks_of("index_put", input, indices))
     if values.form.dtype is not input.form.dtype:
-        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {input.dtype} for the destination and {values.dtype} for the source.")
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {values.dtype} to be put into {input.dtype}"
+        )
     moved, first = _in_front(input, dims)
     made = _write_blocks(moved, first, _error(dims), values, accumulate, *found)
     if moved is input:

@@ -7,7 +7,7 @@ from typing import Any
 from mashal.core import dtypes
 from mashal.core.dtypes import dtype as DType
 from mashal.core.forms import Form, form
-from mashal.core.shapes import broadcast, wrap_dims
+from mashal.core.shapes import broadcast
 from mashal.core.tensor import Tensor, empty, plan_of
 from mashal.errors import message
 from mashal.lang.expression import operand, where
@@ -17,12 +17,12 @@ from mashal.lower.transpose import TYPES
 from mashal.machine.launch import INTEGER
 from mashal.ops.blocks import int_at
 from mashal.ops.broadcast import sum_to
-from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, filled, zeros_of, checked_number
+from mashal.ops.copying import check_tensor, checked_number, converted, copied_as, copy_into, filled, zeros_of
 from mashal.ops.define import overlaps, recorded, spelled, write_out
-from mashal.ops.run import Plan, kernel_of, plan_pointwise, remember
-from mashal.ops.views import expand, reshape, transpose, view_as_complex, view_as_real
 from mashal.ops.joining import cat
 from mashal.ops.parts import unbind
+from mashal.ops.run import Plan, kernel_of, plan_pointwise, remember
+from mashal.ops.views import expand, reshape, transpose, view_as_complex, view_as_real
 from mashal.ops.writing import writing
 
 _plans: dict[Any, Plan] = {}
@@ -154,7 +154,13 @@ def fill_where(x: Tensor, mask: Tensor, value: Tensor) -> None:
     if plan is None:
         d = x.form.dtype
         nest = _fill_nest(d)
-        plan = remember(_plans, key, plan_pointwise(nest, [mask.form, form(d, x.form.device, ()), x.form], x.form.shape, [x.form], in_place=True))
+        plan = remember(
+            _plans,
+            key,
+            plan_pointwise(
+                nest, [mask.form, form(d, x.form.device, ()), x.form], x.form.shape, [x.form], in_place=True
+            ),
+        )
     plan(x, mask, value, x)
 
 
@@ -191,13 +197,22 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> tuple:
     check_mask("masked_fill", mask)
     if isinstance(value, Tensor):
         if value.form.rank:
-            raise RuntimeError(message("masked_fill", f"only supports a 0-dimensional value tensor, but got tensor with {value.form.rank} dimension(s)"))
+            raise RuntimeError(
+                message(
+                    "masked_fill",
+                    f"only supports a 0-dimensional value tensor, but got tensor with {value.form.rank} dimension(s)",
+                )
+            )
         given = value
         value = converted(value, x.form.dtype)
     else:
         given, value = None, scalar_of("masked_fill", value, x.form)
     if broadcast("masked_fill", x.form.shape, mask.form.shape) != tuple(x.form.shape):
-        raise RuntimeError(message("masked_fill", f"mask {tuple(mask.shape)} does not broadcast to the tensor's shape {tuple(x.shape)}"))
+        raise RuntimeError(
+            message(
+                "masked_fill", f"mask {tuple(mask.shape)} does not broadcast to the tensor's shape {tuple(x.shape)}"
+            )
+        )
     fill_where(x, mask, value)
     return (given,), (mask, None if given is None else given.form.dtype)
 
@@ -216,10 +231,16 @@ def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> tuple:
     """source's elements, in order, at the places where mask (broadcast) is true."""
     check_mask("masked_scatter", mask)
     if source.form.dtype is not x.form.dtype:
-        raise RuntimeError(message("masked_scatter", f"expected self and source to have same dtypes but got {x.dtype} and {source.dtype}"))
+        raise RuntimeError(
+            message(
+                "masked_scatter", f"expected self and source to have same dtypes but got {x.dtype} and {source.dtype}"
+            )
+        )
     shape = tuple(x.form.shape)
     if broadcast("masked_scatter", shape, mask.form.shape) != shape:
-        raise RuntimeError(message("masked_scatter", f"mask {tuple(mask.shape)} does not broadcast to the tensor's shape {shape}"))
+        raise RuntimeError(
+            message("masked_scatter", f"mask {tuple(mask.shape)} does not broadcast to the tensor's shape {shape}")
+        )
     mask = _flat(mask, shape)
     if x.form.numel and x.storage is not None:
         _scatter(x, mask, source)
@@ -238,9 +259,21 @@ def _scatter(x: Tensor, mask: Tensor, source: Tensor) -> None:
 
     def fail(status: int, *operands: Any) -> None:
         wanted = count_of(mask)
-        raise RuntimeError(message("masked_scatter", f"Number of elements of source < number of ones in mask: {given.form.numel} < {wanted}"))
+        raise RuntimeError(
+            message(
+                "masked_scatter",
+                f"Number of elements of source < number of ones in mask: {given.form.numel} < {wanted}",
+            )
+        )
 
-    plan = plan_of(kernel_of(kernels.expanded, TYPES[size]), [], [size, size, 1], [f.numel, source.form.numel], returns_first=True, fail=fail)
+    plan = plan_of(
+        kernel_of(kernels.expanded, TYPES[size]),
+        [],
+        [size, size, 1],
+        [f.numel, source.form.numel],
+        returns_first=True,
+        fail=fail,
+    )
     plan(target, source, mask)
     if target is not x:
         copy_into(x, target)

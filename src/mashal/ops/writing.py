@@ -114,7 +114,11 @@ def writing(
 
         def call(input: Tensor, *arguments: Any, **options: Any) -> Tensor:
             kinds = overrides((input,))
-            return dispatched(call, kinds, (input, *arguments), options) if kinds else op.functional(input, *arguments, **options)
+            return (
+                dispatched(call, kinds, (input, *arguments), options)
+                if kinds
+                else op.functional(input, *arguments, **options)
+            )
 
         def in_place(input: Tensor, *arguments: Any, **options: Any) -> Tensor:
             return op.in_place(input, *arguments, **options)
@@ -134,7 +138,11 @@ def writing(
 
         call.backward = backward  # type: ignore[attr-defined]
         if where:
-            define(Definition(own, call, tuple(where), aliases=tuple(aliases), in_place=in_place if "in_place" in where else None))
+            define(
+                Definition(
+                    own, call, tuple(where), aliases=tuple(aliases), in_place=in_place if "in_place" in where else None
+                )
+            )
         return call
 
     return make

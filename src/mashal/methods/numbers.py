@@ -8,7 +8,7 @@ from typing import Any
 
 from mashal.core.dlpack import dlpack, dlpack_device
 from mashal.core.elements import element, to_list
-from mashal.core.interop import array_of, to_numpy
+from mashal.core.interop import array_of, numpy, numpy_array, to_numpy
 from mashal.core.tensor import Tensor
 from mashal.core.typed_storage import typed_storage
 from mashal.errors import message
@@ -56,6 +56,11 @@ def reverse(self: Tensor) -> Tensor:
     return self.flip(0) if self.form.rank else self
 
 
+def array_wrapped(self: Tensor, array: Any, context: Any = None, return_scalar: bool = False) -> Tensor:
+    """What NumPy's functions make of a tensor, as a tensor."""
+    return numpy_array(numpy.asarray(array))
+
+
 def contains(self: Tensor, value: Any) -> bool:
     """Whether an element equals a number (or a tensor, broadcast)."""
     if not isinstance(value, (Tensor, bool, int, float, complex)):
@@ -69,7 +74,7 @@ METHODS = {
     "item": element, "tolist": to_list, "numpy": to_numpy, "__array__": array_of, "__dlpack__": dlpack, "__dlpack_device__": dlpack_device,
     "_typed_storage": typed_storage, "__bool__": to_bool, "__int__": to_int, "__float__": to_float,
     "__complex__": to_complex, "__index__": to_index, "__iter__": iterate, "__reversed__": reverse, "__contains__": contains,
-    "__array_priority__": 1000,
+    "__array_priority__": 1000, "__array_wrap__": array_wrapped,
 }  # fmt: skip
 for _name, _method in METHODS.items():
     setattr(Tensor, _name, _method)

@@ -51,6 +51,7 @@ from mashal.ops import (
     selection,
     softmax,
     special,
+    triangles,
     trigonometric,
     views,
 )

@@ -260,7 +260,12 @@ def _mismatch(operation: str, f: Form, g: Form, rows: Sequence[int], columns: Se
 _calls: dict[Any, _Call] = {}
 
 
-@spelled(operators=("__matmul__",))
+def _at(x: Any, y: Any) -> Any:
+    """x @ y; Python asks y if it is no tensor."""
+    return matmul(x, y) if isinstance(x, Tensor) and isinstance(y, Tensor) else NotImplemented
+
+
+@spelled(operators=("__matmul__", "__rmatmul__"), operator=_at)
 def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of matrices: (..., m, k) times (..., k, n); batch dimensions broadcast, vectors are rows or columns.
 

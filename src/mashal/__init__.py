@@ -9,6 +9,7 @@ its formula; Tensor's methods come from the same table (mashal.methods). Folders
   lang, lower, machine            formulas, their kernels, and what runs them
 """
 
+import importlib
 from math import e, inf, nan, pi
 
 from mashal import (
@@ -23,16 +24,13 @@ from mashal import (
     linalg,
     methods,
     mps,
-    multiprocessing,
     nn,
-    optim,
     overrides,
     random,
     return_types,
     serialization,
     special,
     storage,
-    testing,
     types,
     utils,
     version,
@@ -168,5 +166,25 @@ from mashal.version import __version__
 newaxis = None
 legacy_contiguous_format = contiguous_format
 globals().update(_public("torch"))
-_INSIDE = {"checks", "core", "errors", "lang", "legacy", "lower", "machine", "methods", "ops", "settings", "switches"}
-__all__ = sorted(name for name in globals() if not name.startswith("_") and name not in _INSIDE)
+_INSIDE = {
+    "checks",
+    "core",
+    "errors",
+    "importlib",
+    "lang",
+    "legacy",
+    "lower",
+    "machine",
+    "methods",
+    "ops",
+    "settings",
+    "switches",
+}
+_LATER = {"multiprocessing", "optim", "testing"}  # imported when they are first asked for
+__all__ = sorted(name for name in {*globals(), *_LATER} if not name.startswith("_") and name not in _INSIDE)
+
+
+def __getattr__(name: str):
+    if name in _LATER:
+        return importlib.import_module(f"mashal.{name}")
+    raise AttributeError(f"module 'mashal' has no attribute {name!r}")

@@ -11,6 +11,7 @@ Stands on machine and devices.
 from __future__ import annotations
 
 import ctypes
+import importlib
 import mmap
 import os
 from collections.abc import Callable, Iterator
@@ -265,9 +266,8 @@ class UntypedStorage:
         """Moves it to memory that other processes can see, with all tensors upon it."""
         if not self.is_shared() and self.capsule is not None:
             if _Sharing.make is None:
-                raise RuntimeError(
-                    message("share_memory_", "no memory can be shared before mashal.multiprocessing is imported")
-                )
+                importlib.import_module("mashal.multiprocessing")
+            assert _Sharing.make is not None
             if not memory.movable(self.capsule):
                 raise RuntimeError(
                     message("share_memory_", "somebody else has the memory's address; clone() the storage first")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,6 +62,17 @@ def _changed(x: Tensor) -> Tensor:
     return x
 
 
+def share_memory_(self: Tensor) -> Tensor:
+    """Moves the data to memory that other processes can see; returns the tensor."""
+    importlib.import_module("mashal.multiprocessing")  # which puts its own function in this one's place
+    return Tensor.share_memory_(self)
+
+
+def is_shared(self: Tensor) -> bool:
+    """Whether other processes can see the data."""
+    return self.storage is not None and self.untyped_storage().is_shared()
+
+
 def _never(doc: str) -> property:
     return property(lambda self: False, doc=doc)
 
@@ -68,6 +80,8 @@ def _never(doc: str) -> property:
 ATTRIBUTES = {
     "data": property(get_data, set_data, doc="The same data as a tensor without history; may be assigned."),
     "set_": set_,
+    "share_memory_": share_memory_,
+    "is_shared": is_shared,
     "names": property(lambda self: (None,) * self.form.rank, doc="The names of its dimensions: None for each."),
     "name": property(lambda self: None, doc="What it is called: None."),
     "is_sparse": _never("Whether only some of its elements are kept: no."),

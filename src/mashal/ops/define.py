@@ -93,6 +93,8 @@ def spelled(
         own = name or function.__name__.removesuffix("_op")
         function = overridable(function)
         function.in_place = in_place  # type: ignore[attr-defined]
+        if in_place is not None and not in_place.__doc__:
+            in_place.__doc__ = f"{own}, written into the tensor itself."
         define(
             Definition(
                 own, function, tuple(where), tuple(operators), samples, tuple(aliases), in_place, None, operator, extra

@@ -37,7 +37,9 @@ def _triangle(name: str, node: str, kept: Callable[[Tensor, int], Tensor]) -> Ca
     def triangle(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
         check_tensor(name, input)
         if input.form.rank < 2:
-            raise RuntimeError(message(name, f"input tensor must have at least 2 dimensions, it is {tuple(input.form.shape)}"))
+            raise RuntimeError(
+                message(name, f"input tensor must have at least 2 dimensions, it is {tuple(input.form.shape)}")
+            )
         result = selected(input, diagonal)
         return result if out is None else write_out(name, out, result)
 
@@ -46,7 +48,9 @@ def _triangle(name: str, node: str, kept: Callable[[Tensor, int], Tensor]) -> Ca
         return input.copy_(triangle(input, diagonal))
 
     triangle.__name__ = triangle.__qualname__ = name
-    side, example = ("below", "[1., 0.],\n            [1., 1.]") if name == "tril" else ("above", "[1., 1.],\n            [0., 1.]")
+    side, example = (
+        ("below", "[1., 0.],\n            [1., 1.]") if name == "tril" else ("above", "[1., 1.],\n            [0., 1.]")
+    )
     triangle.__doc__ = f"""The elements of matrices on and {side} a diagonal, the others 0. input: (..., rows, columns).
 
     diagonal: 0 the main one, positive ones are above it.
@@ -62,7 +66,9 @@ triu = _triangle("triu", "TriuBackward0", lambda distance, diagonal: distance >=
 
 
 @spelled(("torch",))
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = int64, device: Any = None, layout: Any = None) -> Tensor:
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: DType = int64, device: Any = None, layout: Any = None
+) -> Tensor:
     """The rows and the columns of the places that tril keeps, in the order of memory: (2, places).
 
     >>> torch.tril_indices(2, 2)
@@ -73,12 +79,16 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType = int64, d
 
 
 @spelled(("torch",))
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType = int64, device: Any = None, layout: Any = None) -> Tensor:
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: DType = int64, device: Any = None, layout: Any = None
+) -> Tensor:
     """The rows and the columns of the places that triu keeps, in the order of memory: (2, places)."""
     return _indices("triu_indices", row, col, lambda distance: distance >= offset, dtype, device, layout)
 
 
-def _indices(name: str, row: int, col: int, kept: Callable[[Tensor], Tensor], dtype: DType, device: Any, layout: Any) -> Tensor:
+def _indices(
+    name: str, row: int, col: int, kept: Callable[[Tensor], Tensor], dtype: DType, device: Any, layout: Any
+) -> Tensor:
     check_layout(name, layout)
     for what, n in ("row", row), ("col", col):
         if n < 0:

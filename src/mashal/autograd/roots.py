@@ -10,8 +10,9 @@ from mashal.autograd import engine
 from mashal.autograd.hooks import retain_grad
 from mashal.autograd.targets import Targets
 from mashal.core import tape
-from mashal.core.tensor import Tensor
+from mashal.core.tensor import Tensor, version_of
 from mashal.errors import message
+from mashal.ops.run import remember
 
 __all__ = ["GradientEdge", "backward", "grad", "tensor_backward"]
 
@@ -44,7 +45,10 @@ def tensor_backward(
     >>> x.grad
     tensor([2., 4.])
     """
-    backward(x, gradient, retain_graph, create_graph, inputs=inputs)
+    if gradient is not None or inputs is not None or x.node is None:
+        return backward(x, gradient, retain_graph, create_graph, inputs=inputs)
+    keep = create_graph if retain_graph is None else retain_graph
+    engine.run([(x.node, x.output, _one(x, "backward"))], retain_graph=keep, create_graph=create_graph)
 
 
 def backward(
@@ -202,7 +206,14 @@ def _one(x: Tensor, operation: str) -> Tensor:
     if not x.form.dtype.is_floating_point:
         wrong = f"grad can be implicitly created only for real scalar outputs but got {x.dtype}"
         raise RuntimeError(message(operation, wrong))
-    return ops.ones_like(x)
+    found = _units.get(x.form)
+    if found is None or version_of(found):
+        found = remember(_units, x.form, ops.ones_like(x))
+    return found
+
+
+_units: dict[Any, Tensor] = {}
+"""A 1 of each form: what most walks start from. One that a hook has changed is not used again."""
 
 
 def _checked(x: Tensor, gradient: Any, operation: str) -> Tensor:

@@ -102,7 +102,8 @@ def save_result(y: Tensor, output: int = 0) -> Any:
     """A result as its own node keeps it."""
     if packers.pairs:
         return Packed(y, output)
-    return Result(alias(y), version_of(y), output)
+    same = alias(y)
+    return Result(same, same.version[0], output)  # type: ignore[index]
 
 
 def unpack(entry: Any, node: tape.Node) -> Tensor:

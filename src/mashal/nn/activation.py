@@ -12,7 +12,7 @@ from mashal.nn import functional as F
 from mashal.nn.init import constant_
 from mashal.nn.module import Module
 from mashal.nn.parameter import Parameter
-from mashal.ops import empty
+from mashal.ops import empty, relu, relu_
 
 
 class _Inplace(Module):
@@ -38,7 +38,7 @@ class ReLU(_Inplace):
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.relu(input, self.inplace)
+        return relu_(input) if self.inplace else relu(input)
 
 
 class LeakyReLU(_Inplace):

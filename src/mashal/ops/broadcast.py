@@ -19,6 +19,7 @@ from mashal.ops.run import plan_rowwise, remember
 
 _sums: dict[dtype, Nest] = {}
 _plans: dict[Any, Any] = {}
+_wide: dict[Any, Form] = {}
 
 
 class ExpandBackward0(tape.Node):
@@ -41,10 +42,15 @@ class SumBackward1(tape.Node):
         return (expand_to(gradients[0], self.saved),)
 
 
-def expand_to(x: Tensor, shape: Sequence[int]) -> Tensor:
+def _widened(of: Form, shape: tuple[int, ...]) -> Form:
+    return of.viewed(shape, broadcast_strides(of.shape, of.strides, shape))
+
+
+def expand_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """x read as `shape`, to which it broadcasts; a view."""
-    strides = broadcast_strides(x.form.shape, x.form.strides, shape)
-    y = new_view(x, x.form.viewed(tuple(shape), strides), x.offset)
+    key = x.form, shape
+    wide = _wide.get(key) or remember(_wide, key, _widened(x.form, tuple(shape)))
+    y = new_view(x, wide, x.offset)
     if x.node is not None and tape.mode.recording:
         y.node = ExpandBackward0(((x.node, x.output),), x.form.shape)
     return y

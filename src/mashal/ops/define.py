@@ -29,7 +29,7 @@ from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form
 from mashal.core.nested import from_number
-from mashal.core.saved import packers, save, save_result, unpack
+from mashal.core.saved import check_version, packers, save, save_result, unpack
 from mashal.core.shapes import broadcast
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, alias, bump, empty
@@ -281,7 +281,7 @@ class Pointwise:
             return
         edges = tuple([(x.node, x.output) if isinstance(x, Tensor) and x.node is not None else None for x in operands])
         result.node = self.node(
-            edges, (backward, backward.save(operands, result) if backward.places else (), entry.shapes)
+            edges, (backward, backward.save(operands, result) if backward.places else (), entry)
         )
 
     def record_one(self, entry: Entry, result: Tensor, x: Tensor) -> None:
@@ -289,7 +289,7 @@ class Pointwise:
         backward = entry.backward or self._first_record(entry, result, (x,), ())
         if backward is not None:
             saved = backward.save((x,), result) if backward.places else ()
-            result.node = self.node(((x.node, x.output),), (backward, saved, None))
+            result.node = self.node(((x.node, x.output),), (backward, saved, entry))
 
     def record_two(self, entry: Entry, result: Tensor, x: Any, y: Any, x_node: Any, y_node: Any) -> None:
         """`record` for the operands of a binary operation, given their nodes (None: no history, or a number)."""
@@ -297,7 +297,7 @@ class Pointwise:
         if backward is not None:
             edges = None if x_node is None else (x_node, x.output), None if y_node is None else (y_node, y.output)
             saved = backward.save((x, y), result) if backward.places else ()
-            result.node = self.node(edges, (backward, saved, entry.shapes))
+            result.node = self.node(edges, (backward, saved, entry))
 
     def _first_record(self, entry: Entry, result: Tensor, operands: tuple, options: tuple) -> Backward | None:
         """Finds the backward of a call's kind; None for a dtype without gradients."""
@@ -403,10 +403,11 @@ def any_recorded(operands: Sequence[Any]) -> bool:
 class Entry:
     """What is known of a call on operands of certain forms: its plan, and (once one was recorded) how to record it."""
 
-    __slots__ = ("backward", "plan", "shapes")
+    __slots__ = ("backward", "gradients", "plan", "shapes")
 
     def __init__(self, plan: Any):
         self.plan = plan
+        self.gradients: dict[Form, list[Any]] = {}  # form of the incoming gradient -> plan of each operand's gradient
         self.backward: Backward | None = None
         self.shapes: tuple | None = None
 
@@ -464,7 +465,13 @@ class Backward:
         """(*operands, result, g), those that are used."""
         tensors: list[Any] = [None] * (self.n + 2)
         for i, entry in zip(self.places, entries):
-            tensors[i] = entry if isinstance(entry, (bool, int, float)) else unpack(entry, node)
+            if type(entry) is tuple:  # the usual one: an operand and its version (core.saved.unpack)
+                x, version = entry
+                if x.version is not None and x.version[0] != version:
+                    check_version(x, version)
+                tensors[i] = x
+            else:
+                tensors[i] = entry if isinstance(entry, (bool, int, float)) else entry.unpacked(node)
         tensors[-1] = g
         return tensors
 
@@ -505,25 +512,40 @@ class GradientRule:
     def __call__(self, tensors: Sequence[Any]) -> Tensor:
         return self.call(*[tensors[i] for i in self.used])
 
+    def plan(self, tensors: Sequence[Any]) -> Any:
+        """The plan that the last call on operands of these forms was made with, if it is remembered."""
+        key = [x.form if isinstance(x, Tensor) else type(x) for x in (tensors[i] for i in self.used)]
+        entry = self.operation.entries.get(tuple(key) if len(key) > 1 else key[0])
+        return None if entry is None else entry.plan
+
 
 class PointwiseNode(Node):
-    """A recorded pointwise operation. saved: (Backward, what it keeps of operands and result, shapes of broadcast operands)."""
+    """A recorded pointwise operation. saved: (Backward, what it keeps of operands and result, Entry)."""
 
     __slots__ = ()
     operation: Pointwise
 
     def backward(self, *gradients: Any) -> tuple:
         (g,) = gradients
-        backward, entries, shapes = self.saved
-        tensors = backward.unpacked(entries, g, self)
+        backward, kept, entry = self.saved
+        tensors = backward.unpacked(kept, g, self)
+        plans = None if mode.recording else entry.gradients.get(g.form)
         found: list[Any] = []
         for i, edge in enumerate(self.edges):
             rule = backward.rules[i]
             if edge is None or rule is None:
                 found.append(None)
                 continue
-            part = g if rule.passes else rule(tensors)
-            found.append(part if shapes is None else sum_to(part, shapes[i]))
+            if rule.passes:
+                part = g
+            elif plans is not None and plans[i] is not None:
+                part = plans[i](*[tensors[j] for j in rule.used])
+            else:
+                part = rule(tensors)
+            found.append(part if entry.shapes is None else sum_to(part, entry.shapes[i]))
+        if plans is None and not mode.recording:
+            known = [None if rule is None or rule.passes else rule.plan(tensors) for rule in backward.rules]
+            remember(entry.gradients, g.form, known)
         return tuple(found)
 
 
@@ -665,10 +687,11 @@ def change_in_place(op: Pointwise, plan: Any, operands: tuple, options: tuple) -
     backward = op.backward_of(operands, options)
     edges = tape.edges(*[o if isinstance(o, Tensor) else None for o in operands])
     before = tuple([copied(o) if o is x and i in backward.kept else o for i, o in enumerate(operands)])
-    shapes = backward.shapes_of(operands, x)
+    entry = Entry(plan)
+    entry.shapes = backward.shapes_of(operands, x)
     plan(x, *operands)
     bump(x)
-    late.rebase(x, op.node(edges, (backward, backward.save(before, x), shapes)))
+    late.rebase(x, op.node(edges, (backward, backward.save(before, x), entry)))
     return x
 
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import dtype, int64, uint8
-from mashal.core.forms import form
+from mashal.core.forms import Form, form
 from mashal.core.saved import save, save_result, unpack
 from mashal.core.shapes import contiguous_strides, wrap_dims
 from mashal.core.tape import Node, mode
@@ -97,12 +97,13 @@ def formula(result: Rule = same) -> Callable[[Callable[..., Any]], Callable[...,
 @recorded("ViewBackward0")
 def seen_as(x: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, tuple]:
     """x with dimensions of size 1 added or removed; a view of it."""
-    strides = iter([s for n, s in zip(x.form.shape, x.form.strides) if n != 1])
+    return new_view(x, _seen_form(x.form, shape), x.offset), (tuple(x.form.shape),)
+
+
+def _seen_form(of: Form, shape: tuple[int, ...]) -> Form:
+    strides = iter([s for n, s in zip(of.shape, of.strides) if n != 1])
     compact = contiguous_strides(shape)
-    view = new_view(
-        x, x.form.viewed(shape, tuple(c if n == 1 else next(strides) for n, c in zip(shape, compact))), x.offset
-    )
-    return view, (tuple(x.form.shape),)
+    return of.viewed(shape, tuple(c if n == 1 else next(strides) for n, c in zip(shape, compact)))
 
 
 @seen_as.backward
@@ -112,7 +113,15 @@ def _(node: Any, g: Tensor) -> tuple:
 
 def with_ones(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """x in a shape that differs by dimensions of size 1."""
-    return x if x.form.shape == shape else seen_as(x, shape)
+    if x.form.shape == shape:
+        return x
+    if x.node is not None and mode.recording:
+        return seen_as(x, shape)
+    key = x.form, shape
+    return new_view(x, _seen.get(key) or remember(_seen, key, _seen_form(x.form, shape)), x.offset)
+
+
+_seen: dict[Any, Form] = {}
 
 
 @recorded("ToCopyBackward0")
@@ -285,12 +294,15 @@ class ReductionNode(Node):
         (g,) = gradients
         op = self.operation
         x, y, rows, shape, d, options = self.saved
+        assert op.gradient is not None
+        if op.needs == ("g",):
+            part = op.gradient(g=with_ones(g, rows.kept))
+            return (expand_to(part if part.form.dtype is d else in_dtype(part, d), shape),)
         have = {"g": with_ones(g, rows.kept), "n": rows.length, "rows": rows, **dict(options)}
         if x is not None:
             have["x"] = unpack(x, self)
         if y is not None:
             have["y"] = with_ones(unpack(y, self), rows.kept)
-        assert op.gradient is not None
         part = op.gradient(**{name: have[name] for name in op.needs})
         return (expand_to(in_dtype(part, d), shape) if part.form.shape != shape else in_dtype(part, d),)
 

@@ -21,7 +21,7 @@ def test_nor_is_a_view_of_it():
 
 def test_without_recording_a_leaf_may_change():
     x = leaf(1.0)
-    with torch.no_grad():
+    with torch.autograd.no_grad():
         x.add_(1)
     assert x.tolist() == [2.0]
     assert x.is_leaf

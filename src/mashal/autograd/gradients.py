@@ -8,6 +8,7 @@ from mashal import ops
 from mashal.core.forms import Form
 from mashal.core.tensor import Tensor
 from mashal.errors import message
+from mashal.ops.broadcast import sum_to
 
 __all__ = ["fitting", "zeros"]
 
@@ -54,7 +55,7 @@ def _fitted(gradient: Tensor, of: Form, name: str, position: int) -> Tensor:
         if not _broadcasts(of.shape, gradient.shape):
             wrong = f"it returned an invalid gradient at index {position}: got {tuple(gradient.shape)}"
             raise RuntimeError(message(name, wrong, f"expected shape compatible with {tuple(of.shape)}"))
-        gradient = gradient.sum_to_size(of.shape)
+        gradient = sum_to(gradient, of.shape)
     if gradient.dtype is not of.dtype:
         if gradient.dtype.is_complex and not of.dtype.is_complex:
             gradient = gradient.real

@@ -686,13 +686,20 @@ def change_in_place(op: Pointwise, plan: Any, operands: tuple, options: tuple) -
         return x
     backward = op.backward_of(operands, options)
     edges = tape.edges(*[o if isinstance(o, Tensor) else None for o in operands])
-    before = tuple([copied(o) if o is x and i in backward.kept else o for i, o in enumerate(operands)])
+    before = tuple([_as_it_was(o) if o is x and i in backward.kept else o for i, o in enumerate(operands)])
     entry = Entry(plan)
     entry.shapes = backward.shapes_of(operands, x)
     plan(x, *operands)
     bump(x)
     late.rebase(x, op.node(edges, (backward, backward.save(before, x), entry)))
     return x
+
+
+def _as_it_was(x: Tensor) -> Tensor:
+    """A copy with x's history, for gradients of gradients, before x is changed."""
+    copy = copied(x)
+    copy.node, copy.output = x.node, x.output
+    return copy
 
 
 def copied(x: Tensor) -> Tensor:

@@ -158,7 +158,7 @@ def test_a_change_in_place_of_what_backward_needs_is_noticed():
     h = x * 1
     y = h * h
     h.add_(1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation.* is at version 1; expected version 0"):
+    with pytest.raises(RuntimeError, match=r"modified by an inplace operation.* is at version 1; expected version 0"):
         y.sum().backward()
 
 

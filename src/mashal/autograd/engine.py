@@ -25,7 +25,7 @@ Gradient = Any  # a Tensor, or None where nothing flowed
 
 
 def run(
-    roots: list[tuple[Node, int, Gradient]], *, retain_graph: bool, create_graph: bool, targets: Targets | None = None
+    roots: list[tuple[Node, int, Gradient]], retain_graph: bool, create_graph: bool, targets: Targets | None = None
 ) -> None:
     """Sends the gradients of the roots (node, output, gradient) back to the leaves, or to the targets."""
     before, outer = mode.recording, current.walk

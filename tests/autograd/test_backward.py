@@ -55,6 +55,14 @@ def test_a_graph_is_walked_once():
         y.backward()
 
 
+def test_a_graph_that_has_kept_no_tensor_is_walked_again():
+    x = leaf(1.0)
+    y = (x + 1).reshape(1).sum()
+    for _ in range(2):
+        y.backward()
+    assert x.grad.tolist() == [2.0]
+
+
 def test_a_retained_graph_is_walked_again():
     x = leaf(3.0)
     y = (x * x).sum()

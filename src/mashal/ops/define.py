@@ -187,7 +187,7 @@ class Pointwise:
         self.entries: dict[Any, Entry] = {}
         self.in_place_plans: dict[Any, Any] = {}
         self.gradients: Callable[..., Any] | None = None
-        self.node = type(node_name, (PointwiseNode,), {"__slots__": (), "operation": self})
+        self.node = type(node_name, (PointwiseNode,), {"__slots__": (), "operation": self, "frees": False})
         self._nests: dict[Any, Nest] = {}
         self._backward: dict[Any, Any] = {}
 
@@ -443,6 +443,8 @@ class Backward:
         self.kept = tuple(i for i in range(self.n) if any(i in u for u in used))
         self.keeps_result = any(self.n in u for u in used)
         self.places = (*self.kept, self.n) if self.keeps_result else self.kept
+        if self.places:
+            operation.node.frees = True
 
     def _rule(self, i: int, gradient: Expression, d: dtype) -> GradientRule:
         return GradientRule(f"{self.operation.name}_backward", gradient, d, self.n)
@@ -863,7 +865,7 @@ class Recorded:
 
     def __init__(self, function: Callable[..., Any], node_name: str, tensors: int):
         self.function, self.tensors = function, tensors
-        self.node = type(node_name, (RecordedNode,), {"__slots__": ()})
+        self.node = type(node_name, (RecordedNode,), {"__slots__": (), "frees": False})
         functools.update_wrapper(self, function)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
@@ -881,6 +883,8 @@ class Recorded:
         node = self.node(tape.edges(*[x if isinstance(x, Tensor) else None for x in operands]), None)
         node.saved = tuple([keep(s, node, results) if isinstance(s, Tensor) else s for s in saved])
         node.n_results = len(results)
+        if any(isinstance(s, Tensor) for s in saved):
+            self.node.frees = True
         for i, y in enumerate(results):
             if y.form.dtype.kind in "fc":
                 y.node, y.output = node, i or False

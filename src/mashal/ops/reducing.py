@@ -366,6 +366,8 @@ def reduction(result: Any = same, *, name: str = "", node: Sequence[str] = (), w
         def backward(rule: Callable[..., Any]) -> Callable[..., Any]:
             """States the gradient: rule(g, x, y, n, rows, options), any of these by name."""
             op.gradient, op.needs = rule, tuple(inspect.signature(rule).parameters)
+            for node in op.nodes:
+                node.frees = "x" in op.needs or "y" in op.needs
             return rule
 
         call.backward = backward  # type: ignore[attr-defined]

@@ -113,3 +113,19 @@ def test_detach_in_place_ends_the_history():
     h.detach_()
     assert h.grad_fn is None
     assert not h.requires_grad
+
+
+def test_a_transposed_tensor_changed_through_a_view_renews_its_other_views():
+    x = torch.arange(6.0).reshape(2, 3).requires_grad_()
+    h = x.t() * 1
+    row, column = h[0], h[:, 0]
+    row.mul_(2)
+    (first,) = torch.autograd.grad((column * column).sum(), x, create_graph=True)
+    assert torch.autograd.grad(first.sum(), x)[0].shape == (2, 3)
+
+
+def test_an_operand_that_is_another_view_of_what_changes_is_noticed():
+    h = leaf(1.0, 2.0) * 1
+    h[:1].mul_(h[:1])
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        h.sum().backward()

@@ -12,10 +12,12 @@ from typing import Any
 
 from mashal.core.forms import Form, form
 from mashal.core.shapes import wrap_dim
-from mashal.core.tape import mode
-from mashal.core.tensor import Tensor, new_view
+from mashal.core.tape import Node, mode
+from mashal.core.tensor import Tensor, empty, new_view
 from mashal.errors import message
 from mashal.machine.memory import bytes_of
+from mashal.ops.broadcast import sum_to
+from mashal.ops.copying import copy_into, zeros_of
 from mashal.ops.define import DEFINITIONS, Definition, define, spelled
 from mashal.ops.viewing import View, Where, in_place_door, view, views
 
@@ -345,7 +347,33 @@ DEFINITIONS["as_strided"].in_place = as_strided_
 
 @_as_strided.backward
 def _(g: Tensor, f: Form, size: tuple, stride: tuple, shift: int) -> Tensor:
-    return _added_back(g, f, _as_strided.operation, (size, stride, shift))
+    once = tuple([1 if s == 0 else n for n, s in zip(size, stride)])  # expanded dimensions are the same elements again
+    if once != tuple(size):
+        g, size = sum_to(g, once), once
+    made = f.viewed(size, stride)
+    if not _apart(made) or not f.dense:
+        return added_back.function(g, f, made, shift)
+    whole = zeros_of(form(g.form.dtype, f.device, f.shape, f.strides))
+    if made.numel:
+        copy_into(new_view(whole, made, shift), g)
+    if g.node is not None and mode.recording:
+        whole.node = AsStridedBackwardBackward0(((g.node, g.output),), (whole.form, size, stride, shift))
+    return whole
+
+
+class AsStridedBackwardBackward0(Node):
+    """Elements were put into zeros at their place in memory. saved: the form of the zeros, the view's arguments."""
+
+    __slots__ = ()
+    frees = False
+
+    def backward(self, *gradients: Any) -> tuple:
+        of, size, stride, shift = self.saved
+        (g,) = gradients
+        laid = (
+            g if g.form is of else empty(of).copy_(g)
+        )  # strides are of memory: the gradient has to lie as the zeros did
+        return (_as_strided.operation.call(laid, size, stride, shift),)
 
 
 @view("UnfoldBackward0", where=("method",))

@@ -17,7 +17,7 @@ from mashal.autograd.hooks import call_after_hooks, call_before_hooks, call_tens
 from mashal.autograd.targets import Targets, Walk, current
 from mashal.core import tape
 from mashal.core.saved import FREED, FREED_TEXT
-from mashal.core.tape import AccumulateGrad, Node, mode
+from mashal.core.tape import Node, mode
 
 __all__ = ["run"]
 
@@ -30,7 +30,7 @@ def run(
     """Sends the gradients of the roots (node, output, gradient) back to the leaves, or to the targets."""
     before, outer = mode.recording, current.walk
     mode.recording = create_graph
-    current.walk = Walk([root[0] for root in roots], targets)
+    current.walk = Walk(roots, targets)
     at: list[Node] = []  # where the walk is, for anomaly mode
     try:
         pending = walk(roots, retain_graph, targets, at)
@@ -46,24 +46,30 @@ def run(
 
 def walk(
     roots: list[tuple[Node, int, Gradient]], retain_graph: bool, targets: Targets | None, at: list[Node]
-) -> dict[AccumulateGrad, Gradient]:
+) -> dict[Any, Gradient]:
     """Runs all nodes from the roots down; gives what has come to each leaf."""
     needed = None if targets is None else targets.needed
-    at_leaves: dict[AccumulateGrad, Gradient] = {}
+    at_leaves: dict[Any, Gradient] = {}
     waiting: dict[Node, Any] = {}  # node in the heap -> its gradient, or a list of them if it has several results
     heap: list[tuple[int, Node]] = []
-    for node, output, gradient in roots:
-        if needed is None or node in needed:
+    if len(roots) == 1 and roots[0][0].sequence >= 0 and needed is None:
+        node, output, gradient = roots.pop()
+        arrived = gradient if node.results == 1 else _spread(node, output, gradient)
+    else:
+        for node, output, gradient in roots:
+            if needed is not None and node not in needed:
+                continue
             if node.sequence < 0:
                 at_leaves[node] = add(at_leaves.get(node), gradient)
             else:
                 _put(heap, waiting, node, output, gradient)
-    if not heap:
-        return at_leaves
-    node = heappop(heap)[1]
-    arrived = waiting.pop(node)
+        if not heap:
+            return at_leaves
+        node = heappop(heap)[1]
+        arrived = waiting.pop(node)
     special = targets is not None or tape.anomaly.enabled
     del gradient
+    gradients: Any
     while True:
         # ---- run the node
         if special or node.hooks is not None:
@@ -92,7 +98,7 @@ def walk(
                 arrived = gradient if target.results == 1 else _spread(target, output, gradient)
             else:
                 _put(heap, waiting, target, output, gradient)
-        gradients = gradient = None
+        gradients, gradient = (), None
         # ---- the latest of those that wait is next
         if heap:
             if following is None:

@@ -111,7 +111,7 @@ class _All:
     """Calls fn when the gradients of all tensors that a walk comes by have been seen."""
 
     def __init__(self, tensors: Sequence[Tensor], fn: Callable[..., None]):
-        self.nodes = [x.node for x in tensors]
+        self.nodes = [x.node for x in tensors if x.node is not None]
         self.fn = fn
         self.seen: WeakKeyDictionary[Walk, list] = WeakKeyDictionary()
         self.lock = threading.Lock()

@@ -75,7 +75,7 @@ def _place(x: Tensor, node: tape.Node, output: int) -> None:
 
 
 # ---------------------------------------------------------------- views of what has changed
-def _renew(view: Tensor) -> None:
+def _renew(view: Any) -> None:
     """Makes a view's history that of its base as it now is."""
     fresh = view.base.as_strided(view.form.shape, view.form.strides, view.offset)
     _place(view, fresh.node, fresh.output)

@@ -63,8 +63,9 @@ class Walk:
 
     __slots__ = ("__weakref__", "_reached", "roots", "targets")
 
-    def __init__(self, roots: list[Node], targets: Targets | None):
-        self.roots, self.targets = roots, targets
+    def __init__(self, roots: list[tuple[Node, int, Any]], targets: Targets | None):
+        self.roots = (roots[0][0],) if len(roots) == 1 else tuple([root[0] for root in roots])
+        self.targets = targets
         self._reached: set[Node] | None = None
 
     def comes_by(self, node: Node) -> bool:
@@ -79,7 +80,7 @@ class Walk:
 class _Current(threading.local):
     """The walk that runs in this thread, or None."""
 
-    walk: Walk | None = None
+    walk: Any = None
 
 
 current = _Current()

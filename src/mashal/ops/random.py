@@ -20,7 +20,7 @@ from mashal.core.generator import Generator, default_generator
 from mashal.core.tensor import Tensor, bump, empty, new_view
 from mashal.errors import message
 from mashal.ops import filling
-from mashal.ops.define import spelled
+from mashal.ops.define import check_writable, late, spelled
 
 
 # ---------------------------------------------------------------- filling in place
@@ -223,10 +223,9 @@ def ordered(x: Tensor, by: Form) -> Tensor:
 
 def _forget_history(x: Tensor, name: str) -> None:
     """What x was doesn't matter any more: its gradient ends here, as zero."""
-    if x.is_leaf:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    check_writable(x, name)
     kind = type(f"{name}Backward0", (tape.Node,), {"__slots__": (), "backward": lambda node, g: (None,)})
-    x.node, x.output = kind(tape.edges(x), None), 0
+    late.rebase(x, kind(tape.edges(x), None))
 
 
 # ---------------------------------------------------------------- what is refused

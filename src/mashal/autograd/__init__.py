@@ -12,6 +12,7 @@ Read in this order
   history        detach, detach_
   function       operations of one's own: forward and backward written by hand
   graph          nodes, edges and hooks on what is saved, as users see them
+  drawing        the graph as text
   gradients      checks of what people's formulas gave
   functional     jacobian, hessian and products with them
   gradcheck      derivatives held against differences

@@ -77,7 +77,7 @@ def walk(
         else:
             if node.saved is FREED:
                 raise RuntimeError(FREED_TEXT)
-            gradients = node.backward(arrived) if node.results == 1 else node.backward(*arrived)
+            gradients = node.backward(arrived) if node.results == 1 else node.backward(*arrived)  # type: ignore
         if not retain_graph and node.frees:
             node.saved = FREED
         # ---- hand on what it gave; `following` is the one node held outside the heap

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
+from mashal.autograd.drawing import draw
 from mashal.autograd.hooks import register_hook
 from mashal.autograd.roots import GradientEdge
 from mashal.autograd.targets import Walk, current
@@ -24,6 +25,7 @@ __all__ = [
     "GradientEdge",
     "Node",
     "disable_saved_tensors_hooks",
+    "draw",
     "get_gradient_edge",
     "increment_version",
     "register_multi_grad_hook",

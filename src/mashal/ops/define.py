@@ -691,9 +691,12 @@ def change_in_place(op: Pointwise, plan: Any, operands: tuple, options: tuple) -
     before = tuple([_as_it_was(o) if o is x and i in backward.kept else o for i, o in enumerate(operands)])
     entry = Entry(plan)
     entry.shapes = backward.shapes_of(operands, x)
+    saved = backward.save(before, x)  # with the versions before the change: another operand may be a view of x
     plan(x, *operands)
     bump(x)
-    late.rebase(x, op.node(edges, (backward, backward.save(before, x), entry)))
+    if backward.keeps_result:
+        saved[-1] = save_result(x)
+    late.rebase(x, op.node(edges, (backward, saved, entry)))
     return x
 
 

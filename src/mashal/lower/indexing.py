@@ -29,7 +29,10 @@ SLICE = 256  # elements along `after` that a chunk of a put or add has at least
 
 @dataclass(frozen=True)
 class Blocks:
-    """kind: take, put or add. k, p, q: the numbers of dimensions. unit: after's last stride is 1. one: the source is one element."""
+    """kind: take, put or add. k, p, q: the numbers of dimensions. unit: after's last stride is 1. one: the source is one element.
+
+    wraps: negative indices count from the end.
+    """
 
     kind: str
     dtype: dtype
@@ -38,6 +41,7 @@ class Blocks:
     q: int
     unit: bool
     one: bool = False
+    wraps: bool = True
 
 
 def blocks(how: Blocks) -> Module:
@@ -183,7 +187,8 @@ class _Writer:
         offset, good = f.i64(0), None
         for j, pointer in enumerate(w.indices):
             i = f.load(pointer, place, "i64")
-            i = f.select(i.compare("slt", 0), i + w.sizes[j], i)
+            if self.how.wraps:
+                i = f.select(i.compare("slt", 0), i + w.sizes[j], i)
             inside = i.compare("ult", w.sizes[j])
             f.if_(inside, None, lambda j=j: report(f, context, place * self.how.k + j))
             good = inside if good is None else good & inside

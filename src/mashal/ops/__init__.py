@@ -8,7 +8,9 @@ Read in this order
   creation     new tensors; random, random_factories, chances, dropout: of random numbers
   copying      copies, filling, other dtypes and devices
   viewing      how views are written; views, parts: other shapes, pieces; joining: cat, stack
-  indexing     x[…], read and written
+  blocks       elements at indices;  masks: where;  writing: operations that write into their first operand
+  indexing     x[…], read and written;  selecting, scattering, embedding: by index along a dimension
+  arranging    flipped, rolled, repeated, triangles;  view_copies: views, copied
   contraction  products of matrices; attention: composed of them
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
   normalization, losses, classes   layer_norm …; mse_loss …; nll_loss, cross_entropy
@@ -21,6 +23,7 @@ Stands on: lower, lang, core. Used by: autograd, methods, nn and all that is abo
 from mashal.ops import (
     activation,
     arithmetic,
+    arranging,
     attention,
     bitwise,
     chances,
@@ -34,6 +37,7 @@ from mashal.ops import (
     creation,
     division,
     dropout,
+    embedding,
     exponential,
     indexing,
     joining,
@@ -48,11 +52,14 @@ from mashal.ops import (
     random_factories,
     reductions,
     rounding,
+    scattering,
+    selecting,
     selection,
     softmax,
     special,
     triangles,
     trigonometric,
+    view_copies,
     views,
 )
 from mashal.ops.names import public

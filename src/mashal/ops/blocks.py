@@ -38,6 +38,9 @@ def outside_select(which: int, value: int, dim: int, size: int, place: tuple[int
     )
 
 
+STRICT: set[Any] = {outside_select}
+"""Errors of operations that don't count negative indices from the end."""
+
 Outside = Callable[[int, int, int, int, tuple[int, ...]], Exception]
 
 
@@ -107,7 +110,7 @@ def _plan(kind: str, f: Form, dense: Form, dim: int, indices: Sequence[Tensor], 
         d = RAW[d.itemsize]
     before, before_strides = _collapsed(shape[:dim], strides[:dim])
     after, after_strides = _collapsed(shape[dim + k :], strides[dim + k :])
-    how = Blocks(kind, d, k, len(before), len(after), bool(after) and after_strides[-1] == 1, one)
+    how = Blocks(kind, d, k, len(before), len(after), bool(after) and after_strides[-1] == 1, one, outside not in STRICT)
     words = [
         index.numel,
         *shape[dim : dim + k],

@@ -1,0 +1,105 @@
+"""Rows of a table by index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mashal.core.forms import form
+from mashal.core.tensor import Tensor
+from mashal.errors import message
+from mashal.ops.blocks import STRICT, put_blocks, take_blocks, whole
+from mashal.ops.copying import check_tensor, converted, zeros_of
+from mashal.ops.define import recorded, spelled
+from mashal.ops.masks import masked_fill, scalar_of
+from mashal.ops.views import reshape, unsqueeze
+
+
+def _outside(which: int, value: int, dim: int, size: int, place: tuple[int, ...]) -> Exception:
+    return IndexError(f"embedding: index {value} at position {place} is outside the {size} rows of weight: index out of range in self")
+
+
+STRICT.add(_outside)
+
+
+@recorded("EmbeddingBackward0")
+def _embedding(weight: Tensor, indices: Tensor, padding: int, by_frequency: bool) -> tuple[Tensor, tuple]:
+    return take_blocks(weight, 0, (indices,), _outside), (weight.form, indices, padding, by_frequency)
+
+
+@_embedding.backward
+def _(node: Any, g: Tensor) -> tuple:
+    f, indices, padding, by_frequency = node.kept()
+    return (embedding_gradient(g, f, indices, padding, by_frequency),)
+
+
+@recorded("EmbeddingDenseBackwardBackward0")
+def embedding_gradient(g: Tensor, f: Any, indices: Tensor, padding: int, by_frequency: bool) -> tuple[Tensor, tuple]:
+    """The gradient of the table: g's rows added up by index; none for the row `padding`."""
+    whole_table = zeros_of(form(g.form.dtype, f.device, f.shape))
+    rows = g
+    if padding >= 0:
+        rows = masked_fill(rows, unsqueeze(indices == padding, -1), 0)  # type: ignore[arg-type]
+    if by_frequency and indices.form.numel:
+        counts = zeros_of(form(g.form.dtype, f.device, f.shape[:1]))
+        put_blocks(counts, scalar_of("embedding", 1, g.form), 0, (indices,), add=True)
+        rows = rows / unsqueeze(take_blocks(counts, 0, (indices,)), -1)  # type: ignore[operator]
+    put_blocks(whole_table, rows, 0, (indices,), add=True)
+    return whole_table, (indices, padding)
+
+
+@embedding_gradient.backward
+def _(node: Any, g: Tensor) -> tuple:
+    indices, padding = node.kept()
+    rows = _embedding(g, indices, padding, False)
+    return (masked_fill(rows, unsqueeze(indices == padding, -1), 0) if padding >= 0 else rows,)  # type: ignore[arg-type]
+
+
+@spelled(where=("torch",))
+def embedding(
+    weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
+) -> Tensor:
+    """The rows of weight (rows, size) at indices (*), as (*, size). padding_idx: a row that gets no gradient, -1 for none.
+
+    >>> torch.embedding(torch.tensor([[0.0, 1.0], [2.0, 3.0]]), torch.tensor([1, 1]))
+    tensor([[2., 3.],
+            [2., 3.]])
+    """
+    check_tensor("embedding", weight, "weight", 1)
+    check_tensor("embedding", indices, "indices", 2)
+    if weight.form.rank != 2:
+        raise RuntimeError(message("embedding", f"weight {tuple(weight.shape)} must be 2-D, one row an index"))
+    if indices.form.dtype.name not in ("int64", "int32"):
+        raise RuntimeError(
+            f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {indices.dtype} instead"
+        )
+    return _embedding(weight, whole(indices), padding_idx, scale_grad_by_freq)
+
+
+@spelled(where=("torch", "functional"))
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Class numbers (*) as vectors (*, num_classes) of 0 with a 1 at the class; -1: as many classes as the largest needs.
+
+    >>> torch.nn.functional.one_hot(torch.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    if tensor.form.dtype.name != "int64":
+        raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, not {tensor.dtype}")
+    if not tensor.form.numel:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        return zeros_of(form(tensor.form.dtype, tensor.form.device, (*tensor.form.shape, num_classes)))
+    low, high = int(tensor.min()), int(tensor.max())  # type: ignore[attr-defined]
+    if low < 0:
+        raise RuntimeError(f"Class values must be non-negative; the least is {low}.")
+    if num_classes == -1:
+        num_classes = high + 1
+    elif num_classes < 1:
+        raise RuntimeError(f"num_classes should be positive, not {num_classes}")
+    elif num_classes <= high:
+        raise RuntimeError(f"Class values must be smaller than num_classes: {high} is not below {num_classes}.")
+    n = tensor.form.numel
+    flat = zeros_of(form(tensor.form.dtype, tensor.form.device, (n, num_classes)))
+    one = scalar_of("one_hot", 1, tensor.form)
+    flat.scatter_(1, reshape(tensor, (n, 1)), one.expand(n, 1))  # type: ignore[attr-defined]
+    return reshape(converted(flat, tensor.form.dtype), (*tensor.form.shape, num_classes))

@@ -1,4 +1,4 @@
-"""The same elements, arranged anew: flipped, rolled, repeated, as diagonals and triangles; all copies."""
+"""The same elements, arranged anew: flipped, rolled, repeated, as diagonals; all copies."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ from typing import Any
 
 from mashal.core import dtypes
 from mashal.core.devices import CPU
-from mashal.core.dtypes import dtype as DType
 from mashal.core.forms import form
 from mashal.core.nested import tensor_from_data
 from mashal.core.shapes import wrap_dim, wrap_dims
-from mashal.core.tensor import Tensor, empty, plan_of
+from mashal.core.tensor import Tensor, empty
 from mashal.errors import message
-from mashal.lower.triangles import triangle
 from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, zeros_of
 from mashal.ops.define import DEFINITIONS, recorded, refuse_recorded_out, spelled, write_out
 from mashal.ops.joining import cat, stack
-from mashal.ops.masks import true_places
 from mashal.ops.parts import diagonal, slice_op
-from mashal.ops.run import kernel_of
 from mashal.ops.selecting import index_select
 from mashal.ops.view_copies import COPIES
 from mashal.ops.views import atleast_2d, check_sizes, expand, reshape, several, transpose, unsqueeze
-from mashal.ops.writing import writing
 
 
 # ---------------------------------------------------------------- flipped
@@ -56,13 +51,13 @@ def _(node: Any, g: Tensor) -> tuple:
 
 
 @spelled()
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *dims: Any, **options: Any) -> Tensor:
     """A copy with the order of some dimensions reversed.
 
     >>> torch.flip(torch.tensor([1, 2, 3]), (0,))
     tensor([3, 2, 1])
     """
-    return _flip(input, wrap_dims("flip", several(dims), input.form.rank))
+    return _flip(input, wrap_dims("flip", several(dims or (options["dims"],)), input.form.rank))
 
 
 @spelled()
@@ -84,7 +79,15 @@ def flipud(input: Tensor) -> Tensor:
 @recorded("Rot90Backward0")
 def _rot90(x: Tensor, k: int, a: int, b: int) -> tuple[Tensor, tuple]:
     k %= 4
-    y = flip(x, (a, b)) if k == 2 else flip(transpose(x, a, b), (a,)) if k == 1 else flip(transpose(x, a, b), (b,)) if k else x
+    y = (
+        flip(x, (a, b))
+        if k == 2
+        else flip(transpose(x, a, b), (a,))
+        if k == 1
+        else flip(transpose(x, a, b), (b,))
+        if k
+        else x
+    )
     return copied_as(y, form(y.form.dtype, y.form.device, y.form.shape)) if y is x else y, (k, a, b)
 
 
@@ -102,7 +105,9 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     if input.form.rank < 2:
         raise RuntimeError(message("rot90", f"expected total dims >= 2, but got total dims = {input.form.rank}"))
     if dims[0] == dims[1] or abs(dims[0] - dims[1]) == input.form.rank:
-        raise RuntimeError(message("rot90", f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"))
+        raise RuntimeError(
+            message("rot90", f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
+        )
     rank = input.form.rank
     for d in dims:
         if not -rank <= d < rank:
@@ -139,7 +144,9 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     if not along and len(moves) == 1:
         return reshape(_roll(reshape(input, (input.form.numel,)), moves, (0,)), input.form.shape)
     if len(moves) != len(along) or not moves:
-        raise RuntimeError(message("roll", f"shifts and dimensions must align. shifts: {len(moves)}, dims: {len(along)}"))
+        raise RuntimeError(
+            message("roll", f"shifts and dimensions must align. shifts: {len(moves)}, dims: {len(along)}")
+        )
     return _roll(input, moves, tuple([wrap_dim("roll", d, input.form.rank) for d in along]))
 
 
@@ -167,9 +174,9 @@ def _(node: Any, g: Tensor) -> tuple:
 
 
 @spelled(where=("method",))
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
+def repeat(input: Tensor, *repeats: Any, **options: Any) -> Tensor:
     """A copy, repeated along each dimension so often; more numbers than dimensions: new ones in front."""
-    numbers = check_sizes("repeat", several(repeats), "repeats")
+    numbers = check_sizes("repeat", several(repeats or (options["repeats"],) if options else repeats), "repeats")
     if len(numbers) < input.form.rank:
         raise RuntimeError(
             f"Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: {len(numbers)} < {input.form.rank}"
@@ -180,14 +187,16 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
 
 
 @spelled()
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *dims: Any, **options: Any) -> Tensor:
     """A copy, repeated along the last dimensions so often."""
-    numbers = check_sizes("tile", several(dims), "dims")
+    numbers = check_sizes("tile", several(dims or (options["dims"],) if options else dims), "dims")
     return repeat(input, (*(1,) * (input.form.rank - len(numbers)), *numbers))
 
 
 @spelled()
-def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None) -> Tensor:
+def repeat_interleave(
+    input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Tensor:
     """Every slice along dim repeated so often, one after the other; repeats: an int, or one for each slice.
 
     Without dim, of all elements. Of a tensor alone: its indices, each repeated as often as its element says.
@@ -197,7 +206,11 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     """
     if repeats is None:
         return _repeated_indices(input)
-    x, d = (reshape(input, (input.form.numel,)), 0) if dim is None else (input, wrap_dim("repeat_interleave", dim, input.form.rank))
+    x, d = (
+        (reshape(input, (input.form.numel,)), 0)
+        if dim is None
+        else (input, wrap_dim("repeat_interleave", dim, input.form.rank))
+    )
     if not x.form.rank:
         x = reshape(x, (1,))
     n = x.form.shape[d]
@@ -210,7 +223,9 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
             raise RuntimeError(message("repeat_interleave", "repeats must be 0-dim or 1-dim tensor"))
         repeats = reshape(repeats, (repeats.form.numel,))
         if repeats.form.numel != n:
-            raise RuntimeError(f"repeats must have the same size as input along dim, but got repeats.size(0) = {repeats.form.numel} and input.size({d}) = {n}")
+            raise RuntimeError(
+                f"repeats must have the same size as input along dim, but got repeats.size(0) = {repeats.form.numel} and input.size({d}) = {n}"
+            )
         return index_select(x, d, _repeated_indices(repeats))
     if repeats < 0:
         raise RuntimeError("Repeats must be non-negative")
@@ -221,7 +236,12 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
 
 def _repeated_indices(repeats: Tensor) -> Tensor:
     if repeats.form.rank != 1 or repeats.form.dtype.name not in ("int64", "int32"):
-        raise RuntimeError(message("repeat_interleave", f"repeats has to be Long or Int tensor of one dimension, got {tuple(repeats.shape)} of {repeats.dtype}"))
+        raise RuntimeError(
+            message(
+                "repeat_interleave",
+                f"repeats has to be Long or Int tensor of one dimension, got {tuple(repeats.shape)} of {repeats.dtype}",
+            )
+        )
     counts = repeats.tolist()  # type: ignore[attr-defined]
     if any(c < 0 for c in counts):
         raise RuntimeError("repeats can not be negative")
@@ -283,7 +303,12 @@ def block_diag(*tensors: Any) -> Tensor:
     for i, x in enumerate(several(tensors)):
         check_tensor("block_diag", x, "tensors", i + 1)
         if x.form.rank > 2:
-            raise RuntimeError(message("block_diag", f"Input tensors must have 2 or fewer dimensions. Input {i} has {x.form.rank} dimensions"))
+            raise RuntimeError(
+                message(
+                    "block_diag",
+                    f"Input tensors must have 2 or fewer dimensions. Input {i} has {x.form.rank} dimensions",
+                )
+            )
         blocks.append(atleast_2d(x))
     if not blocks:
         return empty(form(dtypes.get_default_dtype(), CPU, (1, 0)))
@@ -307,75 +332,6 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         return empty(form(input.form.dtype, input.form.device, (0,)))
     chosen = list((_choose_again if with_replacement else _choose)(range(input.form.numel), r))
     if not chosen:
-        return empty(form(input.form.dtype, input.form.device, (0, r)))
+        return reshape(slice_op(input, 0, 0, 0), (0, r))
     places = tensor_from_data(chosen)
     return stack([index_select(input, 0, transpose(places, 0, 1)[k]) for k in range(r)], 1)  # type: ignore[index]
-
-
-# ---------------------------------------------------------------- triangles
-def _keep_triangle(x: Tensor, diagonal: int, upper: bool) -> None:
-    f = x.form
-    if f.rank < 2:
-        raise RuntimeError(message("triu" if upper else "tril", f"input tensor must have at least 2 dimensions, got {tuple(f.shape)}"))
-    if not f.numel:
-        return
-    flat = x if f.contiguous else copied_as(x, form(f.dtype, f.device, f.shape))
-    rows, columns = f.shape[-2:]
-    plan = plan_of(
-        kernel_of(triangle, f.dtype.itemsize, upper), [], [f.dtype.itemsize], [f.numel // (rows * columns), rows, columns, diagonal],
-        work=f.numel, returns_first=True,
-    )  # fmt: skip
-    plan(flat)
-    if flat is not x:
-        copy_into(x, flat)
-
-
-@writing("TrilBackward0")
-def tril(x: Tensor, diagonal: int = 0) -> tuple:
-    """Matrices with zeros above a diagonal.
-
-    >>> torch.tril(torch.ones(2, 2))
-    tensor([[1., 0.],
-            [1., 1.]])
-    """
-    _keep_triangle(x, diagonal, False)
-    return (), (diagonal,)
-
-
-@tril.backward
-def _(node: Any, g: Tensor) -> tuple:
-    return (tril(g, *node.kept()),)
-
-
-@writing("TriuBackward0")
-def triu(x: Tensor, diagonal: int = 0) -> tuple:
-    """Matrices with zeros below a diagonal."""
-    _keep_triangle(x, diagonal, True)
-    return (), (diagonal,)
-
-
-@triu.backward
-def _(node: Any, g: Tensor) -> tuple:
-    return (triu(g, *node.kept()),)
-
-
-def _triangle_indices(name: str, row: int, col: int, offset: int, upper: bool, dtype: DType | None) -> Tensor:
-    if row < 0 or col < 0:
-        raise RuntimeError(message(name, f"row and col must be non-negative, got {row} and {col}"))
-    ones = zeros_of(form(dtypes.bool, CPU, (row, col))).fill_(True)  # type: ignore[attr-defined]
-    if not ones.form.numel:
-        return empty(form(dtype or dtypes.int64, CPU, (2, 0)))
-    _keep_triangle(ones, offset, upper)
-    return converted(true_places(ones), dtype or dtypes.int64)
-
-
-@spelled(where=("torch",))
-def tril_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None, layout: Any = None) -> Tensor:
-    """(2, n): the places on and below a diagonal of a (row, col) matrix."""
-    return _triangle_indices("tril_indices", row, col, offset, False, dtype)
-
-
-@spelled(where=("torch",))
-def triu_indices(row: int, col: int, offset: int = 0, *, dtype: DType | None = None, device: Any = None, layout: Any = None) -> Tensor:
-    """(2, n): the places on and above a diagonal of a (row, col) matrix."""
-    return _triangle_indices("triu_indices", row, col, offset, True, dtype)

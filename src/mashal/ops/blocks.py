@@ -110,7 +110,9 @@ def _plan(kind: str, f: Form, dense: Form, dim: int, indices: Sequence[Tensor], 
         d = RAW[d.itemsize]
     before, before_strides = _collapsed(shape[:dim], strides[:dim])
     after, after_strides = _collapsed(shape[dim + k :], strides[dim + k :])
-    how = Blocks(kind, d, k, len(before), len(after), bool(after) and after_strides[-1] == 1, one, outside not in STRICT)
+    how = Blocks(
+        kind, d, k, len(before), len(after), bool(after) and after_strides[-1] == 1, one, outside not in STRICT
+    )
     words = [
         index.numel,
         *shape[dim : dim + k],

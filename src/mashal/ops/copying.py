@@ -318,8 +318,6 @@ def zero_(input: Tensor) -> Tensor:
 
 def _filled_in_place(x: Tensor, value: Any, node: Callable[..., tape.Node]) -> Tensor:
     other = value if isinstance(value, Tensor) else None
-    if not x.form.contiguous:
-        check_not_expanded(x)
     recorded = mode.recording and (x.node is not None or (other is not None and other.node is not None))
     if recorded:
         check_writable(x, "fill_")

@@ -15,7 +15,9 @@ from mashal.ops.views import reshape, unsqueeze
 
 
 def _outside(which: int, value: int, dim: int, size: int, place: tuple[int, ...]) -> Exception:
-    return IndexError(f"embedding: index {value} at position {place} is outside the {size} rows of weight: index out of range in self")
+    return IndexError(
+        f"embedding: index {value} at position {place} is outside the {size} rows of weight: index out of range in self"
+    )
 
 
 STRICT.add(_outside)

@@ -19,7 +19,7 @@ from mashal.ops.copying import check_tensor, converted, copy_into
 from mashal.ops.define import any_recorded, dispatched, overrides, refuse_recorded_out, spelled, write_out
 from mashal.ops.parts import select, slice_op
 from mashal.ops.run import same_device
-from mashal.ops.views import atleast_1d, atleast_2d, atleast_3d, expand, reshape, transpose
+from mashal.ops.views import atleast_1d, atleast_2d, atleast_3d, expand, reshape
 
 
 # ---------------------------------------------------------------- along a dimension that is there
@@ -263,7 +263,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
         for i, x in enumerate(given)
     ]
     if swap:
-        made = [transpose(x, 0, 1) for x in made]
         made[:2] = made[1], made[0]
     return tuple(made)
 

@@ -140,6 +140,8 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     tensor([1, 3])
     """
     check_mask("masked_select", mask)
+    if out is not None and any(overlaps(out, x) or out is x for x in (input, mask)):
+        raise RuntimeError("unsupported operation: the input tensor and the written-to tensor refer to a single memory location; clone() one of them")
     result = _masked_select(input, mask)
     return result if out is None else write_out("masked_select", out, result)
 
@@ -203,6 +205,8 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> tuple:
                     f"only supports a 0-dimensional value tensor, but got tensor with {value.form.rank} dimension(s)",
                 )
             )
+        if value.form.dtype.kind == "c" != x.form.dtype.kind:
+            raise RuntimeError(message("masked_fill", f"value of {value.dtype} cannot be put into {x.dtype}"))
         given = value
         value = converted(value, x.form.dtype)
     else:

@@ -71,7 +71,11 @@ def _index(name: str, index: Any) -> Tensor:
         raise TypeError(f"{name}(): argument 'index' must be Tensor, not {type(index).__name__}")
     if index.form.dtype.name not in ("int64", "int32") and index.form.numel:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, but got {index.dtype}")
-    return index if index.form.dtype is dtypes.int64 else copied_as(index, form(dtypes.int64, index.form.device, index.form.shape))
+    return (
+        index
+        if index.form.dtype is dtypes.int64
+        else copied_as(index, form(dtypes.int64, index.form.device, index.form.shape))
+    )
 
 
 def _check_sizes(name: str, x: Form, dim: int, index: Form, other: str, limit: Form, skip: bool) -> None:
@@ -80,9 +84,13 @@ def _check_sizes(name: str, x: Form, dim: int, index: Form, other: str, limit: F
     if not index.numel:
         return
     if len(own) != len(at):
-        raise RuntimeError(f"{name}(): Index tensor must have the same number of dimensions as {other} tensor, got {tuple(index.shape)} and {tuple(limit.shape)}")
+        raise RuntimeError(
+            f"{name}(): Index tensor must have the same number of dimensions as {other} tensor, got {tuple(index.shape)} and {tuple(limit.shape)}"
+        )
     if any(i > n for d, (i, n) in enumerate(zip(at, own)) if not (skip and d == dim)):
-        raise RuntimeError(f"{name}(): Expected index {list(index.shape)} to be no larger than {other} {list(limit.shape)}{f' apart from dimension {dim}' if skip else ''}")
+        raise RuntimeError(
+            f"{name}(): Expected index {list(index.shape)} to be no larger than {other} {list(limit.shape)}{f' apart from dimension {dim}' if skip else ''}"
+        )
 
 
 # ---------------------------------------------------------------- gather
@@ -123,11 +131,15 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
     """gather, with input and indices broadcast in all other dimensions; without dim, of both flattened."""
     if not isinstance(indices, Tensor) or indices.form.dtype.kind not in "iu":
-        raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {getattr(indices, 'dtype', type(indices).__name__)}")
+        raise RuntimeError(
+            f"torch.take_along_dim(): dtype of indices should be Long but got {getattr(indices, 'dtype', type(indices).__name__)}"
+        )
     if dim is None:
         return gather(reshape(input, (input.form.numel,)), 0, reshape(indices, (indices.form.numel,)), out=out)
     if input.form.rank != indices.form.rank:
-        raise RuntimeError(f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input.form.rank} dimensions for input, and {indices.form.rank} dimensions for indices")
+        raise RuntimeError(
+            f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input.form.rank} dimensions for input, and {indices.form.rank} dimensions for indices"
+        )
     d = wrap_dim("take_along_dim", dim, input.form.rank)
     a, b = list(input.form.shape), list(indices.form.shape)
     n, m = a[d], b[d]
@@ -172,7 +184,9 @@ def _whole_source(g: Tensor, of: Form, index: Tensor) -> Tensor:
 
 
 @writing("ScatterBackward0")
-def scatter(x: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None) -> tuple:
+def scatter(
+    x: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> tuple:
     """x with src's elements (or a number) at the index's values along dim; reduce: "add" or "multiply" onto what is there.
 
     >>> torch.scatter(torch.zeros(3), 0, torch.tensor([2]), 5.0)
@@ -277,7 +291,12 @@ def _(node: Any, g: Tensor) -> tuple:
         own = before == after  # type: ignore[operator]
         hits = part == gather(after, dim, index)  # type: ignore[operator]
         kind = g.form.dtype
-        shares = scatter_add(converted(own, kind) if include_self else zeros_of(form(kind, g.form.device, g.form.shape)), dim, index, converted(hits, kind))
+        shares = scatter_add(
+            converted(own, kind) if include_self else zeros_of(form(kind, g.form.device, g.form.shape)),
+            dim,
+            index,
+            converted(hits, kind),
+        )
         each = g / masked_fill(shares, shares == 0, 1)  # type: ignore[operator,arg-type]
         mine, theirs = each * own, gather(each, dim, index) * hits  # type: ignore[operator]
     if not include_self:
@@ -285,7 +304,9 @@ def _(node: Any, g: Tensor) -> tuple:
     return mine, _whole_source(theirs, src.form, index) if node.wants(1) else None
 
 
-def _prod_gradients(g: Tensor, dim: int, index: Tensor, part: Tensor, before: Tensor, after: Tensor, include_self: bool) -> tuple:
+def _prod_gradients(
+    g: Tensor, dim: int, index: Tensor, part: Tensor, before: Tensor, after: Tensor, include_self: bool
+) -> tuple:
     """Each factor's gradient is g times the product of the others; zeros among the factors are left out and counted."""
     zero = part == 0  # type: ignore[operator]
     kind = part.form.dtype
@@ -306,7 +327,9 @@ def _embedding_of(name: str, node: str, piece: Any) -> Any:
     def write(x: Tensor, src: Tensor, *arguments: Any, **options: Any) -> tuple:
         place = piece(x, *arguments, **options)
         if src.form.shape != place.form.shape:
-            raise RuntimeError(f"{name}: expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(place.shape)}")
+            raise RuntimeError(
+                f"{name}: expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(place.shape)}"
+            )
         copy_into(place, src)
         return (src,), (arguments, options, src.form.dtype)
 

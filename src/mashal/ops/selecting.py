@@ -10,7 +10,7 @@ from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.blocks import index_tensor, outside_index, outside_select, put_blocks, spread, take_blocks, whole
 from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, zeros_of
-from mashal.ops.define import recorded, refuse_recorded_out, any_recorded, spelled, write_out
+from mashal.ops.define import any_recorded, recorded, refuse_recorded_out, spelled, write_out
 from mashal.ops.masks import scalar_of
 from mashal.ops.views import reshape
 from mashal.ops.writing import writing
@@ -65,7 +65,9 @@ def _check_source(name: str, x: Form, dim: int, index: Tensor, source: Tensor) -
         return source
     if len(own) <= dim or own[dim] != n or len(own) != x.rank:
         if not (len(own) == x.rank == 1 and own[0] == n):
-            raise RuntimeError(f"{name}(): Number of indices ({n}) should be equal to the source's size in dimension {dim}; it is {tuple(own)}")
+            raise RuntimeError(
+                f"{name}(): Number of indices ({n}) should be equal to the source's size in dimension {dim}; it is {tuple(own)}"
+            )
     if own[:dim] != x.shape[:dim] or own[dim + 1 :] != x.shape[dim + 1 :]:
         raise RuntimeError(f"{name}(): source {tuple(own)} must match self {tuple(x.shape)} except in dimension {dim}")
     return source
@@ -119,7 +121,12 @@ def index_fill(x: Tensor, dim: int, index: Tensor, value: Any) -> tuple:
     d, index = wrap_dim("index_fill", dim, x.form.rank), _vector("index_fill", index)
     given = value if isinstance(value, Tensor) else None
     if given is not None and given.form.rank:
-        raise RuntimeError(message("index_fill", f"only supports a 0-dimensional value tensor, but got tensor with {given.form.rank} dimension(s)"))
+        raise RuntimeError(
+            message(
+                "index_fill",
+                f"only supports a 0-dimensional value tensor, but got tensor with {given.form.rank} dimension(s)",
+            )
+        )
     filling = scalar_of("index_fill", value, x.form) if given is None else converted(given, x.form.dtype)
     put_blocks(_as_vector(x), filling, d, (index,), outside=outside_index)
     return (given,), (d, index)
@@ -179,9 +186,13 @@ def put(x: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> t
     """x with source's elements at flat positions (accumulate: added)."""
     index = _check_positions("put_", index)
     if source.form.dtype is not x.form.dtype:
-        raise RuntimeError(f"put_(): self and source expected to have the same dtype, but got self.dtype = {x.dtype} and source.dtype = {source.dtype}")
+        raise RuntimeError(
+            f"put_(): self and source expected to have the same dtype, but got self.dtype = {x.dtype} and source.dtype = {source.dtype}"
+        )
     if index.form.numel != source.form.numel:
-        raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got {source.form.numel} and {index.form.numel}")
+        raise RuntimeError(
+            f"put_(): Expected source and index to have the same number of elements, but got {source.form.numel} and {index.form.numel}"
+        )
     f = x.form
     flat = x if f.contiguous else copied_as(x, form(f.dtype, f.device, f.shape))
     put_blocks(reshape(flat, (f.numel,)), reshape(source, index.form.shape), 0, (index,), accumulate, outside_take)

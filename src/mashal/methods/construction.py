@@ -57,6 +57,8 @@ def legacy(arguments: tuple, dtype: Any, device: Any = None) -> Tensor:
             return from_list(first, dtype)
         if interop.is_array(first):
             return tensor_from_data(first, dtype, device)
+        if isinstance(first, str):
+            raise TypeError("new(): invalid data type 'str'")
         if not hasattr(first, "__index__") and hasattr(first, "__len__"):
             return tensor_from_data(list(first), dtype, device)
     if isinstance(first, float):

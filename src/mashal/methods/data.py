@@ -82,7 +82,6 @@ ATTRIBUTES = {
     "set_": set_,
     "share_memory_": share_memory_,
     "is_shared": is_shared,
-    "names": property(lambda self: (None,) * self.form.rank, doc="The names of its dimensions: None for each."),
     "name": property(lambda self: None, doc="What it is called: None."),
     "is_sparse": _never("Whether only some of its elements are kept: no."),
     "is_sparse_csr": _never("Whether it is kept in compressed rows: no."),
@@ -95,7 +94,6 @@ ATTRIBUTES = {
     "is_ipu": _never("Whether its data lies on an IPU: no."),
     "is_mtia": _never("Whether its data lies on an MTIA device: no."),
     "is_pinned": lambda self, device="cuda": False,
-    "has_names": lambda self: False,
     "dense_dim": lambda self: self.form.rank,
     "sparse_dim": lambda self: 0,
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mashal.core import buffers, dtypes, interop
-from mashal.core.devices import CPU, META, usable
+from mashal.core.devices import CPU, META, get_default_device, usable
 from mashal.core.devices import device as device_of
 from mashal.core.dlpack import from_dlpack
 from mashal.core.dtypes import dtype as DType
@@ -17,10 +17,10 @@ from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor, make, new_view
 from mashal.core.tensor import empty as new
 from mashal.errors import message
-from mashal.lang.expression import Expression, cast, operand, place, scalar, where
+from mashal.lang.expression import Expression, cast, fma, operand, place, scalar, where
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.define import spelled, write_out
-from mashal.ops.options import check_dtype, check_layout, form_like, form_of, place_of, sizes_of
+from mashal.ops.options import check_layout, dtype_of, form_like, form_of, place_of, sizes_of
 from mashal.ops.run import plan_pointwise, plan_rowwise, remember
 
 _fills: dict[Any, Any] = {}
@@ -40,8 +40,7 @@ def tensor(
     tensor([[1.0000, 2.0000],
             [3.0000, 4.5000]])
     """
-    if dtype is not None:
-        check_dtype("tensor", dtype)
+    dtype = dtype_of("tensor", dtype)
     if pin_memory:
         check_layout("tensor", None, pin_memory)
     x = tensor_from_data(data, dtype, device)
@@ -56,7 +55,7 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     >>> torch.as_tensor(x) is x
     True
     """
-    check_dtype("as_tensor", dtype)
+    dtype = dtype_of("as_tensor", dtype)
     if isinstance(data, Tensor):
         return _converted(data, dtype, device, copy=False)
     if interop.is_array(data):
@@ -74,7 +73,7 @@ def asarray(
 
     copy: True always copies, False never (ValueError where one were needed), None if need be.
     """
-    check_dtype("asarray", dtype)
+    dtype = dtype_of("asarray", dtype)
     shared = obj if isinstance(obj, Tensor) else _shared(obj, dtype)
     if shared is None:
         if copy is False:
@@ -181,21 +180,22 @@ def filled(of: Form, value: Any) -> Tensor:
                 message("full", f"value cannot be converted to type {of.dtype.name} without overflow: {value}")
             )
         return fill_plan(of, dtypes.complex128)(value.real, value.imag)
-    if isinstance(value, float) and of.dtype.kind in "iub":
+    if of.dtype.kind in "iu":
         value = _whole_number(value, of.dtype)
-    kind = dtypes.float64 if isinstance(value, float) else dtypes.int64
-    if kind is dtypes.int64 and not -(1 << 63) <= value < 1 << 63:
-        value = value - (1 << 64) if of.dtype is dtypes.uint64 and 0 <= value < 1 << 64 else float(value)
-        kind = dtypes.float64 if isinstance(value, float) else kind
-    return fill_plan(of, kind)(value)
+    elif of.dtype.kind == "b":
+        value = bool(value)
+    elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        value = float(value)
+    return fill_plan(of, dtypes.float64 if isinstance(value, float) else dtypes.int64)(value)
 
 
-def _whole_number(value: float, d: DType) -> int:
-    if d.kind == "b":
-        return int(value != 0)
-    if value != value or math.isinf(value):
+def _whole_number(value: Any, d: DType) -> int:
+    """A number as an integer dtype holds it: nothing behind the point, negative ones of an unsigned dtype by their bits."""
+    limits = dtypes.iinfo(d)
+    if not -limits.max - (d.kind == "i") <= value <= limits.max:  # nor is nan
         raise RuntimeError(message("full", f"value cannot be converted to type {d.name} without overflow: {value}"))
-    return int(value)
+    whole = int(value)
+    return whole - (1 << 64) if whole >= 1 << 63 else whole
 
 
 def _made(of: Form, value: Any, requires_grad: bool, out: Tensor | None = None, name: str = "full") -> Tensor:
@@ -213,6 +213,10 @@ def _sizes(name: str, size: tuple, options: dict) -> tuple[int, ...]:
 
 def _constant(name: str, value: int) -> Callable[..., Tensor]:
     def make_constant(*size: Any, out: Tensor | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
+        if not options and out is None:
+            of = form(get_default_dtype(), get_default_device(), sizes_of(name, size))
+            x = (_fills.get((of, dtypes.int64)) or fill_plan(of, dtypes.int64))(value)
+            return x.requires_grad_() if requires_grad else x
         shape = _sizes(name, size, options)
         if out is not None:
             options.setdefault("dtype", out.form.dtype)
@@ -230,11 +234,11 @@ def _constant(name: str, value: int) -> Callable[..., Tensor]:
     return spelled(TORCH)(make_constant)
 
 
-_OPTIONS = {"dtype", "layout", "device", "pin_memory", "memory_format", "names"}
+_OPTIONS = {"dtype", "layout", "device", "pin_memory", "memory_format"}
 
 
 def _form(name: str, shape: tuple[int, ...], options: dict) -> Form:
-    if options.keys() - _OPTIONS:
+    if not options.keys() <= _OPTIONS:
         raise TypeError(f"{name}() got an unexpected keyword argument {min(options.keys() - _OPTIONS)!r}")
     return form_of(name, shape, **options)
 
@@ -463,6 +467,14 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, o
     >>> torch.arange(1, 2.5, 0.5)
     tensor([1.0000, 1.5000, 2.0000])
     """
+    if (
+        len(bounds) == 1
+        and type(bounds[0]) is int
+        and bounds[0] > 0
+        and start is end is step is out is dtype is None
+        and not options
+    ):
+        return _count(bounds[0], requires_grad)
     start, end, step = _numbers_of("arange", *_arange_bounds(bounds, start, end, step))
     if dtype is None:
         whole = all(isinstance(x, int) for x in (start, end, step))
@@ -474,6 +486,12 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, o
     of = _form("arange", (n,), {**options, "dtype": dtype})
     x = _progression(of, start, step)
     x = x if out is None else write_out("arange", out, x)
+    return x.requires_grad_() if requires_grad else x
+
+
+def _count(n: int, requires_grad: bool) -> Tensor:
+    """0 … n - 1, the commonest of all."""
+    x = _progression(form(dtypes.int64, get_default_device(), (n,)), 0, 1)
     return x.requires_grad_() if requires_grad else x
 
 
@@ -566,11 +584,12 @@ def _between(of: Form, start: Any, end: Any) -> Tensor:
     kind = dtypes.float64 if of.dtype.kind in "iub" else kind
     step = (end - start) / (n - 1)
 
-    def value(a: Expression, b: Expression, step: Expression, last: Expression) -> Expression:
+    def value(a: Expression, b: Expression, step: Expression, last: Expression, half: Expression) -> Expression:
         i, left = cast(place(), kind), cast(last - place(), kind)
-        return where(place() * 2 < last + 1, a + step * i, b - step * left)
+        return where(place() < half, fma(step, i, a), fma(-step, left, b))  # rounded once, as PyTorch does
 
-    return _row(of, "linspace", value, (kind, kind, kind, dtypes.int64), (float(start), float(end), float(step), n - 1))
+    kinds = (kind, kind, kind, dtypes.int64, dtypes.int64)
+    return _row(of, "linspace", value, kinds, (float(start), float(end), float(step), n - 1, n // 2))
 
 
 @spelled(TORCH)

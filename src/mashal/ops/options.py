@@ -8,6 +8,8 @@ from typing import Any
 
 from mashal.core.devices import device as device_of
 from mashal.core.devices import get_default_device, usable
+from mashal.core.dtypes import bool as bool_
+from mashal.core.dtypes import complex128, float64, int64
 from mashal.core.dtypes import dtype as DType
 from mashal.core.dtypes import get_default_dtype
 from mashal.core.forms import Form, form, like
@@ -41,34 +43,36 @@ def place_of(device: Any) -> Any:
     return get_default_device() if device is None else usable(device_of(device))
 
 
-def check_dtype(name: str, dtype: Any) -> None:
-    """TypeError for what is no dtype."""
-    if dtype is not None and not isinstance(dtype, DType):
-        kinds = {float: "torch.float64", int: "torch.int64", bool: "torch.bool", complex: "torch.complex128"}
-        hint = f"say {kinds[dtype]}" if dtype in kinds else ""
-        found = dtype.__name__ if isinstance(dtype, type) else type(dtype).__name__
-        raise TypeError(message(name, f"argument 'dtype' must be torch.dtype, not {found}", hint))
+_PYTHON = {float: float64, int: int64, bool: bool_, complex: complex128}
 
 
-def check_layout(name: str, layout: Any, pin_memory: bool = False, names: Any = None) -> None:
-    """Errors for what there is none of: sparse tensors, pinned memory without an accelerator, named dimensions."""
+def dtype_of(name: str, dtype: Any) -> DType | None:
+    """A dtype option: a dtype, one of Python's types for the dtype it stands for, or None; TypeError for anything else."""
+    if dtype is None or type(dtype) is DType:
+        return dtype
+    if isinstance(dtype, type) and dtype in _PYTHON:
+        return _PYTHON[dtype]
+    found = dtype.__name__ if isinstance(dtype, type) else type(dtype).__name__
+    raise TypeError(f"{name}(): argument 'dtype' must be torch.dtype, not {found}")
+
+
+def check_layout(name: str, layout: Any, pin_memory: bool = False) -> None:
+    """Errors for what there is none of: sparse tensors, pinned memory without an accelerator."""
     if layout is not None and layout is not strided:
         raise NotImplementedError(message(name, f"there are no tensors of layout {layout}", "use torch.strided"))
     if pin_memory:
         raise RuntimeError(message(name, "pin_memory=True needs an accelerator", "there is none; leave it out"))
-    if names is not None:
-        raise NotImplementedError(message(name, "there are no named dimensions", "leave names out"))
 
 
 def form_of(
     name: str, shape: tuple[int, ...], dtype: DType | None = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
-    memory_format: Any = None, names: Any = None,
+    memory_format: Any = None,
 ) -> Form:  # fmt: skip
     """The form of a new tensor with these options."""
     if dtype is not None and type(dtype) is not DType:
-        check_dtype(name, dtype)
-    if layout is not None or pin_memory or names is not None:
-        check_layout(name, layout, pin_memory, names)
+        dtype = dtype_of(name, dtype)
+    if layout is not None or pin_memory:
+        check_layout(name, layout, pin_memory)
     strides = None if memory_format is None else format_strides(name, shape, memory_format)
     return form(dtype or get_default_dtype(), place_of(device), shape, strides)
 
@@ -80,9 +84,8 @@ def form_like(
     """The form of a new tensor with the shape, and unless given otherwise the dtype, device and order, of a template."""
     if not isinstance(template, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(template).__name__}")
-    check_dtype(name, dtype)
     check_layout(name, layout, pin_memory)
-    of = like(template.form, dtype)
+    of = like(template.form, dtype_of(name, dtype))
     place = of.device if device is None else usable(device_of(device))
     strides = of.strides
     if memory_format is not None and memory_format is not preserve_format:

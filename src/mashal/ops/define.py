@@ -29,7 +29,7 @@ from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form
 from mashal.core.nested import from_number
-from mashal.core.saved import check_version, packers, save, save_result, unpack
+from mashal.core.saved import Result, check_version, packers, save, save_result, unpack
 from mashal.core.shapes import broadcast
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, alias, bump, empty
@@ -280,9 +280,7 @@ class Pointwise:
         if backward is None:
             return
         edges = tuple([(x.node, x.output) if isinstance(x, Tensor) and x.node is not None else None for x in operands])
-        result.node = self.node(
-            edges, (backward, backward.save(operands, result) if backward.places else (), entry)
-        )
+        result.node = self.node(edges, (backward, backward.save(operands, result) if backward.places else (), entry))
 
     def record_one(self, entry: Entry, result: Tensor, x: Tensor) -> None:
         """`record` for the one operand of a unary operation, which has a history."""
@@ -472,6 +470,11 @@ class Backward:
                 if x.version is not None and x.version[0] != version:
                     check_version(x, version)
                 tensors[i] = x
+            elif type(entry) is Result and not mode.recording:  # the result itself (Result.unpacked)
+                x = entry.tensor
+                if x.version[0] != entry.version:  # type: ignore[index]
+                    check_version(x, entry.version)
+                tensors[i] = x
             else:
                 tensors[i] = entry if isinstance(entry, (bool, int, float)) else entry.unpacked(node)
         tensors[-1] = g
@@ -532,6 +535,8 @@ class PointwiseNode(Node):
         backward, kept, entry = self.saved
         tensors = backward.unpacked(kept, g, self)
         plans = None if mode.recording else entry.gradients.get(g.form)
+        if plans is not None and len(plans) == 1 and plans[0] is not None:
+            return (plans[0](*[tensors[j] for j in backward.rules[0].used]),)  # type: ignore[union-attr]
         found: list[Any] = []
         for i, edge in enumerate(self.edges):
             rule = backward.rules[i]

@@ -25,8 +25,12 @@ SCHEDULES = {
     "functions": lambda s, o: s.LambdaLR(o, [lambda epoch: 1 / (epoch + 1), lambda epoch: 0.5]),
     "product": lambda s, o: s.MultiplicativeLR(o, lambda epoch: 1 - epoch / 100),
     "one cycle": lambda s, o: s.OneCycleLR(o, max_lr=0.7, total_steps=25),
-    "one cycle, linear": lambda s, o: s.OneCycleLR(o, [0.7, 0.2], epochs=5, steps_per_epoch=5, anneal_strategy="linear"),
-    "one cycle, three phases": lambda s, o: s.OneCycleLR(o, 0.7, total_steps=24, three_phase=True, cycle_momentum=False),
+    "one cycle, linear": lambda s, o: s.OneCycleLR(
+        o, [0.7, 0.2], epochs=5, steps_per_epoch=5, anneal_strategy="linear"
+    ),
+    "one cycle, three phases": lambda s, o: s.OneCycleLR(
+        o, 0.7, total_steps=24, three_phase=True, cycle_momentum=False
+    ),
     "cyclic": lambda s, o: s.CyclicLR(o, 0.01, 0.3, step_size_up=4),
     "cyclic, lower": lambda s, o: s.CyclicLR(o, 0.01, 0.3, step_size_up=3, step_size_down=2, mode="triangular2"),
     "cyclic, exponential": lambda s, o: s.CyclicLR(o, [0.01, 0.02], 0.3, step_size_up=3, mode="exp_range", gamma=0.97),
@@ -100,7 +104,9 @@ def test_restarts_take_fractions_of_epochs(epoch, t_mult):
     assert seen[0] == seen[1]
 
 
-@pytest.mark.parametrize("arguments", [{}, {"mode": "max"}, {"threshold_mode": "abs", "cooldown": 2}, {"min_lr": [0.01, 0.02]}])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"mode": "max"}, {"threshold_mode": "abs", "cooldown": 2}, {"min_lr": [0.01, 0.02]}]
+)
 def test_plateaus_are_the_same(arguments):
     measures = [3.0, 2.5, 2.4, 2.4, 2.6, 2.6, 2.39, 2.5, 2.5, 2.5, 2.5, 2.5, 2.5, 2.5, 2.3, 2.4, 2.4, 2.4]
     seen = []
@@ -145,7 +151,10 @@ def test_state_dicts_have_the_same_keys(name):
 @pytest.mark.parametrize("name", sorted(set(pytorch.optim.lr_scheduler.__all__) - {"LRScheduler"}))
 def test_signatures_are_the_same(name):
     mine, theirs = (
-        [(p.name, p.default, p.kind) for p in inspect.signature(getattr(of.lr_scheduler, name).__init__).parameters.values()]
+        [
+            (p.name, p.default, p.kind)
+            for p in inspect.signature(getattr(of.lr_scheduler, name).__init__).parameters.values()
+        ]
         for of in (optim, pytorch.optim)
     )
     assert mine == theirs

@@ -462,3 +462,25 @@ def test_a_slice_as_parameter_leaves_the_rest_alone():
     w.grad = mashal.ones(3, 2)
     optim.SGD([w], lr=1.0).step()
     assert whole.tolist() == [[1.0, 0.0, 0.0, 1.0]] * 3
+
+
+# ---------------------------------------------------------------- differentiable
+@pytest.mark.parametrize("name", sorted(set(optim.__all__) - {"Optimizer", "LBFGS", "lr_scheduler", "swa_utils"}))
+def test_recorded_operations_give_what_the_kernel_gives(name):
+    kernel, recorded = parameter([1.0, -2.0, 0.5], [1.0, 2.0, 0.0]), parameter([1.0, -2.0, 0.5], [1.0, 2.0, 0.0])
+    a, b = getattr(optim, name)([kernel]), getattr(optim, name)([recorded], differentiable=True)
+    with mashal.no_grad():
+        for _ in range(7):
+            a.step()
+            b.step()
+    assert close(recorded, kernel.tolist())
+
+
+def test_a_gradient_goes_through_a_differentiable_step():
+    w, lr = mashal.tensor([1.0, 2.0]), mashal.tensor(0.5, requires_grad=True)
+    p = w.clone().requires_grad_()
+    q = p.clone()
+    q.grad = mashal.tensor([3.0, 4.0])
+    optim.SGD([q], lr=lr, differentiable=True).step()
+    q.sum().backward()
+    assert lr.grad.item() == -7.0

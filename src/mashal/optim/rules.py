@@ -29,6 +29,7 @@ from mashal.lang.update import Update, UpdateRule
 from mashal.lower.update import ROW, update_kernel
 from mashal.machine import jit
 from mashal.machine.table import ACTIVE, ELSEWHERE, IDLE, Line, TableLayout
+from mashal.optim.composed import evaluate
 from mashal.optim.optimizer import Optimizer
 
 
@@ -82,6 +83,8 @@ class RuleOptimizer(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        if self.defaults.get("differentiable"):
+            return self._step_differentiable(loss)
         for group in self.param_groups:
             prepared = self._prepared.get(id(group))
             if prepared is None or prepared.group is not group or prepared.choices != self._choices(group):
@@ -90,6 +93,15 @@ class RuleOptimizer(Optimizer):
             if done is not None:
                 done = self._prepare(group, done).run(self)
                 assert done is None, "steppers that have just been made fit"
+        return loss
+
+    def _step_differentiable(self, loss: Any) -> Any:
+        """A step of recorded operations; parameters must not be leaves (clones of them, say)."""
+        for group in self.param_groups:
+            options = dict(zip(self.rule.scalars, self._numbers(group)))
+            for p in group["params"]:
+                if p.grad_ is not None:
+                    _step_composed(self, group, p, options)
         return loss
 
     def _prepare(self, group: dict[str, Any], done: frozenset[int] = frozenset()) -> Prepared:
@@ -288,6 +300,18 @@ def _step_copy(
         p.copy_(twin)
         for name in elements:
             own[name].copy_(states[name])
+
+
+def _step_composed(optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor, options: dict[str, Any]) -> None:
+    """Updates a parameter, and its states, by operations that are recorded."""
+    line, number_dtype, first = _line(optimizer, group, p)
+    update = _update(optimizer, group, p.dtype, number_dtype, first)
+    own = line.state or {}
+    slots = {name: own[name].item() if name in update.numbers else own[name] for name in update.slots[2:]}
+    new = evaluate(update, {"p": p, "g": p.grad_, **slots}, options)
+    p.copy_(new.pop("p"))
+    for name, value in new.items():
+        own[name] = value if isinstance(value, Tensor) else _number(value)
 
 
 def _contiguous(x: Tensor, dtype: dtype) -> Tensor:

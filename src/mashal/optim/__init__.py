@@ -4,6 +4,8 @@ Read in this order
   optimizer    Optimizer: groups, states; with hooks (hooks) and saving (state)
   rules        optimizers that are an update rule, and how a step becomes one kernel call
   sgd, adam …  the rules, each a formula
+  lbfgs        the one that is no update rule; with its linesearch
+  composed     steps that are recorded (differentiable=True)
   lr_scheduler how the learning rate changes
 Stands on: lang.update (formulas), lower.update (kernels), machine.table (many tensors handed to one kernel).
 """
@@ -15,6 +17,7 @@ from mashal.optim.adam import Adam
 from mashal.optim.adamax import Adamax
 from mashal.optim.adamw import AdamW
 from mashal.optim.asgd import ASGD
+from mashal.optim.lbfgs import LBFGS
 from mashal.optim.nadam import NAdam
 from mashal.optim.optimizer import Optimizer
 from mashal.optim.radam import RAdam
@@ -24,6 +27,7 @@ from mashal.optim.sgd import SGD
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",

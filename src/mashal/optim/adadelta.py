@@ -31,7 +31,7 @@ class Adadelta(RuleOptimizer):
     accepted; a step is always one kernel. Raises ValueError for values out of range.
 
     >>> w = torch.tensor([1.0, -2.0], requires_grad=True)
-    >>> optimizer = optim.Adadelta([w])
+    >>> optimizer = torch.optim.Adadelta([w])
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w

@@ -30,7 +30,7 @@ class Adagrad(RuleOptimizer):
     accepted; a step is always one kernel. Raises ValueError for values out of range.
 
     >>> w = torch.tensor([1.0, -2.0], requires_grad=True)
-    >>> optimizer = optim.Adagrad([w])
+    >>> optimizer = torch.optim.Adagrad([w])
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w

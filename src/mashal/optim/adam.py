@@ -44,7 +44,7 @@ class Adam(RuleOptimizer):
     Raises ValueError for values out of range.
 
     >>> w = torch.tensor([1.0, -2.0], requires_grad=True)
-    >>> optimizer = optim.Adam([w], lr=0.1)
+    >>> optimizer = torch.optim.Adam([w], lr=0.1)
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w

@@ -31,7 +31,7 @@ class Adamax(RuleOptimizer):
     kernel. Raises ValueError for values out of range.
 
     >>> w = torch.tensor([1.0, -2.0], requires_grad=True)
-    >>> optimizer = optim.Adamax([w])
+    >>> optimizer = torch.optim.Adamax([w])
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w

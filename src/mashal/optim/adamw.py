@@ -14,7 +14,7 @@ class AdamW(Adam):
     The options are Adam's; weight_decay is 0.01 unless given.
 
     >>> w = torch.ones(2, requires_grad=True)
-    >>> optimizer = optim.AdamW([w], lr=0.1)
+    >>> optimizer = torch.optim.AdamW([w], lr=0.1)
     >>> w.sum().backward()
     >>> optimizer.step()
     >>> w

@@ -34,7 +34,7 @@ class ASGD(RuleOptimizer):
     step is always one kernel. Raises ValueError for values out of range.
 
     >>> w = torch.tensor([1.0, -2.0], requires_grad=True)
-    >>> optimizer = optim.ASGD([w])
+    >>> optimizer = torch.optim.ASGD([w])
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w

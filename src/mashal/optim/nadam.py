@@ -42,7 +42,7 @@ class NAdam(RuleOptimizer):
     of range.
 
     >>> w = torch.tensor([1.0, -2.0], requires_grad=True)
-    >>> optimizer = optim.NAdam([w])
+    >>> optimizer = torch.optim.NAdam([w])
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w

@@ -46,7 +46,7 @@ class Optimizer(HookMethods, StateMethods):
     defaults: the options of groups that don't give them.
     Attributes: `param_groups`, a list of dictionaries; `state`, the states by parameter; `defaults`.
 
-    >>> class Halving(optim.Optimizer):
+    >>> class Halving(torch.optim.Optimizer):
     ...     def __init__(self, params):
     ...         super().__init__(params, {"factor": 0.5})
     ...

@@ -42,7 +42,7 @@ class RAdam(RuleOptimizer):
     a step is always one kernel. Raises ValueError for values out of range.
 
     >>> w = torch.tensor([1.0, -2.0], requires_grad=True)
-    >>> optimizer = optim.RAdam([w])
+    >>> optimizer = torch.optim.RAdam([w])
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w

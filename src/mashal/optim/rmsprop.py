@@ -39,7 +39,7 @@ class RMSprop(RuleOptimizer):
     foreach, capturable: accepted; a step is always one kernel. Raises ValueError for values out of range.
 
     >>> w = torch.tensor([1.0, -2.0], requires_grad=True)
-    >>> optimizer = optim.RMSprop([w])
+    >>> optimizer = torch.optim.RMSprop([w])
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w

@@ -32,7 +32,7 @@ class Rprop(RuleOptimizer):
     a step is always one kernel. Raises ValueError for values out of range.
 
     >>> w = torch.tensor([1.0, -2.0], requires_grad=True)
-    >>> optimizer = optim.Rprop([w])
+    >>> optimizer = torch.optim.Rprop([w])
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w

@@ -36,7 +36,7 @@ class SGD(RuleOptimizer):
     Raises ValueError for values out of range.
 
     >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
-    >>> optimizer = optim.SGD([w], lr=0.1)
+    >>> optimizer = torch.optim.SGD([w], lr=0.1)
     >>> (w * w).sum().backward()
     >>> optimizer.step()
     >>> w

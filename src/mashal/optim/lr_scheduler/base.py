@@ -26,10 +26,10 @@ class LRScheduler:
     last_epoch: -1 to start; otherwise the schedule goes on from there, and each group has its "initial_lr".
     Raises TypeError for what is no optimizer, KeyError for a group without "initial_lr" where it is needed.
 
-    >>> class Halving(optim.lr_scheduler.LRScheduler):
+    >>> class Halving(torch.optim.lr_scheduler.LRScheduler):
     ...     def get_lr(self):
     ...         return [lr * 0.5**self.last_epoch for lr in self.base_lrs]
-    >>> optimizer = optim.SGD([torch.ones(1)], lr=0.8)
+    >>> optimizer = torch.optim.SGD([torch.ones(1)], lr=0.8)
     >>> scheduler = Halving(optimizer)
     >>> optimizer.step(); scheduler.step()
     >>> scheduler.get_last_lr()

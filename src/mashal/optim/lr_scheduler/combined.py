@@ -50,10 +50,10 @@ class _Combined(LRScheduler):
 class SequentialLR(_Combined):
     """One schedule after another; schedulers[i + 1] takes over at the epoch milestones[i], at its own beginning.
 
-    >>> optimizer = optim.SGD([torch.ones(1)], lr=1.0)
-    >>> warmup = optim.lr_scheduler.ConstantLR(optimizer, factor=0.1, total_iters=2)
-    >>> decay = optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
-    >>> scheduler = optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], milestones=[2])
+    >>> optimizer = torch.optim.SGD([torch.ones(1)], lr=1.0)
+    >>> warmup = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=0.1, total_iters=2)
+    >>> decay = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> scheduler = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], milestones=[2])
     >>> for epoch in range(4):
     ...     print(scheduler.get_last_lr())
     ...     optimizer.step()

@@ -13,8 +13,8 @@ from mashal.optim.optimizer import Optimizer
 class CosineAnnealingLR(LRScheduler):
     """From lr to eta_min along half a cosine in T_max epochs (and back in the next T_max).
 
-    >>> optimizer = optim.SGD([torch.ones(1)], lr=1.0)
-    >>> scheduler = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=2)
+    >>> optimizer = torch.optim.SGD([torch.ones(1)], lr=1.0)
+    >>> scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=2)
     >>> for epoch in range(2):
     ...     optimizer.step()
     ...     scheduler.step()

@@ -45,8 +45,8 @@ class OneCycleLR(_WithMomentum):
     cycle_momentum: momentum (or beta1) goes from max_momentum to base_momentum and back.
     Raises ValueError for values that make no such schedule.
 
-    >>> optimizer = optim.SGD([torch.ones(1)], lr=1.0, momentum=0.9)
-    >>> scheduler = optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=4, pct_start=0.5)
+    >>> optimizer = torch.optim.SGD([torch.ones(1)], lr=1.0, momentum=0.9)
+    >>> scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=4, pct_start=0.5)
     >>> for step in range(3):
     ...     print(round(scheduler.get_last_lr()[0], 4))
     ...     optimizer.step()

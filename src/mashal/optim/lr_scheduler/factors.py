@@ -32,8 +32,8 @@ class _Factor(LRScheduler):
 class StepLR(_Factor):
     """lr · gamma after every step_size epochs.
 
-    >>> optimizer = optim.SGD([torch.ones(1)], lr=1.0)
-    >>> scheduler = optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
+    >>> optimizer = torch.optim.SGD([torch.ones(1)], lr=1.0)
+    >>> scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=2, gamma=0.5)
     >>> for epoch in range(4):
     ...     optimizer.step()
     ...     scheduler.step()
@@ -202,8 +202,8 @@ class _OfFunctions(LRScheduler):
 class LambdaLR(_OfFunctions):
     """The first lr times lr_lambda(epoch); lr_lambda is a function, or a list of one for each group.
 
-    >>> optimizer = optim.SGD([torch.ones(1)], lr=0.5)
-    >>> scheduler = optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
+    >>> optimizer = torch.optim.SGD([torch.ones(1)], lr=0.5)
+    >>> scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 0.5**epoch)
     >>> optimizer.step()
     >>> scheduler.step()
     >>> scheduler.get_last_lr()

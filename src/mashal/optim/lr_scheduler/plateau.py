@@ -17,8 +17,8 @@ class ReduceLROnPlateau(LRScheduler):
     cooldown: epochs to wait after a reduction. min_lr: a lower bound, one for all groups or one for each. eps: smaller
     changes are not made. Raises ValueError for a factor of 1 or more and for unknown modes.
 
-    >>> optimizer = optim.SGD([torch.ones(1)], lr=1.0)
-    >>> scheduler = optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+    >>> optimizer = torch.optim.SGD([torch.ones(1)], lr=1.0)
+    >>> scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
     >>> for loss in (3.0, 2.0, 2.0, 2.0):
     ...     scheduler.step(loss)
     >>> scheduler.get_last_lr()

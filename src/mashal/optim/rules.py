@@ -183,6 +183,7 @@ def prepare(optimizer: RuleOptimizer, group: dict[str, Any], done: frozenset[int
 def _line(optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor) -> tuple[Line, dtype, bool]:
     """The forms of a parameter, its gradient and its states (made if there are none); their numbers' dtype; whether they were made."""
     g, rule = p.grad_, optimizer.rule
+    assert g is not None
     if getattr(g, "is_sparse", False):
         wrong, right = "a gradient is sparse", "this rule needs dense ones (SparseAdam takes sparse ones)"
         raise RuntimeError(message(type(optimizer).__name__, wrong, right))
@@ -289,6 +290,7 @@ def _step_copy(
     """Updates a parameter, and its states, by way of contiguous copies."""
     own, names = optimizer.state.get(p, {}), _names(optimizer, group)
     elements = [name for name in names if name not in optimizer.rule.numbers]
+    assert p.grad_ is not None
     with no_grad():
         twin = _contiguous(p, p.dtype)
         twin.grad_ = _contiguous(p.grad_, p.dtype)

@@ -40,6 +40,11 @@ SCHEDULES = {
     ),
     "chain": lambda s, o: s.ChainedScheduler([s.ConstantLR(o, 0.1, 3), s.ExponentialLR(o, 0.9)]),
 }
+AVERAGING = {
+    "cosine": {"swa_lr": 0.05, "anneal_epochs": 5},
+    "linear": {"swa_lr": [0.05, 0.1], "anneal_epochs": 7, "anneal_strategy": "linear"},
+    "at once": {"swa_lr": 0.05, "anneal_epochs": 0},
+}
 WITH_CLOSED_FORM = ["step", "multi step", "constant", "linear", "exponential", "polynomial", "cosine"]
 
 
@@ -158,3 +163,16 @@ def test_signatures_are_the_same(name):
         for of in (optim, pytorch.optim)
     )
     assert mine == theirs
+
+
+@pytest.mark.parametrize("arguments", AVERAGING.values(), ids=AVERAGING)
+def test_the_schedule_for_averaging_is_the_same(arguments):
+    seen = []
+    for of in (optim, pytorch.optim):
+        optimizer = momentum_optimizer(of)
+        schedule = of.swa_utils.SWALR(optimizer, **arguments)
+        for _ in range(10):
+            seen.append((of, options(optimizer)))
+            optimizer.step()
+            schedule.step()
+    assert [x[1] for x in seen[:10]] == [x[1] for x in seen[10:]]

@@ -7,10 +7,11 @@ Read in this order
   lbfgs        the one that is no update rule; with its linesearch
   composed     steps that are recorded (differentiable=True)
   lr_scheduler how the learning rate changes
+  swa_utils    averages of a model's parameters
 Stands on: lang.update (formulas), lower.update (kernels), machine.table (many tensors handed to one kernel).
 """
 
-from mashal.optim import lr_scheduler
+from mashal.optim import lr_scheduler, swa_utils
 from mashal.optim.adadelta import Adadelta
 from mashal.optim.adagrad import Adagrad
 from mashal.optim.adam import Adam

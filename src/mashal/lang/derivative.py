@@ -78,7 +78,7 @@ RULES: dict[str, Rule] = {
     "i0": lambda g, y, a: (g * e.i1(a),),
     "i0e": lambda g, y, a: (g * (e.i1e(a) - _sign(a) * y),),
     "i1": lambda g, y, a: (g * where(a == 0, 0.5, e.i0(a) - y / a),),
-    "i1e": lambda g, y, a: (g * where(a == 0, 0.5, e.i0e(a) - y * (_sign(a) + 1 / a)),),
+    "i1e": lambda g, y, a: (g * where(a == 0, 0.5, e.i0e(a) - y * _sign(a) - y / a),),
     "erfcx": lambda g, y, a: (g * (2 * a * y - 2 / _SQRT_PI),),
     "ndtr": lambda g, y, a: (g * e.exp(a * a * -0.5) * _NORMAL_PEAK,),
     "ndtri": lambda g, y, a: (g * e.exp(y * y * 0.5) / _NORMAL_PEAK,),

@@ -275,7 +275,7 @@ copysign, fmod, hypot, nextafter = map(_function, ("copysign", "fmod", "hypot", 
 erfcx, ndtr, ndtri, log_ndtr, gelu_cdf = map(_function, ("erfcx", "ndtr", "ndtri", "log_ndtr", "gelu_cdf"))
 i0, i0e, i1, i1e, cbrt = map(_function, ("i0", "i0e", "i1", "i1e", "cbrt"))
 logaddexp, log1p_exp, xlogy, xlog1py = map(_function, ("logaddexp", "log1p_exp", "xlogy", "xlog1py"))
-frexp_mantissa = _function("frexp_mantissa")
+frexp_mantissa, gcd, zeta, gamma_p, gamma_q = map(_function, ("frexp_mantissa", "gcd", "zeta", "gamma_p", "gamma_q"))
 fma = _function("fma")
 
 

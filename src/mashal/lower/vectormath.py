@@ -5,7 +5,8 @@
 Operands are values of one type, float or double, scalar or vector (narrower floats are widened by the caller).
 Held by tests/lower/test_vectormath.py: float within 2 ulp (sigmoid 2.1, erfinv, lgamma, digamma 4), double within 2.2
 (special functions: 1e-13 relative; lgamma and digamma absolute beside their zeros), infinities, NaN, denormals and -0.0
-as IEEE and C have them. Branches: sin, cos, tan (arguments from 2^30 on), fmod, remainder, and erfinv of doubles.
+as IEEE and C have them. Branches: sin, cos, tan (arguments from 2^30 on), fmod, remainder, erfinv of doubles; loops: those
+of `iterated`.
 
     >>> from mashal.machine.text import Module
     >>> f = Module().function("half_power", "float", [("float", "x")])
@@ -23,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mashal.lower import exponentials, floating, special, trigonometry
+from mashal.lower import exponentials, floating, iterated, special, trigonometry
 from mashal.machine.text import Function, Value
 
 FUNCTIONS: dict[str, Callable[..., Value]] = {
@@ -33,6 +34,7 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
                          xlogy xlog1py sinh cosh tanh asinh acosh atanh pow cbrt""",
         trigonometry: "sin cos tan asin acos atan atan2",
         special: """erf erfc erfcx erfinv ndtr log_ndtr ndtri gelu_cdf lgamma digamma i0 i0e i1 i1e""",
+        iterated: "gcd zeta gamma_p gamma_q",
         floating: """sqrt rsqrt floor ceil trunc round copysign nextafter frexp_mantissa frexp_exponent ldexp
                      fmod remainder hypot""",
     }.items()

@@ -40,7 +40,7 @@ def relu(x: Expression) -> Expression:
 
 @relu.backward
 def _(g: Expression, y: Expression, x: Expression) -> Expression:
-    return where(y > 0, g, 0)
+    return where(y <= 0, 0, g)
 
 
 @pointwise(where=FUNCTIONAL_IN_PLACE)
@@ -90,7 +90,7 @@ def hardswish(x: Expression) -> Expression:
 
 @hardswish.backward
 def _(g: Expression, y: Expression, x: Expression) -> Expression:
-    return where(x <= -3, 0, where(x < 3, g * (x / 3 + 0.5), g))
+    return where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))
 
 
 @pointwise(where=("torch", "functional"))
@@ -99,7 +99,17 @@ def hardshrink(x: Expression, *, lambd: float = 0.5) -> Expression:
     return where((x >= -lambd) & (x <= lambd), 0, x)
 
 
-@pointwise(where=("functional",))
+@hardshrink.backward
+def _(g: Expression, y: Expression, x: Expression, *, lambd: float) -> Expression:
+    return where((x > lambd) | (x < -lambd), g, 0)
+
+
+def _check_lambd(x: Tensor, *, lambd: float) -> None:
+    if lambd < 0:
+        raise RuntimeError(message("softshrink", f"lambd is {lambd}", "it must not be below 0"))
+
+
+@pointwise(where=FUNCTIONAL, refuse=_check_lambd)
 def softshrink(x: Expression, *, lambd: float = 0.5) -> Expression:
     """x moved by lambd towards 0, and 0 from -lambd to lambd."""
     return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, x * 0))
@@ -107,7 +117,7 @@ def softshrink(x: Expression, *, lambd: float = 0.5) -> Expression:
 
 @softshrink.backward
 def _(g: Expression, y: Expression, x: Expression, *, lambd: float) -> Expression:
-    return where((x >= -lambd) & (x <= lambd), 0, g)
+    return where((x > lambd) | (x < -lambd), g, 0)
 
 
 @pointwise(where=EVERYWHERE)
@@ -143,7 +153,7 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
     return g * where(x > 0, SELU_SCALE, exp(minimum(x, 0)) * (SELU_ALPHA * SELU_SCALE))
 
 
-@pointwise(where=EVERYWHERE, node="EluBackward0")
+@pointwise(where=EVERYWHERE)
 def celu(x: Expression, *, alpha: float = 1.0) -> Expression:
     """x above 0, alpha·(exp(x / alpha) - 1) below."""
     return where(x > 0, x, expm1(x * (1 / alpha)) * alpha)
@@ -216,7 +226,7 @@ def _tanh_softplus(x: Expression) -> tuple[Expression, Expression]:
 def _(g: Expression, y: Expression, x: Expression) -> Expression:
     t, u = _tanh_softplus(x)
     half = (u + 1) / (u * (u + 2) + 2)  # 1 - t² = (2·half)²
-    return g * (t + x * e.sigmoid(x) * (half * half * 4))
+    return g * (t + minimum(x, 20) * e.sigmoid(x) * (half * half * 4))
 
 
 _ROOT, _CUBE = math.sqrt(2 / math.pi), 0.044715

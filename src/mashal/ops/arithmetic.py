@@ -33,7 +33,7 @@ def check_alpha(name: str, x: Any, y: Any, alpha: Any, called: str = "alpha") ->
     """RuntimeError for a factor of a higher kind than the result's."""
     of = result_type_of((x, y))
     found = f"{called} is {alpha}, but the result is {of}"
-    if isinstance(alpha, bool) and of is not bool_:
+    if called == "alpha" and isinstance(alpha, bool) and of is not bool_:
         raise RuntimeError(message(name, found, f"a bool {called} needs a bool result"))
     if isinstance(alpha, float) and of.kind not in "fc":
         raise RuntimeError(
@@ -66,6 +66,7 @@ _ADD_SCALED = Pointwise("add", lambda x, y, alpha: x + y * alpha, same, "AddBack
 _SUB_SCALED = Pointwise("sub", lambda x, y, alpha: x - y * alpha, same, "SubBackward0", _check_difference)
 _RSUB_SCALED = Pointwise("rsub", lambda x, y, alpha: y - x * alpha, same, "RsubBackward1", _check_difference)
 
+_RSUB.tensors = _RSUB_SCALED.tensors = 1
 _plain_add, _plain_sub, _plain_rsub = map(door, (_ADD, _SUB, _RSUB))
 _add_scaled, _sub_scaled, _rsub_scaled = map(door, (_ADD_SCALED, _SUB_SCALED, _RSUB_SCALED))
 
@@ -196,4 +197,4 @@ def absolute(x: Expression) -> Expression:
 def _(g: Expression, y: Expression, x: Expression) -> Expression:
     if x.dtype.is_complex:
         return where(y == 0, 0, x / y) * g
-    return where(x > 0, g, where(x < 0, -g, x * 0))
+    return where(x > 0, g, where(x < 0, -g, 0))

@@ -1,9 +1,10 @@
-"""Bits of integers; of bools, their logic."""
+"""Bits of integers; of bools, their logic. And divisors of integers."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from mashal.lang import expression as e
 from mashal.lang.expression import Expression
 from mashal.ops.arithmetic import EVERYWHERE
 from mashal.ops.comparison import refuse_but
@@ -67,3 +68,29 @@ def bitwise_left_shift(x: Expression, y: Expression) -> Expression:
 def bitwise_right_shift(x: Expression, y: Expression) -> Expression:
     """x shifted right by y bits, keeping its sign: floor(x / 2ʸ)."""
     return _shifted("shr", x, y)
+
+
+# ---------------------------------------------------------------- divisors
+def _integers(name: str) -> Any:
+    return refuse_but("iu", name, "operands must be integers")
+
+
+@pointwise(same, where=EVERYWHERE, refuse=_integers("gcd"), tensors=2)
+def gcd(x: Expression, y: Expression) -> Expression:
+    """The greatest common divisor, never negative; of 0 and 0 it is 0.
+
+    >>> torch.gcd(torch.tensor([12, -5]), torch.tensor([18, 10]))
+    tensor([6, 5])
+    """
+    return e.gcd(x, y)
+
+
+@pointwise(same, where=EVERYWHERE, refuse=_integers("lcm"), tensors=2)
+def lcm(x: Expression, y: Expression) -> Expression:
+    """The least common multiple, never negative; 0 if one of them is 0.
+
+    >>> torch.lcm(torch.tensor([4]), torch.tensor([6]))
+    tensor([12])
+    """
+    divisor = e.gcd(x, y)
+    return e.where(divisor == 0, 0, e.abs_(x / e.where(divisor == 0, 1, divisor) * y))

@@ -206,6 +206,8 @@ def ldexp(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     >>> torch.ldexp(torch.tensor([1.0]), torch.tensor([3]))
     tensor([8.])
     """
+    if not isinstance(input, Tensor):
+        raise TypeError(f"ldexp(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     return mul(input, pow(2.0, other), out=out)
 
 
@@ -226,7 +228,7 @@ _FREXP = return_type("frexp", "mantissa", "exponent")
 
 
 @spelled()
-def frexp(input: Tensor) -> Any:
+def frexp(input: Tensor, *, out: Any = None) -> Any:
     """(mantissa, exponent) with input = mantissa · 2^exponent and |mantissa| in [½, 1); exponent is int32.
 
     >>> torch.frexp(torch.tensor([8.0])).exponent
@@ -236,4 +238,5 @@ def frexp(input: Tensor) -> Any:
         raise RuntimeError(
             message("frexp", f"the input is of {input.form.dtype}", "torch.frexp() takes floating tensors only")
         )
-    return _FREXP(_mantissa(input), _exponent(input))
+    mantissa, exponent = (None, None) if out is None else out
+    return _FREXP(_mantissa(input, out=mantissa), _exponent(input, out=exponent))

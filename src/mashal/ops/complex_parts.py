@@ -58,6 +58,9 @@ _complex = door(_COMPLEX)
 
 
 def _check_parts(name: str, a: Any, b: Any) -> None:
+    for which, x in enumerate((a, b), 1):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}(): argument (position {which}) must be Tensor, not {type(x).__name__}")
     if dtype_of(a) is not dtype_of(b):
         wrong = f"the parts are of {dtype_of(a)} and {dtype_of(b)}"
         raise RuntimeError(message(name, wrong, "they must be of one dtype"))
@@ -73,6 +76,9 @@ def complex_op(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tens
     tensor([1.+2.j])
     """
     _check_parts("complex", real, imag)
+    made = real.form.dtype.to_complex()
+    if out is not None and out.form.dtype is not made:
+        raise RuntimeError(message("complex", f"out is of {out.form.dtype}", f"it must be of {made}"))
     return _complex(real, imag, out=out)
 
 
@@ -119,10 +125,14 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
 
 
 # ---------------------------------------------------------------- conjugates
-@pointwise(same, where=EVERYWHERE, node="ConjBackward0")
-def conj_physical(x: Expression) -> Expression:
-    """The complex conjugate, a new tensor."""
-    return conjugate(x)
+_CONJ = Pointwise("conj_physical", conjugate, same, "ConjBackward0")
+_conj = door(_CONJ)
+
+
+@spelled(EVERYWHERE, in_place=lambda input: _CONJ.in_place((input,)))
+def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """The complex conjugate, a new tensor; a real tensor is its own."""
+    return _conj(input, out=out) if input.form.dtype.is_complex or out is not None else input
 
 
 @spelled()
@@ -132,7 +142,7 @@ def conj(input: Tensor) -> Tensor:
     >>> torch.conj(torch.tensor([1 + 2j]))
     tensor([1.-2.j])
     """
-    return conj_physical(input) if input.form.dtype.is_complex else input
+    return conj_physical(input)
 
 
 @spelled()

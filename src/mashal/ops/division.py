@@ -74,9 +74,9 @@ def _nothing(g: Expression, y: Expression, *operands: Expression) -> tuple:
 
 
 _DIV = Pointwise("div", lambda x, y: x / y, floating, "DivBackward0")
-_TRUNC = Pointwise("div", _truncated, same, "DivBackward1")
-_FLOOR = Pointwise("div", _floored, same, "DivBackward1")
-_RDIV = Pointwise("rdiv", lambda x, y: y / x, floating, "DivBackward0")
+_TRUNC = Pointwise("div", _truncated, same, "DivBackward2")
+_FLOOR = Pointwise("div", _floored, same, "DivBackward2")
+_RDIV = Pointwise("rdiv", lambda x, y: y / x, floating, "MulBackward0")
 _FLOOR_DIVIDE = Pointwise("floor_divide", _floored, same, "FloorDivideBackward0")
 _TRUNC.gradients = _FLOOR.gradients = _FLOOR_DIVIDE.gradients = _nothing
 _div, _trunc, _floor, _floor_divide = map(door, (_DIV, _TRUNC, _FLOOR, _FLOOR_DIVIDE))

@@ -73,7 +73,7 @@ def sigmoid(x: Expression) -> Expression:
     return e.sigmoid(x)
 
 
-@pointwise(floating)
+@pointwise(floating, tensors=2)
 def logaddexp(x: Expression, y: Expression) -> Expression:
     """log(eˣ + eʸ), without overflow.
 
@@ -91,7 +91,7 @@ def _(g: Expression, z: Expression, x: Expression, y: Expression) -> tuple:
 _LN2 = 0.6931471805599453
 
 
-@pointwise(floating)
+@pointwise(floating, tensors=2)
 def logaddexp2(x: Expression, y: Expression) -> Expression:
     """log₂(2ˣ + 2ʸ), without overflow."""
     return e.logaddexp(x * _LN2, y * _LN2) * (1 / _LN2)

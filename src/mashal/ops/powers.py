@@ -99,12 +99,15 @@ def _power(x: Expression, y: Expression) -> Expression:
 
 _POW = Pointwise("pow", _power, _integers, "PowBackward0")
 _POW_TENSOR = Pointwise("pow", _power, _integers, "PowBackward1")
-_pow, _pow_tensor = door(_POW), door(_POW_TENSOR)
+_POW_OF_NUMBER = Pointwise("pow", _power, _integers, "PowBackward2")
+_pow, _pow_tensor, _pow_of_number = door(_POW), door(_POW_TENSOR), door(_POW_OF_NUMBER)
 
 
 def _way(x: Any, exponent: Any) -> tuple[Pointwise, Any, bool]:
     """The operation, its door, and whether it takes the exponent."""
     kind = type(exponent)
+    if not isinstance(x, Tensor):
+        return _POW_OF_NUMBER, _pow_of_number, True
     if kind is not int and kind is not float:
         op, call = (_POW_TENSOR, _pow_tensor) if isinstance(exponent, Tensor) else (_POW, _pow)
         return op, call, True

@@ -11,7 +11,7 @@ from mashal.core.tensor import Tensor
 from mashal.lang import expression as e
 from mashal.lang.expression import Expression, abs_, constant, where
 from mashal.ops.arithmetic import EVERYWHERE
-from mashal.ops.comparison import refuse_complex
+from mashal.ops.comparison import refuse_but, refuse_complex
 from mashal.ops.define import Pointwise, door, floating, pointwise, same, spelled
 
 
@@ -119,7 +119,7 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression | None:
     return where(size == 0, 0, (g - y * e.cast(along, y.dtype)) / size)
 
 
-@pointwise(floating, where=EVERYWHERE, refuse=refuse_complex("copysign"))
+@pointwise(floating, where=EVERYWHERE, refuse=refuse_complex("copysign"), tensors=1)
 def copysign(x: Expression, y: Expression) -> Expression:
     """x's size with y's sign.
 
@@ -129,7 +129,12 @@ def copysign(x: Expression, y: Expression) -> Expression:
     return e.copysign(x, y)
 
 
-@pointwise(where=EVERYWHERE, refuse=refuse_complex("nextafter"))
+@pointwise(where=EVERYWHERE, refuse=refuse_but("f", "nextafter", "operands must be floating"), tensors=2)
 def nextafter(x: Expression, y: Expression) -> Expression:
     """The next number after x in the direction of y."""
     return e.nextafter(x, y)
+
+
+@nextafter.backward
+def _(g: Expression, z: Expression, x: Expression, y: Expression) -> tuple:
+    return constant(0, g.dtype), constant(0, g.dtype)

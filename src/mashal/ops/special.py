@@ -20,17 +20,17 @@ SPECIAL = ("special",)
 INFINITY = float("inf")
 
 
-def _function(
-    name: str, text: str, where: tuple = SPECIAL, aliases: tuple = (), of: Any = None, tensors: int = 0
-) -> Any:
+def _function(name: str, text: str, where: tuple = SPECIAL, aliases: tuple = ()) -> Any:
     """The function of a name, as it is in formulas."""
-    of = of or getattr(e, name)
+    of = getattr(e, name)
 
     def body(x: Expression) -> Expression:
         return of(x)
 
     body.__doc__ = text
-    return pointwise(floating, name=name, where=where, aliases=aliases, refuse=refuse_complex(name))(body)
+    node = f"Special{name.capitalize()}Backward0" if where is SPECIAL else ""
+    node = node.replace("0e", "0E").replace("1e", "1E").replace("Log_ndtr", "LogNdtr")
+    return pointwise(floating, name=name, node=node, where=where, aliases=aliases, refuse=refuse_complex(name))(body)
 
 
 # ---------------------------------------------------------------- error functions
@@ -45,59 +45,41 @@ log_ndtr = _function("log_ndtr", "log Φ(x), also where Φ underflows.")
 ndtri = _function("ndtri", "The x with Φ(x) = p.")
 
 # ---------------------------------------------------------------- Bessel functions
-i0 = _function("i0", "The modified Bessel function of the first kind of order 0.", EVERYWHERE, ("special.i0",))
+i0 = _function(
+    "i0",
+    "The modified Bessel function of the first kind of order 0.",
+    EVERYWHERE,
+    ("special.i0", "special.modified_bessel_i0"),
+)
 i0e = _function("i0e", "exp(-|x|)·i0(x).")
-i1 = _function("i1", "The modified Bessel function of the first kind of order 1.")
+i1 = _function("i1", "The modified Bessel function of the first kind of order 1.", SPECIAL, ("modified_bessel_i1",))
 i1e = _function("i1e", "exp(-|x|)·i1(x).")
+
+
+@pointwise(floating, where=SPECIAL)
+def spherical_bessel_j0(x: Expression) -> Expression:
+    """sin(x) / x, and 1 at 0."""
+    return where(x == 0, 1, where(e.abs_(x) == INFINITY, 0, e.sin(x) / x))
+
 
 # ---------------------------------------------------------------- gamma functions
 lgamma = _function("lgamma", "log|Γ(x)|.", EVERYWHERE, ("special.gammaln",))
 digamma = _function("digamma", "The derivative of log Γ.", EVERYWHERE, ("special.digamma", "special.psi"))
 
-# B₂ₖ / (2k)!
-_BERNOULLI = (
-    1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160, -691 / 1307674368000, 1 / 74724249600,
-    -3617 / 10670622842880000, 43867 / 5109094217170944000,
-)  # fmt: skip
-_SHIFT = 9
 
-
-def _zeta(s: Expression, q: Expression) -> Expression:
-    """Σ (q + k)⁻ˢ: nine terms, then the rest by Euler and Maclaurin. For s > 1, q > 0."""
-    total = constant(0, q.dtype)
-    for k in range(_SHIFT):
-        total = total + e.binary("pow", q + k, -s)
-    a = q + _SHIFT
-    last = e.binary("pow", a, -s)
-    total = total + last * (a / (s - 1) + 0.5)
-    factor, power = s, last / a
-    for k, b in enumerate(_BERNOULLI):
-        total = total + factor * power * b
-        factor = factor * (s + (2 * k + 1)) * (s + (2 * k + 2))
-        power = power / (a * a)
-    return total
-
-
-def _zeta_everywhere(s: Expression, q: Expression) -> Expression:
-    whole = e.floor(q) == q
-    below = where(whole, INFINITY, where(e.floor(s) == s, _zeta(s, q), float("nan")))
-    value = where(q > 0, _zeta(s, q), below)
-    return where(s == 1, INFINITY, where(s > 1, value, float("nan")))
-
-
-@pointwise(floating, where=SPECIAL)
+@pointwise(floating, where=SPECIAL, node="SpecialZetaBackward0")
 def zeta(s: Expression, q: Expression) -> Expression:
     """Hurwitz's zeta function Σ (q + k)⁻ˢ over k = 0, 1, … for s > 1.
 
     >>> torch.special.zeta(torch.tensor([2.0]), torch.tensor([1.0]))
     tensor([1.6449])
     """
-    return _zeta_everywhere(s, q)
+    return e.zeta(s, q)
 
 
 @zeta.backward
 def _(g: Expression, y: Expression, s: Expression, q: Expression) -> tuple:
-    return None, -g * s * _zeta_everywhere(s + 1, q)
+    return None, -g * s * e.zeta(s + 1, q)
 
 
 def _polygamma(x: Expression, *, n: int) -> Expression:
@@ -106,12 +88,11 @@ def _polygamma(x: Expression, *, n: int) -> Expression:
         return e.digamma(x)
     if n == 1:
         return _trigamma(x)
-    return _zeta_everywhere(constant(n + 1, x.dtype), x) * (math.factorial(n) * (-1) ** (n + 1))
+    return e.zeta(constant(n + 1, x.dtype), x) * (math.factorial(n) * (-1) ** (n + 1))
 
 
 def _trigamma(x: Expression) -> Expression:
-    z = where(x < 0.5, 1 - x, x)
-    y = _zeta(constant(2, x.dtype), z)
+    y = e.zeta(constant(2, x.dtype), where(x < 0.5, 1 - x, x))
     sine = e.sin(x * math.pi)
     return where(x < 0.5, (math.pi * math.pi) / (sine * sine) - y, y)
 
@@ -150,7 +131,12 @@ def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return _polygamma_of(input, n=_order(n), out=out)
 
 
-@spelled(aliases=("special.multigammaln",))
+def _mvlgamma_in_place(input: Tensor, p: int) -> Tensor:
+    """mvlgamma, written into the tensor itself."""
+    return input.copy_(mvlgamma(input, p))  # type: ignore[attr-defined]
+
+
+@spelled(aliases=("special.multigammaln",), in_place=_mvlgamma_in_place)
 def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension p: p(p-1)/4·log π + Σⱼ lgamma(x - j/2), j = 0 … p - 1."""
     if input.form.dtype.kind == "b":
@@ -161,6 +147,22 @@ def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
     for j in range(p):
         total = add(lgamma(add(input, -j / 2)), total)
     return add(total, 0, out=out) if out is not None else total
+
+
+def _incomplete(name: str, alias: str, of: Any, sign: int, text: str) -> Any:
+    def body(a: Expression, x: Expression) -> Expression:
+        return of(a, x)
+
+    body.__doc__ = text
+    call = pointwise(floating, name=name, where=EVERYWHERE, aliases=(alias,), tensors=2)(body)
+    call.backward(lambda g, y, a, x: (None, g * sign * e.exp((a - 1) * e.log(x) - x - e.lgamma(a))))
+    return call
+
+
+_LOWER = "The lower incomplete gamma function ∫₀ˣ tᵃ⁻¹ e⁻ᵗ dt / Γ(a). Its gradient is that of x alone."
+_UPPER = "The upper incomplete gamma function, 1 - igamma(a, x). Its gradient is that of x alone."
+igamma = _incomplete("igamma", "special.gammainc", e.gamma_p, 1, _LOWER)
+igammac = _incomplete("igammac", "special.gammaincc", e.gamma_q, -1, _UPPER)
 
 
 # ---------------------------------------------------------------- products with logarithms
@@ -175,7 +177,7 @@ def _(g: Expression, z: Expression, x: Expression, y: Expression) -> tuple:
     return where((x == 0) & (y <= 0), 0, g * e.log(y)), g * x / y
 
 
-@pointwise(floating, where=SPECIAL)
+@pointwise(floating, where=SPECIAL, node="SpecialXlog1pyBackward0")
 def xlog1py(x: Expression, y: Expression) -> Expression:
     """x·log(1 + y), and 0 where x is 0 (unless y is nan)."""
     return e.xlog1py(x, y)
@@ -186,7 +188,7 @@ def _(g: Expression, z: Expression, x: Expression, y: Expression) -> tuple:
     return where((x == 0) & (y <= -1), 0, g * e.log1p(y)), g * x / (y + 1)
 
 
-@pointwise(floating, where=SPECIAL)
+@pointwise(floating, where=SPECIAL, node="SpecialEntrBackward0")
 def entr(x: Expression) -> Expression:
     """-x·log(x) above 0, 0 at 0, -inf below."""
     return where(x != x, x, where(x > 0, -x * e.log(x), where(x == 0, 0, constant(-INFINITY, x.dtype))))

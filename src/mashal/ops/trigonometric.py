@@ -8,7 +8,7 @@ from typing import Any
 from mashal.lang import expression as e
 from mashal.lang.expression import Expression
 from mashal.ops.arithmetic import EVERYWHERE
-from mashal.ops.comparison import refuse_complex
+from mashal.ops.comparison import refuse_but, refuse_complex
 from mashal.ops.define import floating, pointwise
 
 _ARCS = {
@@ -48,7 +48,7 @@ atanh = _function("atanh", "The number with this hyperbolic tangent; nan outside
 
 
 # ---------------------------------------------------------------- of two sides
-@pointwise(floating, where=EVERYWHERE, aliases=("arctan2",), refuse=refuse_complex("atan2"))
+@pointwise(floating, where=EVERYWHERE, aliases=("arctan2",), refuse=refuse_complex("atan2"), tensors=2)
 def atan2(y: Expression, x: Expression) -> Expression:
     """The angle in (-π, π] of the point (x, y).
 
@@ -65,7 +65,7 @@ def _(g: Expression, z: Expression, y: Expression, x: Expression) -> tuple:
     return scale * x, -scale * y
 
 
-@pointwise(where=EVERYWHERE, refuse=refuse_complex("hypot"))
+@pointwise(where=EVERYWHERE, refuse=refuse_but("f", "hypot", "operands must be floating"), tensors=2)
 def hypot(x: Expression, y: Expression) -> Expression:
     """√(x² + y²), without overflow on the way.
 

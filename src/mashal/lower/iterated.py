@@ -1,0 +1,126 @@
+"""Functions that go on until every lane is done: greatest common divisors, Hurwitz's zeta, incomplete gamma functions.
+
+Lanes that are done stay as they are while others go on. Zeta and gamma are computed in double for floats too.
+"""
+
+from __future__ import annotations
+
+from mashal.lower.exponentials import exp, log, pow
+from mashal.lower.floating import INFINITY, NAN, any_lane, floor, in_double
+from mashal.lower.special import lgamma
+from mashal.machine.text import Function, Value
+
+EPSILON = 2.0**-53
+TURNS = 20000.0
+
+
+# ---------------------------------------------------------------- integers
+def gcd(f: Function, a: Value, b: Value) -> Value:
+    """The greatest common divisor by Euclid, without a sign; of 0 and 0 it is 0."""
+
+    def size(v: Value) -> Value:
+        return f.select(v.compare("slt", 0), -v, v)
+
+    def turn(x: Value, y: Value) -> list[Value]:
+        done = y.compare("eq", 0)
+        divisor = f.select(done, f.value(1, y.type), y)
+        rest = f.op(x.type, f"urem {x.type} {x.spelling}, {divisor.spelling}")
+        x, y = f.select(done, x, y), f.select(done, y, rest)
+        return [any_lane(f, y.compare("ne", 0)), x, y]
+
+    found, _ = f.repeat(turn, [size(a), size(b)])
+    return found
+
+
+# ---------------------------------------------------------------- zeta
+# (2k)! / B₂ₖ, as in Euler's and Maclaurin's formula
+_EULER = (
+    12.0, -720.0, 30240.0, -1209600.0, 47900160.0, -1.8924375803183791606e9, 7.47242496e10, -2.950130727918164224e12,
+    1.1646782814350067249e14, -4.5979787224074726105e15, 1.8152105401943546773e17, -7.1661652561756670113e18,
+)  # fmt: skip
+
+
+@in_double
+def zeta(f: Function, s: Value, q: Value, short: bool) -> Value:
+    """Σ (q + k)⁻ˢ over k ≥ 0 for s > 1: terms until q + k is above 9, then the rest by Euler and Maclaurin."""
+    usable = s.compare("ogt", 1.0) & (
+        q.compare("ogt", 0.0) | (floor(f, q).compare("une", q) & floor(f, s).compare("oeq", s))
+    )
+    usable = usable & q.compare("olt", INFINITY) & s.compare("olt", INFINITY)
+    s_in, q_in = f.select(usable, s, 2.0), f.select(usable & q.compare("ogt", -TURNS), q, 1.0)
+
+    def turn(total: Value, a: Value) -> list[Value]:
+        more = a.compare("ole", 9.0)
+        total = f.select(more, total + pow(f, a, -s_in), total)
+        a = f.select(more, a + 1.0, a)
+        return [any_lane(f, a.compare("ole", 9.0)), total, a]
+
+    total, a = f.repeat(turn, [q_in * 0.0, q_in])
+    last = pow(f, a, -s_in)
+    total = total + last * a / (s_in - 1.0) + last * 0.5
+    factor, power = s_in, last / a
+    for k, b in enumerate(_EULER):
+        total = total + factor * power * (1.0 / b)
+        factor = factor * (s_in + (2.0 * k + 1.0)) * (s_in + (2.0 * k + 2.0))
+        power = power / (a * a)
+    pole = s.compare("oeq", 1.0) | (s.compare("ogt", 1.0) & q.compare("ole", 0.0) & floor(f, q).compare("oeq", q))
+    beyond = s.compare("ogt", 1.0) & q.compare("oeq", INFINITY)
+    return f.select(pole, INFINITY, f.select(usable, total, f.select(beyond, f.value(0.0, q.type), NAN)))
+
+
+# ---------------------------------------------------------------- incomplete gamma functions
+def _both(f: Function, a: Value, x: Value, short: bool) -> tuple[Value, Value]:
+    """P(a, x) and Q(a, x) = 1 - P: the smaller one by a series (x ≤ max(a, 1)) or a continued fraction."""
+    inside = a.compare("ogt", 0.0) & x.compare("ogt", 0.0) & a.compare("olt", INFINITY) & x.compare("olt", INFINITY)
+    a_in, x_in = f.select(inside, a, 1.0), f.select(inside, x, 1.0)
+    low = x_in.compare("ole", 1.0) | x_in.compare("ole", a_in)
+    front = exp(f, a_in * log(f, x_in) - x_in - lgamma(f, a_in))
+
+    def next_term(total: Value, term: Value, n: Value) -> list[Value]:
+        term = term * x_in / (a_in + n)
+        more = any_lane(f, low & term.compare("ogt", total * EPSILON)) & any_lane(f, n.compare("olt", TURNS))
+        return [more, f.select(low, total + term, total), term, n + 1.0]
+
+    total, _, _ = f.repeat(next_term, [1.0 / a_in, 1.0 / a_in, x_in * 0.0 + 1.0])
+    p = front * total
+
+    def next_fraction(h: Value, c: Value, d: Value, n: Value) -> list[Value]:
+        step = n * (a_in - n)
+        b = x_in - a_in + n * 2.0 + 1.0
+        d = 1.0 / (step * d + b)
+        c = b + step / c
+        change = c * d
+        far = f.select(change.compare("ogt", 1.0), change - 1.0, 1.0 - change).compare("ogt", 4 * EPSILON)
+        more = any_lane(f, far & low.compare("eq", 0)) & any_lane(f, n.compare("olt", TURNS))
+        return [more, h * change, c, d, n + 1.0]
+
+    first = x_in - a_in + 1.0
+    first = f.select(low, 1.0, first)
+    h, _, _, _ = f.repeat(next_fraction, [1.0 / first, x_in * 0.0 + 1e300, 1.0 / first, x_in * 0.0 + 1.0])
+    q = front * h
+    return f.select(low, p, 1.0 - q), f.select(low, 1.0 - p, q)
+
+
+def _edges(f: Function, a: Value, x: Value, inner: Value, at_zero: float) -> Value:
+    """The value where a or x is 0 or infinite; nan where one is negative or nan."""
+    at_end = 1.0 - at_zero  # x infinite, or a = 0: all of the integral is passed
+    nothing = x.compare("oeq", 0.0) | a.compare("oeq", INFINITY)
+    everything = x.compare("oeq", INFINITY) | a.compare("oeq", 0.0)
+    y = f.select(everything, at_end, f.select(nothing, at_zero, inner))
+    unknown = (a.compare("oeq", 0.0) & x.compare("oeq", 0.0)) | (
+        a.compare("oeq", INFINITY) & x.compare("oeq", INFINITY)
+    )
+    fine = a.compare("oge", 0.0) & x.compare("oge", 0.0) & unknown.compare("eq", 0)
+    return f.select(fine, y, NAN)
+
+
+@in_double
+def gamma_p(f: Function, a: Value, x: Value, short: bool) -> Value:
+    """The lower incomplete gamma function over Γ(a)."""
+    return _edges(f, a, x, _both(f, a, x, short)[0], 0.0)
+
+
+@in_double
+def gamma_q(f: Function, a: Value, x: Value, short: bool) -> Value:
+    """The upper incomplete gamma function over Γ(a)."""
+    return _edges(f, a, x, _both(f, a, x, short)[1], 1.0)

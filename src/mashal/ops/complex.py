@@ -43,6 +43,11 @@ def complex_log(z: Expression) -> Expression:
     return joined(e.log(abs_(z)), e.atan2(imag(z), real(z)))
 
 
+def complex_sigmoid(z: Expression) -> Expression:
+    """1 / (1 + exp(-z))"""
+    return 1 / (complex_exp(-z) + 1)
+
+
 def complex_power(z: Expression, w: Any) -> Expression:
     """zʷ; 0⁰ is 1, and 0 to any other power 0."""
     power = complex_exp(complex_log(z) * w)

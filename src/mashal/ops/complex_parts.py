@@ -129,7 +129,12 @@ _CONJ = Pointwise("conj_physical", conjugate, same, "ConjBackward0")
 _conj = door(_CONJ)
 
 
-@spelled(EVERYWHERE, in_place=lambda input: _CONJ.in_place((input,)))
+def conj_physical_(input: Tensor) -> Tensor:
+    """conj_physical, written into the tensor itself."""
+    return _CONJ.in_place((input,))
+
+
+@spelled(EVERYWHERE, in_place=conj_physical_)
 def conj_physical(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The complex conjugate, a new tensor; a real tensor is its own."""
     return _conj(input, out=out) if input.form.dtype.is_complex or out is not None else input

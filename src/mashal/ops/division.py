@@ -124,7 +124,12 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
     return rounded(input, other, out=out)
 
 
-@spelled(EVERYWHERE, in_place=lambda input, other: _DIV.in_place((input, other)))
+def true_divide_(input: Tensor, other: Any) -> Tensor:
+    """true_divide, written into the tensor itself."""
+    return _DIV.in_place((input, other))
+
+
+@spelled(EVERYWHERE, in_place=true_divide_)
 def true_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """input / other, as `div` without rounding."""
     return _div(input, other, out=out)
@@ -213,8 +218,8 @@ def _remainder_operator(x: Any, y: Any) -> Any:
 def remainder(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     """What Python's % gives: input - other · floor(input / other), with the divisor's sign.
 
-    >>> torch.remainder(torch.tensor([-3.0, 4.0]), 3)
-    tensor([0., 1.])
+    >>> torch.remainder(torch.tensor([-4.0, 4.0]), 3)
+    tensor([2., 1.])
     """
     refuse_zero("remainder", input, other)
     return _remainder(input, other, out=out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mashal.lang import expression as e
 from mashal.lang.expression import Expression
 from mashal.ops.arithmetic import EVERYWHERE
-from mashal.ops.complex import complex_exp, complex_log
+from mashal.ops.complex import complex_exp, complex_log, complex_sigmoid
 from mashal.ops.define import floating, pointwise
 
 
@@ -70,7 +70,7 @@ def sigmoid(x: Expression) -> Expression:
     >>> torch.sigmoid(torch.tensor([-1000.0, 0.0, 1000.0]))
     tensor([0.0000, 0.5000, 1.0000])
     """
-    return e.sigmoid(x)
+    return complex_sigmoid(x) if x.dtype.is_complex else e.sigmoid(x)
 
 
 @pointwise(floating, tensors=2)
@@ -78,7 +78,7 @@ def logaddexp(x: Expression, y: Expression) -> Expression:
     """log(eˣ + eʸ), without overflow.
 
     >>> torch.logaddexp(torch.tensor([1000.0]), torch.tensor([1000.0]))
-    tensor([1000.6931])
+    tensor([1000.6932])
     """
     return e.logaddexp(x, y)
 

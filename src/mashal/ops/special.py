@@ -200,19 +200,20 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
 
 
 # ---------------------------------------------------------------- logit
-def _logit(x: Expression, *, eps: float | None = None) -> Expression:
+@pointwise(floating, where=EVERYWHERE, aliases=("special.logit",), refuse=refuse_complex("logit"))
+def logit(x: Expression, *, eps: float | None = None) -> Expression:
+    """log(x / (1 - x)), sigmoid's inverse; eps: x is first brought into [eps, 1 - eps].
+
+    >>> torch.logit(torch.tensor([0.5, 0.9]))
+    tensor([0.0000, 2.1972])
+    """
     p = x if eps is None else where(x < eps, eps, where(x > 1 - eps, 1 - eps, x))
     return e.log(p / (1 - p))
 
 
-def _logit_gradient(g: Expression, y: Expression, x: Expression, *, eps: float | None) -> Expression:
+@logit.backward
+def _(g: Expression, y: Expression, x: Expression, *, eps: float | None) -> Expression:
     slope = g / (x * (1 - x))
     if eps is None:
         return where((x < 0) | (x > 1), float("nan"), slope)
     return where((x < eps) | (x > 1 - eps), 0, slope)
-
-
-logit = pointwise(floating, name="logit", where=EVERYWHERE, aliases=("special.logit",), refuse=refuse_complex("logit"))(
-    _logit
-)
-logit.backward(_logit_gradient)

@@ -13,6 +13,7 @@ Read in this order
   arranging    flipped, rolled, repeated, triangles;  view_copies: views, copied
   contraction  products of matrices; attention: composed of them
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
+  running, sorting   cumsum …, order along a dimension
   normalization, losses, classes   layer_norm …; mse_loss …; nll_loss, cross_entropy
   queries      questions that compute nothing
   names        all public names, from the table; they are this package's names too
@@ -52,10 +53,12 @@ from mashal.ops import (
     random_factories,
     reductions,
     rounding,
+    running,
     scattering,
     selecting,
     selection,
     softmax,
+    sorting,
     special,
     triangles,
     trigonometric,

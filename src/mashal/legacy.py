@@ -41,7 +41,7 @@ _BY_NAME = {f"torch.{kind.__name__}": kind for kind in _BY_DTYPE.values()}
 
 def set_default_tensor_type(t: Any) -> None:
     """Makes the dtype of a floating tensor type the default one; old: use set_default_dtype."""
-    kind = _BY_NAME.get(t) if isinstance(t, str) else t
+    kind: Any = _BY_NAME.get(t) if isinstance(t, str) else t
     if getattr(kind, "dtype", None) is None or not kind.dtype.is_floating_point:
         raise TypeError(
             message(

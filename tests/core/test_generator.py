@@ -139,7 +139,7 @@ CALLS = {name: value for name, value in globals().items() if callable(value)} | 
 
 
 def agrees(values, expected):
-    values = [x for x in np.ravel(np.asarray(values, dtype=object)).tolist()]
+    values = np.ravel(np.asarray(values, dtype=object)).tolist()
     if isinstance(expected, dict):
         digest = hashlib.sha256(struct.pack(f"<{len(values)}d", *map(float, values))).hexdigest()
         return len(values) == expected["n"] and digest == expected["sha256"]

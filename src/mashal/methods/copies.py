@@ -13,7 +13,7 @@ def deep_copy(self: Tensor, memo: dict[int, Any]) -> Any:
     """A copy with memory of its own; tensors that share a storage share its copy. RuntimeError for one with a history."""
     if id(self) in memo:
         return memo[id(self)]
-    if not self.is_leaf:
+    if self.grad_fn is not None:
         raise RuntimeError(
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment: "
             f"this one was made by {self.grad_fn.name()}; use detach() or clone()"

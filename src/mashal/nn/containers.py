@@ -60,7 +60,7 @@ class _Numbered(Module):
 
     def pop(self, key: int | slice) -> Any:
         """Take the module at a position out, and return it."""
-        taken = self[key]
+        taken = self[key]  # pyright: ignore[reportIndexIssue]
         del self[key]
         return taken
 

@@ -35,8 +35,7 @@ class Parameter(Tensor, metaclass=_MarkedParameter):
     """
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
-        if data is None:
-            data = empty(0)
+        data = empty(0) if data is None else data
         if type(data) is Tensor or type(data) is Parameter:
             return as_subclass(cls, alias(data)).requires_grad_(requires_grad)
         other = data.detach().requires_grad_(requires_grad)  # another class of tensor stays what it is
@@ -79,8 +78,7 @@ class Buffer(Tensor, metaclass=_MarkedBuffer):
     """
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
-        if data is None:
-            data = empty(0)
+        data = empty(0) if data is None else data
         buffer = data.detach().requires_grad_(data.requires_grad)
         buffer.persistent = persistent
         buffer._is_buffer = True

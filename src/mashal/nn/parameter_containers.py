@@ -172,7 +172,7 @@ class ParameterDict(Module):
 
     def popitem(self) -> tuple[str, Any]:
         """Take the last entry out, and return its key and value."""
-        key = next(reversed(self), _absent)
+        key: Any = next(reversed(self), _absent)
         if key is _absent:
             raise KeyError("ParameterDict.popitem: the dictionary is empty")
         return key, self.pop(key)

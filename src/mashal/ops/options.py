@@ -9,9 +9,8 @@ from typing import Any
 from mashal.core.devices import device as device_of
 from mashal.core.devices import get_default_device, usable
 from mashal.core.dtypes import bool as bool_
-from mashal.core.dtypes import complex128, float64, int64
+from mashal.core.dtypes import complex128, float64, get_default_dtype, int64
 from mashal.core.dtypes import dtype as DType
-from mashal.core.dtypes import get_default_dtype
 from mashal.core.forms import Form, form, like
 from mashal.core.layouts import contiguous_format, format_strides, preserve_format, strided
 from mashal.core.tensor import Tensor

@@ -80,12 +80,12 @@ def _difference(actual: Any, expected: Any, where: str, options: dict) -> str:
         return _of_numbers(actual, expected, where, options)
     if isinstance(actual, str) or isinstance(expected, str) or actual is None or expected is None:
         return "" if actual == expected else f"{actual!r} and {expected!r} are not equal{_at(where)}"
-    tensors = [creation.as_tensor(x) if is_array(x) or isinstance(x, numbers.Number) else x for x in (actual, expected)]
-    if not all(isinstance(x, Tensor) for x in tensors):
+    a, b = (creation.as_tensor(x) if is_array(x) or isinstance(x, numbers.Number) else x for x in (actual, expected))
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         raise TypeError(
             f"assert_close: {type(actual).__name__} and {type(expected).__name__} cannot be compared{_at(where)}"
         )
-    return _of_tensors(*tensors, where, options)
+    return _of_tensors(a, b, where, options)
 
 
 def _is_sequence(x: Any) -> bool:

@@ -90,12 +90,12 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     >>> F.softmax(torch.tensor([1.0, 1.0]), dim=0)
     tensor([0.5000, 0.5000])
     """
-    return ops.softmax(input, _chosen(dim, input, "softmax", _stacklevel), dtype=dtype)
+    return ops.softmax(input, _chosen(dim, input, "softmax", _stacklevel), dtype=dtype)  # pyright: ignore[reportCallIssue]
 
 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """softmax of -x."""
-    return ops.softmax(-input, _chosen(dim, input, "softmin", _stacklevel), dtype=dtype)
+    return ops.softmax(-input, _chosen(dim, input, "softmin", _stacklevel), dtype=dtype)  # pyright: ignore[reportCallIssue]
 
 
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
@@ -121,7 +121,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     hard: the choice itself (a 1 among 0), with the smooth one's gradient.
     """
     noise = -ops.empty_like(logits).exponential_().log()
-    smooth = ops.softmax((logits + noise) / tau, dim)
+    smooth = ops.softmax((logits + noise) / tau, dim)  # pyright: ignore[reportCallIssue]
     if not hard:
         return smooth
     index = smooth.max(dim, keepdim=True)[1]

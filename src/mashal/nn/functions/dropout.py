@@ -25,7 +25,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     tensor([1., 1.])
     """
     check_probability("dropout", p)
-    return ops.dropout_(input, p, training) if inplace else ops.dropout(input, p, training)
+    return ops.dropout_(input, p, training) if inplace else ops.dropout(input, p, training)  # pyright: ignore[reportCallIssue]
 
 
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False) -> Tensor:

@@ -34,7 +34,7 @@ def embedding(
         raise AssertionError(f"embedding: padding_idx {padding_idx} is outside the {rows} rows of weight")
     if max_norm is not None:
         shorten_rows(weight, input, max_norm, norm_type)
-    return ops.embedding(weight, input, padding, scale_grad_by_freq, sparse)
+    return ops.embedding(weight, input, padding, scale_grad_by_freq, sparse)  # pyright: ignore[reportCallIssue]
 
 
 def shorten_rows(weight: Tensor, indices: Tensor, max_norm: float, norm_type: float) -> None:

@@ -143,6 +143,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     along = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
     if not along and len(moves) == 1:
         return reshape(_roll(reshape(input, (input.form.numel,)), moves, (0,)), input.form.shape)
+    if not input.form.rank:
+        raise IndexError(f"roll: Dimension specified as {along[0]} but tensor has no dimensions")
     if len(moves) != len(along) or not moves:
         raise RuntimeError(
             message("roll", f"shifts and dimensions must align. shifts: {len(moves)}, dims: {len(along)}")
@@ -179,7 +181,7 @@ def repeat(input: Tensor, *repeats: Any, **options: Any) -> Tensor:
     numbers = check_sizes("repeat", several(repeats or (options["repeats"],) if options else repeats), "repeats")
     if len(numbers) < input.form.rank:
         raise RuntimeError(
-            f"Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: {len(numbers)} < {input.form.rank}"
+            f"Number of dimensions of repeat dims can not be smaller than the tensor's: {len(numbers)} < {input.form.rank}"
         )
     if any(n < 0 for n in numbers):
         raise RuntimeError(message("repeat", f"repeats {numbers} must not be negative"))
@@ -224,7 +226,7 @@ def repeat_interleave(
         repeats = reshape(repeats, (repeats.form.numel,))
         if repeats.form.numel != n:
             raise RuntimeError(
-                f"repeats must have the same size as input along dim, but got repeats.size(0) = {repeats.form.numel} and input.size({d}) = {n}"
+                f"repeats must have the same size as input along dim, but got {repeats.form.numel} and input.size({d}) = {n}"
             )
         return index_select(x, d, _repeated_indices(repeats))
     if repeats < 0:

@@ -15,11 +15,13 @@ from typing import Any
 from mashal.core import dtypes
 from mashal.core.dtypes import dtype as DType
 from mashal.core.forms import Form, form
+from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor, empty, plan_of
 from mashal.lower.indexing import Blocks, blocks
 from mashal.lower.schedule import collapse
-from mashal.ops.copying import copied_as, copy_into, zeros_of
+from mashal.ops.copying import clone, copied_as, copy_into, zeros_of
 from mashal.ops.define import overlaps, recorded
+from mashal.ops.parts import added_back, as_strided
 from mashal.ops.run import Plan, kernel_of, remember
 
 RAW = {1: dtypes.uint8, 2: dtypes.int16, 4: dtypes.int32, 8: dtypes.int64}
@@ -203,3 +205,17 @@ def whole(index: Tensor) -> Tensor:
     if f.dtype is dtypes.int64 and f.contiguous:
         return index
     return copied_as(index, form(dtypes.int64, f.device, f.shape))
+
+
+# ---------------------------------------------------------------- views that overlap
+def _added_back(g: Tensor, f: Form, made: Form, shift: int) -> Tensor:
+    """A form's zeros, with g added at the offsets where a view had its elements."""
+    low = min(0, shift)
+    size = max(f.extent, shift + made.extent) - low
+    line = tensor_from_data(range(size), dtypes.int64)
+    places = as_strided(line, made.shape, made.strides, shift - low)
+    flat = spread(g, form(g.form.dtype, f.device, (size,)), 0, outside_index, whole(places))
+    return clone(as_strided(flat, f.shape, f.strides, -low), memory_format="contiguous_format")
+
+
+added_back.function = _added_back

@@ -310,10 +310,26 @@ def fill_(input: Tensor, value: Any) -> Tensor:
     return _filled_in_place(input, value, FillBackward1)
 
 
+@spelled(where=("torch",))
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A copy with a number (or a 0-d tensor's) in every element."""
+    return fill_(clone(input), value)
+
+
 @spelled(where=("torch", "method"))
 def zero_(input: Tensor) -> Tensor:
     """Puts 0 into every element; returns input."""
     return _filled_in_place(input, 0, ZeroBackward0)
+
+
+def _distinct(x: Tensor) -> Tensor:
+    """x without the repetitions of an expanded dimension: what has to be written to change all of it."""
+    f = x.form
+    if f.contiguous or not any(s == 0 and n > 1 for n, s in zip(f.shape, f.strides)):
+        return x
+    once = alias(x)
+    once.form = f.viewed(tuple([n if s else min(n, 1) for n, s in zip(f.shape, f.strides)]), f.strides)
+    return once
 
 
 def _filled_in_place(x: Tensor, value: Any, node: Callable[..., tape.Node]) -> Tensor:
@@ -326,9 +342,9 @@ def _filled_in_place(x: Tensor, value: Any, node: Callable[..., tape.Node]) -> T
             raise RuntimeError(
                 message("fill_", f"value has {other.form.rank} dimensions", "a number or a 0-d tensor fills")
             )
-        copy_into(x, other)
+        copy_into(_distinct(x), other)
     else:
-        filled(x, checked_number("fill_", value, x.form.dtype))
+        filled(_distinct(x), checked_number("fill_", value, x.form.dtype))
     bump(x)
     if recorded and x.form.dtype.kind in "fc":
         if other is not None:

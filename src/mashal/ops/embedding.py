@@ -72,7 +72,7 @@ def embedding(
         raise RuntimeError(message("embedding", f"weight {tuple(weight.shape)} must be 2-D, one row an index"))
     if indices.form.dtype.name not in ("int64", "int32"):
         raise RuntimeError(
-            f"Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got {indices.dtype} instead"
+            f"embedding: argument 'indices' must have one of the scalar types Long, Int; got {indices.dtype}"
         )
     return _embedding(weight, whole(indices), padding_idx, scale_grad_by_freq)
 

@@ -51,7 +51,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
     tensor([1, 2, 3])
     """
     dim = dim if axis is None else axis
-    given = _listed("cat", tensors)
+    given = _listed("cat", tensors, ValueError)
     kinds = overrides(given)
     if kinds:
         return dispatched(cat, kinds, (tensors, dim), {} if out is None else {"out": out})
@@ -59,6 +59,12 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
     d = _check_cat(given, used, dim)
     if out is not None and any_recorded(given):
         refuse_recorded_out("cat")
+    if out is not None and any(out is x or (x.storage is out.storage and x.storage is not None) for x in given):
+        raise RuntimeError(
+            message(
+                "cat", "unsupported operation: the input tensors cannot refer to any of the output memory locations"
+            )
+        )
     result = _concatenated(given, used, d)
     if out is not None:
         return write_out("cat", out, result)
@@ -68,7 +74,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
     return result
 
 
-def _listed(name: str, tensors: Any) -> list[Tensor]:
+def _listed(name: str, tensors: Any, empty_error: type[Exception] = RuntimeError) -> list[Tensor]:
     if isinstance(tensors, Tensor) or not hasattr(tensors, "__iter__"):
         raise TypeError(
             f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}"
@@ -78,7 +84,7 @@ def _listed(name: str, tensors: Any) -> list[Tensor]:
         if not isinstance(x, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
     if not given:
-        raise RuntimeError(message(name, "expected a non-empty list of Tensors"))
+        raise empty_error(message(name, "expected a non-empty list of Tensors"))
     return given
 
 

@@ -87,6 +87,24 @@ def argwhere(input: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------- the elements there
+def exact_out(name: str, out: Tensor, result: Tensor, *operands: Tensor) -> Tensor:
+    """write_out for operations whose out must have the result's dtype and share nothing with the operands."""
+    if isinstance(out, Tensor):
+        if out.form.dtype is not result.form.dtype:
+            raise RuntimeError(
+                f"{name}(): Expected out tensor to have dtype {result.dtype}, but got {out.dtype} instead"
+            )
+        if out.storage is not None and any(out.storage is x.storage for x in operands):
+            raise RuntimeError(
+                f"{name}(): unsupported operation: the input tensor and the written-to tensor refer to a single memory location"
+            )
+        if any(s == 0 and n > 1 for n, s in zip(out.form.shape, out.form.strides)):
+            raise RuntimeError(
+                f"{name}(): unsupported operation: more than one element of the written-to tensor refers to a single memory location"
+            )
+    return write_out(name, out, result)
+
+
 def check_mask(name: str, mask: Any) -> None:
     """Errors for what is no mask."""
     if not isinstance(mask, Tensor):
@@ -140,10 +158,8 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     tensor([1, 3])
     """
     check_mask("masked_select", mask)
-    if out is not None and any(overlaps(out, x) or out is x for x in (input, mask)):
-        raise RuntimeError("unsupported operation: the input tensor and the written-to tensor refer to a single memory location; clone() one of them")
     result = _masked_select(input, mask)
-    return result if out is None else write_out("masked_select", out, result)
+    return result if out is None else exact_out("masked_select", out, result, input, mask)
 
 
 # ---------------------------------------------------------------- others in their place

@@ -17,8 +17,8 @@ from mashal.core.tensor import Tensor, empty, new_view
 from mashal.errors import message
 from mashal.machine.memory import bytes_of
 from mashal.ops.broadcast import sum_to
-from mashal.ops.copying import copy_into, zeros_of
-from mashal.ops.define import DEFINITIONS, Definition, define, spelled
+from mashal.ops.copying import clone, copy_into, zeros_of
+from mashal.ops.define import DEFINITIONS, Definition, define, spelled, write_out
 from mashal.ops.viewing import View, Where, in_place_door, view, views
 
 
@@ -97,6 +97,10 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     n = f.shape[wrap_dim("narrow", dim, f.rank)]
     if length < 0:
         raise RuntimeError(message("narrow", f"length {length} must be non-negative"))
+    if isinstance(start, Tensor) and (start.form.rank or start.form.dtype.kind not in "iu"):
+        raise RuntimeError(
+            message("narrow", f"start must be a 0-d integral tensor, got {tuple(start.shape)} of {start.dtype}")
+        )
     first = as_index(start)
     if not -n <= first <= n:
         raise IndexError(message("narrow", f"start {first} is outside [-{n}, {n}], dimension {dim} has size {n}"))
@@ -106,10 +110,11 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     return slice_op(input, dim, first, first + length)
 
 
-@spelled(where=("torch",))
-def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
+@spelled()
+def narrow_copy(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | None = None) -> Tensor:
     """narrow, copied."""
-    return DEFINITIONS["clone"].function(narrow(input, dim, start, length), memory_format="contiguous_format")
+    result = clone(narrow(input, dim, start, length), memory_format="contiguous_format")
+    return result if out is None else write_out("narrow_copy", out, result)
 
 
 # ---------------------------------------------------------------- pieces
@@ -271,7 +276,7 @@ def _cuts(sections: tuple, options: dict) -> Any:
 def unbind(f: Form, dim: int = 0) -> tuple[Where, ...]:
     """All indices of a dimension, each as a tensor without that dimension; views."""
     if not f.rank:
-        raise RuntimeError("unbind: Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("unbind: Dimension specified as 0 but tensor has no dimensions")
     d = wrap_dim("unbind", dim, f.rank)
     left, step, n = _row(f, d)
     return tuple([(left, i * step) for i in range(n)])
@@ -401,7 +406,7 @@ def _(g: Tensor, f: Form, dimension: int, size: int, step: int) -> Tensor:
 def _added_back(g: Tensor, f: Form, op: View, arguments: tuple) -> Tensor:
     """Zeros like the operand, with g added where the view's elements were; those that several share get the sum."""
     (made, shift), _ = op.find(f, arguments)
-    if _apart(made) and f.contiguous:
+    if _apart(made) and f.contiguous and 0 <= shift <= f.extent - made.extent:
         return op.put_back(g, f, *arguments)
     return added_back.function(g, f, made, shift)
 

@@ -12,8 +12,8 @@ from mashal.lower.along import Along, along
 from mashal.lower.schedule import collapse
 from mashal.ops.blocks import RAW, int_at
 from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, zeros_of
-from mashal.ops.define import any_recorded, overlaps, recorded, refuse_recorded_out, spelled, write_out
-from mashal.ops.masks import masked_fill, scalar_of
+from mashal.ops.define import any_recorded, overlaps, recorded, refuse_recorded_out, spelled
+from mashal.ops.masks import exact_out, masked_fill, scalar_of
 from mashal.ops.parts import as_strided, diagonal, select, slice_op
 from mashal.ops.run import Plan, kernel_of, remember
 from mashal.ops.views import expand, reshape
@@ -85,11 +85,12 @@ def _check_sizes(name: str, x: Form, dim: int, index: Form, other: str, limit: F
         return
     if len(own) != len(at):
         raise RuntimeError(
-            f"{name}(): Index tensor must have the same number of dimensions as {other} tensor, got {tuple(index.shape)} and {tuple(limit.shape)}"
+            f"{name}(): Index tensor must have as many dimensions as {other} tensor, got {tuple(index.shape)} and {tuple(limit.shape)}"
         )
     if any(i > n for d, (i, n) in enumerate(zip(at, own)) if not (skip and d == dim)):
         raise RuntimeError(
-            f"{name}(): Expected index {list(index.shape)} to be no larger than {other} {list(limit.shape)}{f' apart from dimension {dim}' if skip else ''}"
+            f"{name}(): Expected index {list(index.shape)} to be no larger than {other} {list(limit.shape)}"
+            + (f" apart from dimension {dim}" if skip else "")
         )
 
 
@@ -124,7 +125,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     if out is not None and any_recorded((input,)):
         refuse_recorded_out("gather")
     result = _gather(input, d, index)
-    return result if out is None else write_out("gather", out, result)
+    return result if out is None else exact_out("gather", out, result, input, index)
 
 
 @spelled()
@@ -138,10 +139,13 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
         return gather(reshape(input, (input.form.numel,)), 0, reshape(indices, (indices.form.numel,)), out=out)
     if input.form.rank != indices.form.rank:
         raise RuntimeError(
-            f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input.form.rank} dimensions for input, and {indices.form.rank} dimensions for indices"
+            f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input.form.rank} "
+            f"dimensions for input, and {indices.form.rank} dimensions for indices"
         )
     d = wrap_dim("take_along_dim", dim, input.form.rank)
     a, b = list(input.form.shape), list(indices.form.shape)
+    if indices.form.numel and indices.form.dtype.kind == "i":
+        indices = indices + (indices < 0) * a[d]  # type: ignore[operator]
     n, m = a[d], b[d]
     a[d] = b[d] = 1
     shape = list(broadcast("take_along_dim", a, b))
@@ -328,7 +332,7 @@ def _embedding_of(name: str, node: str, piece: Any) -> Any:
         place = piece(x, *arguments, **options)
         if src.form.shape != place.form.shape:
             raise RuntimeError(
-                f"{name}: expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(place.shape)}"
+                f"{name}: expected src to have the size of the slice of self. src: {list(src.shape)}, slice: {list(place.shape)}"
             )
         copy_into(place, src)
         return (src,), (arguments, options, src.form.dtype)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from mashal.core.dtypes import int64
 from mashal.core.forms import Form, form
+from mashal.core.nested import tensor_from_data
 from mashal.core.shapes import wrap_dim
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.blocks import index_tensor, outside_index, outside_select, put_blocks, spread, take_blocks, whole
 from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, zeros_of
-from mashal.ops.define import any_recorded, recorded, refuse_recorded_out, spelled, write_out
-from mashal.ops.masks import scalar_of
+from mashal.ops.define import any_recorded, recorded, refuse_recorded_out, spelled
+from mashal.ops.masks import exact_out, scalar_of
 from mashal.ops.views import reshape
 from mashal.ops.writing import writing
 
@@ -44,7 +46,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     result = _index_select(x, d, index)
     if not input.form.rank:
         result = reshape(result, ())
-    return result if out is None else write_out("index_select", out, result)
+    return result if out is None else exact_out("index_select", out, result, input, index)
 
 
 def _vector(name: str, index: Any) -> Tensor:
@@ -63,11 +65,10 @@ def _check_source(name: str, x: Form, dim: int, index: Tensor, source: Tensor) -
     own = source.form.shape if source.form.rank else (1,)
     if not x.rank:
         return source
-    if len(own) <= dim or own[dim] != n or len(own) != x.rank:
-        if not (len(own) == x.rank == 1 and own[0] == n):
-            raise RuntimeError(
-                f"{name}(): Number of indices ({n}) should be equal to the source's size in dimension {dim}; it is {tuple(own)}"
-            )
+    if len(own) != x.rank or own[dim] != n:
+        raise RuntimeError(
+            f"{name}(): Number of indices ({n}) should be equal to the source's size in dimension {dim}; it is {tuple(own)}"
+        )
     if own[:dim] != x.shape[:dim] or own[dim + 1 :] != x.shape[dim + 1 :]:
         raise RuntimeError(f"{name}(): source {tuple(own)} must match self {tuple(x.shape)} except in dimension {dim}")
     return source
@@ -135,7 +136,9 @@ def index_fill(x: Tensor, dim: int, index: Tensor, value: Any) -> tuple:
 @index_fill.backward
 def _(node: Any, g: Tensor) -> tuple:
     dim, index = node.kept()
-    part = index_select(g, dim, index).sum() if len(node.edges) > 1 and node.wants(1) else None
+    part = None
+    if len(node.edges) > 1 and node.wants(1):
+        part = index_select(g, dim, tensor_from_data(sorted(set(index.tolist())), int64)).sum()
     return index_fill(g, dim, index, 0) if node.wants(0) else None, part
 
 
@@ -178,7 +181,7 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     if not input.form.numel and index.form.numel:
         raise IndexError("take(): tried to take from an empty tensor")
     result = _take(input, index)
-    return result if out is None else write_out("take", out, result)
+    return result if out is None else exact_out("take", out, result, input, index)
 
 
 @writing("PutBackward0")

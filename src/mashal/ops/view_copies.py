@@ -93,7 +93,7 @@ def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     return input
 
 
-@spelled(where=("method",))
+@spelled(where=("torch", "method"))
 def resize_as_(input: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
     """Gives the tensor itself another one's shape."""
     return resize_(input, tuple(other.form.shape), memory_format=memory_format)

@@ -82,8 +82,11 @@ RULES: dict[str, Rule] = {
     "erfcx": lambda g, y, a: (g * (2 * a * y - 2 / _SQRT_PI),),
     "ndtr": lambda g, y, a: (g * e.exp(a * a * -0.5) * _NORMAL_PEAK,),
     "ndtri": lambda g, y, a: (g * e.exp(y * y * 0.5) / _NORMAL_PEAK,),
+    "gelu_cdf": lambda g, y, a: (g * e.exp(a * a * -0.5) * _NORMAL_PEAK,),
     "log_ndtr": lambda g, y, a: (g * (2 * _NORMAL_PEAK) / e.erfcx(a * -math.sqrt(0.5)),),
     "real": lambda g, y, a: (cast(g, a.dtype),),
+    "imag": lambda g, y, a: (Expression("complex", (g * 0, g), a.dtype),),
+    "complex": lambda g, y, a, b: (Expression("real", (g,), a.dtype), Expression("imag", (g,), b.dtype)),
     "cast": lambda g, y, a: (cast(g, a.dtype) if a.dtype.kind in "fc" else None,),
     "conj": lambda g, y, a: (_conj(g),),
 }

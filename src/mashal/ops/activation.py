@@ -7,6 +7,8 @@ digits at large arguments.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from mashal.core.dtypes import bool as bool_
 from mashal.core.tensor import Tensor
@@ -14,7 +16,7 @@ from mashal.errors import message
 from mashal.lang import expression as e
 from mashal.lang.expression import Expression, exp, expm1, gelu_cdf, log1p_exp, maximum, minimum, tanh, where
 from mashal.ops.complex import complex_sigmoid, conjugate
-from mashal.ops.define import Pointwise, door, pointwise, same, spelled
+from mashal.ops.define import Pointwise, door, only_floating, pointwise, spelled
 from mashal.ops.parts import narrow
 from mashal.ops.views import reshape
 
@@ -24,12 +26,15 @@ FUNCTIONAL_IN_PLACE = ("functional", "in_place")
 
 
 # ---------------------------------------------------------------- straight lines
-def _refuse_bool(x: Tensor) -> None:
-    if x.form.dtype is bool_:
-        raise RuntimeError(message("relu", "the input is a bool tensor", "it must be of numbers"))
+def _refuse_bool(name: str) -> Callable[..., None]:
+    def refuse(x: Tensor, **options: Any) -> None:
+        if x.form.dtype is bool_:
+            raise RuntimeError(message(name, "the input is a bool tensor", "it must be of numbers"))
+
+    return refuse
 
 
-@pointwise(where=EVERYWHERE, refuse=_refuse_bool)
+@pointwise(where=EVERYWHERE, refuse=_refuse_bool("relu"))
 def relu(x: Expression) -> Expression:
     """max(x, 0). The gradient at 0 is 0.
 
@@ -44,13 +49,13 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
     return where(y <= 0, 0, g)
 
 
-@pointwise(where=FUNCTIONAL_IN_PLACE)
+@pointwise(only_floating, where=FUNCTIONAL_IN_PLACE)
 def leaky_relu(x: Expression, *, negative_slope: float = 0.01) -> Expression:
     """x above 0, negative_slope·x below."""
     return where(x > 0, x, x * negative_slope)
 
 
-@pointwise(where=FUNCTIONAL_IN_PLACE)
+@pointwise(where=FUNCTIONAL_IN_PLACE, refuse=_refuse_bool("hardtanh"))
 def hardtanh(x: Expression, *, min_val: float = -1.0, max_val: float = 1.0) -> Expression:
     """x, no less than min_val and no more than max_val; the gradient at and beyond both is 0."""
     return minimum(maximum(x, min_val), max_val)
@@ -61,7 +66,7 @@ def _(g: Expression, y: Expression, x: Expression, *, min_val: float, max_val: f
     return where((x > min_val) & (x < max_val), g, 0)
 
 
-@pointwise(where=FUNCTIONAL_IN_PLACE)
+@pointwise(where=FUNCTIONAL_IN_PLACE, refuse=_refuse_bool("relu6"))
 def relu6(x: Expression) -> Expression:
     """x, no less than 0 and no more than 6."""
     return minimum(maximum(x, 0), 6)
@@ -72,7 +77,7 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
     return where((x > 0) & (x < 6), g, 0)
 
 
-@pointwise(where=FUNCTIONAL_IN_PLACE)
+@pointwise(only_floating, where=FUNCTIONAL_IN_PLACE)
 def hardsigmoid(x: Expression) -> Expression:
     """x / 6 + ½, no less than 0 and no more than 1."""
     return minimum(maximum(x + 3, 0), 6) / 6
@@ -83,7 +88,7 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
     return where((x > -3) & (x < 3), g / 6, 0)
 
 
-@pointwise(where=FUNCTIONAL_IN_PLACE)
+@pointwise(only_floating, where=FUNCTIONAL_IN_PLACE)
 def hardswish(x: Expression) -> Expression:
     """x·hardsigmoid(x)."""
     return x * minimum(maximum(x + 3, 0), 6) / 6
@@ -94,7 +99,7 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
     return where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))
 
 
-@pointwise(where=("torch", "functional"))
+@pointwise(only_floating, where=("torch", "functional"))
 def hardshrink(x: Expression, *, lambd: float = 0.5) -> Expression:
     """x, but 0 from -lambd to lambd."""
     return where((x >= -lambd) & (x <= lambd), 0, x)
@@ -110,7 +115,7 @@ def _check_lambd(x: Tensor, *, lambd: float) -> None:
         raise RuntimeError(message("softshrink", f"lambd is {lambd}", "it must not be below 0"))
 
 
-@pointwise(where=FUNCTIONAL, refuse=_check_lambd)
+@pointwise(only_floating, where=FUNCTIONAL, refuse=_check_lambd)
 def softshrink(x: Expression, *, lambd: float = 0.5) -> Expression:
     """x moved by lambd towards 0, and 0 from -lambd to lambd."""
     return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, x * 0))
@@ -121,14 +126,14 @@ def _(g: Expression, y: Expression, x: Expression, *, lambd: float) -> Expressio
     return where((x > lambd) | (x < -lambd), g, 0)
 
 
-@pointwise(where=EVERYWHERE)
+@pointwise(where=EVERYWHERE, refuse=_refuse_bool("threshold"))
 def threshold(x: Expression, *, threshold: float, value: float) -> Expression:
     """x where it is above threshold, elsewhere value."""
     return where(x <= threshold, value, x)
 
 
 # ---------------------------------------------------------------- exponentials
-@pointwise(where=FUNCTIONAL_IN_PLACE)
+@pointwise(only_floating, where=FUNCTIONAL_IN_PLACE)
 def elu(x: Expression, *, alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0) -> Expression:
     """x above 0, alpha·(exp(x) - 1) below; x scaled before, the result after."""
     return where(x > 0, x * scale, expm1(x * input_scale) * (alpha * scale))
@@ -143,7 +148,7 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 
 
-@pointwise(where=EVERYWHERE, node="EluBackward0")
+@pointwise(only_floating, where=EVERYWHERE, node="EluBackward0")
 def selu(x: Expression) -> Expression:
     """elu with the alpha and the scale that keep mean 0 and variance 1 from layer to layer."""
     return where(x > 0, x, expm1(x) * SELU_ALPHA) * SELU_SCALE
@@ -154,7 +159,7 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
     return g * where(x > 0, SELU_SCALE, exp(minimum(x, 0)) * (SELU_ALPHA * SELU_SCALE))
 
 
-@pointwise(where=EVERYWHERE)
+@pointwise(only_floating, where=EVERYWHERE)
 def celu(x: Expression, *, alpha: float = 1.0) -> Expression:
     """x above 0, alpha·(exp(x / alpha) - 1) below."""
     return where(x > 0, x, expm1(x * (1 / alpha)) * alpha)
@@ -165,7 +170,7 @@ def _(g: Expression, y: Expression, x: Expression, *, alpha: float) -> Expressio
     return where(x > 0, g, g * exp(minimum(x * (1 / alpha), 0)))
 
 
-@pointwise(where=FUNCTIONAL)
+@pointwise(only_floating, where=FUNCTIONAL)
 def softplus(x: Expression, *, beta: float = 1.0, threshold: float = 20.0) -> Expression:
     """log(1 + exp(beta·x)) / beta; where beta·x is above threshold, x."""
     scaled = x * beta
@@ -178,7 +183,7 @@ def _(g: Expression, y: Expression, x: Expression, *, beta: float, threshold: fl
     return where(scaled > threshold, g, g * e.sigmoid(scaled))
 
 
-@pointwise(where=FUNCTIONAL, node="LogSigmoidBackward0")
+@pointwise(only_floating, where=FUNCTIONAL, node="LogSigmoidBackward0")
 def logsigmoid(x: Expression) -> Expression:
     """log(sigmoid(x)), finite however small that is.
 
@@ -194,7 +199,7 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
 
 
 # ---------------------------------------------------------------- gates
-@pointwise(where=FUNCTIONAL_IN_PLACE)
+@pointwise(only_floating, where=FUNCTIONAL_IN_PLACE)
 def silu(x: Expression) -> Expression:
     """x·sigmoid(x), also called swish.
 
@@ -210,7 +215,7 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
     return g * conjugate(s * (x * (1 - s) + 1))
 
 
-@pointwise(where=FUNCTIONAL_IN_PLACE)
+@pointwise(only_floating, where=FUNCTIONAL_IN_PLACE)
 def mish(x: Expression) -> Expression:
     """x·tanh(log(1 + exp(x)))."""
     return x * _tanh_softplus(x)[0]
@@ -238,7 +243,7 @@ def _check_form(x: Tensor, *, approximate: str) -> None:
         raise RuntimeError(message("gelu", f"approximate is {approximate!r}", "it must be 'none' or 'tanh'"))
 
 
-@pointwise(where=FUNCTIONAL_IN_PLACE, refuse=_check_form)
+@pointwise(only_floating, where=FUNCTIONAL_IN_PLACE, refuse=_check_form)
 def gelu(x: Expression, *, approximate: str = "none") -> Expression:
     """Gaussian error linear unit: x·Φ(x), with Φ the normal distribution function.
 
@@ -263,7 +268,7 @@ def _(g: Expression, y: Expression, x: Expression, *, approximate: str) -> Expre
 
 
 # ---------------------------------------------------------------- with a second operand
-_PRELU = Pointwise("prelu", lambda x, w: where(x > 0, x, w * x), same, "PreluKernelBackward0")
+_PRELU = Pointwise("prelu", lambda x, w: where(x > 0, x, w * x), only_floating, "PreluKernelBackward0")
 _PRELU.gradients = lambda g, y, x, w: (where(x > 0, g, w * g), where(x > 0, 0, x * g))
 _prelu = door(_PRELU)
 
@@ -292,7 +297,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return _prelu(input, weight)
 
 
-_GLU = Pointwise("glu", lambda a, b: a * e.sigmoid(b), same, "GluBackward0")
+_GLU = Pointwise("glu", lambda a, b: a * e.sigmoid(b), only_floating, "GluBackward0")
 
 
 def _glu_gradients(g: Expression, y: Expression, a: Expression, b: Expression) -> tuple:

@@ -40,7 +40,7 @@ from mashal.lang.nest import Nest, Operand
 from mashal.ops.broadcast import sum_to
 from mashal.ops.promotion import floating as as_floating
 from mashal.ops.promotion import number_dtype, result_type_of
-from mashal.ops.run import check_cast, dense_result, plan_pointwise, remember, same_device
+from mashal.ops.run import check_cast, check_floating, dense_result, plan_pointwise, remember, same_device
 
 # ---------------------------------------------------------------- the table
 WHERE = ("torch", "method")
@@ -158,6 +158,11 @@ def floating(d: dtype) -> tuple[dtype, dtype]:
     return as_floating(d), as_floating(d)
 
 
+def only_floating(d: dtype) -> tuple[dtype, dtype]:
+    """Computed in, and stored as, the promoted dtype, which must be floating (`Pointwise.dtypes_of` refuses others)."""
+    return d, d
+
+
 def boolean(d: dtype) -> tuple[dtype, dtype]:
     """Compared in the promoted dtype; the result is a bool."""
     return d, bool_
@@ -219,7 +224,7 @@ class Pointwise:
         if self.refuse is not None:
             self.refuse(*operands, **dict(options))
         device = same_device(self.name, tensors)
-        compute, result = self.rule(result_type_of(operands))
+        compute, result = self.dtypes_of(operands)
         kinds = tuple(
             (x.form.dtype, False) if isinstance(x, Tensor) else (_number_kind(x, compute), True) for x in operands
         )
@@ -237,6 +242,13 @@ class Pointwise:
                 raise TypeError(
                     f"{self.name}(): argument '{which}' (position {i + 1}) must be Tensor, not {type(x).__name__}"
                 )
+
+    def dtypes_of(self, operands: Sequence[Any]) -> tuple[dtype, dtype]:
+        """In which dtype to compute, and in which to store. NotImplementedError if the operation is of floating numbers only."""
+        promoted = result_type_of(operands)
+        if self.rule is only_floating:
+            check_floating(self.name, promoted)
+        return self.rule(promoted)
 
     def _normal(self, x: Any) -> Any:
         """An operand as plans take it: a tensor or a Python number."""
@@ -350,7 +362,7 @@ class Pointwise:
                 )
             )
         check_not_expanded(x)
-        compute, result = self.rule(result_type_of(normal))
+        compute, result = self.dtypes_of(normal)
         check_cast(self.name + "_", result, x.form.dtype)
         kinds = tuple(
             (o.form.dtype, False) if isinstance(o, Tensor) else (_number_kind(o, compute), True) for o in normal
@@ -494,7 +506,8 @@ class GradientRule:
 
     def __init__(self, name: str, gradient: Expression, d: dtype, n: int):
         used = sorted({node.value for node in walk([gradient]) if node.kind == "operand"})
-        used = used or [n + 1]  # a constant: it has the incoming gradient's shape
+        if n + 1 not in used:
+            used.append(n + 1)  # zero everywhere: it has the incoming gradient's shape
         self.used = used
         self.passes = gradient.kind == "operand" and used == [n + 1] and gradient.dtype is d
         dtypes = {node.value: node.dtype for node in walk([gradient]) if node.kind == "operand"}

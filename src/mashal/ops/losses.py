@@ -16,6 +16,7 @@ from mashal.core.saved import save, unpack
 from mashal.core.shapes import broadcast
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor
+from mashal.errors import message
 from mashal.lang.derivative import adjoints
 from mashal.lang.expression import (
     Expression,
@@ -35,8 +36,7 @@ from mashal.lang.expression import (
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.broadcast import sum_to
 from mashal.ops.creation import ones
-from mashal.ops.define import Pointwise, _in_registers, door, same, spelled
-from mashal.ops.promotion import result_type_of
+from mashal.ops.define import Pointwise, Rule, _in_registers, door, only_floating, same, spelled
 from mashal.ops.run import plan_rowwise, remember, same_device
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -51,9 +51,9 @@ def check_reduction(name: str, reduction: Any) -> None:
 class Loss:
     """body(*operands, **options) is the loss of one element."""
 
-    def __init__(self, name: str, body: Callable[..., Any], nodes: tuple[str, str, str]):
+    def __init__(self, name: str, body: Callable[..., Any], nodes: tuple[str, str, str], rule: Rule = only_floating):
         self.name, self.body = name, body
-        self.pointwise = Pointwise(name, body, same, nodes[0])
+        self.pointwise = Pointwise(name, body, rule, nodes[0])
         self.of_elements = door(self.pointwise)
         self.plans: dict[Any, Any] = {}
         self.gradients: dict[Any, Any] = {}
@@ -79,7 +79,9 @@ class Loss:
     def _plan(self, operands: tuple, reduction: str, options: tuple) -> Any:
         device = same_device(self.name, operands)
         shape = broadcast(self.name, *(x.form.shape for x in operands))
-        d = result_type_of(operands)
+        d, _ = self.pointwise.dtypes_of(operands)
+        if reduction == "mean" and d.kind not in "fc":
+            raise RuntimeError(message(self.name, f"there is no mean of {d}", "the input must be floating"))
         compute = _in_registers(d)
         x = [cast(operand(i, o.form.dtype), compute) for i, o in enumerate(operands)]
         total = sum_over(self.body(*x, **dict(options)))
@@ -141,10 +143,10 @@ class LossNode(Node):
         return tuple(found)
 
 
-def loss(*nodes: str) -> Callable[[Callable[..., Any]], Loss]:
-    """A formula over elements as a loss. nodes: grad_fn's name, or one each for none, mean and sum."""
+def loss(*nodes: str, rule: Rule = only_floating) -> Callable[[Callable[..., Any]], Loss]:
+    """A formula over elements as a loss. nodes: grad_fn's name, or one each for none, mean and sum; rule: which dtypes."""
     none, mean, sum = nodes if len(nodes) == 3 else nodes * 3
-    return lambda body: Loss(body.__name__.strip("_"), body, (none, mean, sum))
+    return lambda body: Loss(body.__name__.strip("_"), body, (none, mean, sum), rule)
 
 
 _ones: dict[dtype, Tensor] = {}
@@ -171,7 +173,7 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tenso
     return _mse_loss((input, target), reduction)
 
 
-@loss("AbsBackward0", "MeanBackward0", "SumBackward0")
+@loss("AbsBackward0", "MeanBackward0", "SumBackward0", rule=same)
 def _l1_loss(x: Expression, t: Expression) -> Expression:
     return abs_(x - t)
 
@@ -217,12 +219,14 @@ def _binary_cross_entropy(x: Expression, t: Expression, w: Expression) -> Expres
 
 
 @loss("BinaryCrossEntropyWithLogitsBackward0")
-def _with_logits(x: Expression, t: Expression, w: Expression) -> Expression:
+def _binary_cross_entropy_with_logits(x: Expression, t: Expression, w: Expression) -> Expression:
     return (maximum(x, constant(0, x.dtype)) - x * t + log1p(exp(-abs_(x)))) * w
 
 
 @loss("BinaryCrossEntropyWithLogitsBackward0")
-def _with_logits_and_positives(x: Expression, t: Expression, w: Expression, p: Expression) -> Expression:
+def _binary_cross_entropy_with_logits_and_positives(
+    x: Expression, t: Expression, w: Expression, p: Expression
+) -> Expression:
     more = (p - 1) * t + 1
     return ((1 - t) * x + more * (log1p(exp(-abs_(x))) + maximum(-x, constant(0, x.dtype)))) * w
 
@@ -261,8 +265,8 @@ def binary_cross_entropy_with_logits(
     """binary_cross_entropy of sigmoid(x), without its loss of digits. pos_weight multiplies t·log x."""
     weight = _weight_or_one(input, weight)
     if pos_weight is None:
-        return _with_logits((input, target, weight), reduction)
-    return _with_logits_and_positives((input, target, weight, pos_weight), reduction)
+        return _binary_cross_entropy_with_logits((input, target, weight), reduction)
+    return _binary_cross_entropy_with_logits_and_positives((input, target, weight, pos_weight), reduction)
 
 
 @spelled(where=("torch",))

@@ -22,6 +22,7 @@ from mashal.ops.reducing import formula, in_dtype, with_ones
 from mashal.ops.reductions import mean as mean_of
 from mashal.ops.reductions import sum_
 from mashal.ops.rows import one, row_formula
+from mashal.ops.run import check_floating
 from mashal.ops.views import reshape
 
 
@@ -131,6 +132,7 @@ def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | 
 
 def _normalized_shape(name: str, x: Tensor, shape: Any, weight: Tensor | None, bias: Tensor | None) -> tuple[int, ...]:
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    check_floating(name, x.form.dtype)
     if not shape:
         raise RuntimeError(message(name, "normalized_shape must have at least 1 dimension", "it is ()"))
     for word, parameter in (("weight", weight), ("bias", bias)):
@@ -255,6 +257,7 @@ def _shaped(x: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-05,
                cudnn_enabled: bool = True) -> Tensor:  # fmt: skip
     """layer_norm of each group of channels of (batch, channels, *); weight and bias have one value a channel."""
+    check_floating("group_norm", input.form.dtype)
     shape = tuple(input.form.shape)
     if len(shape) < 2:
         raise RuntimeError(
@@ -301,6 +304,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     training: mean and variance are the batch's, and the running ones move towards them by momentum; otherwise they
     are the running ones.
     """
+    check_floating("batch_norm", input.form.dtype)
     shape = tuple(input.form.shape)
     if len(shape) < 2:
         raise RuntimeError(
@@ -340,6 +344,7 @@ def instance_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, run
     """batch_norm for each example of (batch, channels, *) by itself."""
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    check_floating("instance_norm", input.form.dtype)
     batch, channels, *window = input.form.shape
     wide = (1, channels, 1)
     x = reshape(input, (batch, channels, prod(window)))

@@ -15,6 +15,7 @@ from mashal.core.dtypes import can_cast, dtype
 from mashal.core.forms import Form, form
 from mashal.core.shapes import Size, broadcast_strides
 from mashal.core.tensor import Tensor, empty, plan_of
+from mashal.errors import message
 from mashal.lang.expression import walk
 from mashal.lang.nest import Nest
 from mashal.lower.pointwise import pointwise
@@ -75,6 +76,13 @@ def check_cast(operation: str, result: dtype, target: dtype) -> None:
         raise RuntimeError(
             f"{operation}: result type {_scalar_name(result)} can't be cast to the desired output type {_scalar_name(target)}"
         )
+
+
+def check_floating(operation: str, d: dtype) -> None:
+    """NotImplementedError for a dtype without fractions."""
+    if d.kind not in "fc":
+        wrong = f"not implemented for '{_scalar_name(d)}'"
+        raise NotImplementedError(message(operation, wrong, "the input must be floating"))
 
 
 _NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long", "float16": "Half", "bfloat16": "BFloat16",

@@ -11,6 +11,7 @@ from typing import Any
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.lang import expression as e
+from mashal.lang.derivative import RULES
 from mashal.lang.expression import Expression, constant, where
 from mashal.ops.arithmetic import EVERYWHERE, add
 from mashal.ops.comparison import refuse_complex
@@ -100,7 +101,7 @@ def _trigamma(x: Expression) -> Expression:
 _POLYGAMMA = Pointwise("polygamma", _polygamma, floating, "PolygammaBackward0")
 _POLYGAMMA.gradients = lambda g, y, x, *, n: g * _polygamma(x, n=n + 1)
 _polygamma_of = door(_POLYGAMMA)
-digamma.backward(lambda g, y, x: g * _trigamma(x))
+RULES["digamma"] = lambda g, y, a: (g * _trigamma(a),)
 
 
 def _order(n: Any) -> int:

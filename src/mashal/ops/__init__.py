@@ -5,14 +5,14 @@ Read in this order
   promotion, broadcast, options   dtypes, shapes, and what functions that make tensors take
   arithmetic, division, powers, exponential, trigonometric, rounding   numbers, element by element
   comparison, logic, bitwise, selection   choices;  activation, special   more functions;  complex   inside formulas
-  creation     new tensors; random, random_factories, chances, dropout: of random numbers
+  creation     new tensors; random, random_factories, chances, dropouts: of random numbers
   copying      copies, filling, other dtypes and devices
   viewing      how views are written; views, parts: other shapes, pieces; joining: cat, stack
   blocks       elements at indices;  masks: where;  writing: operations that write into their first operand
-  indexing     x[…], read and written;  selecting, scattering, embedding: by index along a dimension
+  indexing     x[…], read and written;  selecting, scattering, embeddings: by index along a dimension
   arranging    flipped, rolled, repeated, triangles;  view_copies: views, copied
   contraction  products of matrices; attention: composed of them
-  reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
+  reducing     how reductions are written; reductions, softmaxes: rows of elements joined; rows: formulas over rows
   running, sorting   cumsum …, order along a dimension
   normalization, losses, classes   layer_norm …; mse_loss …; nll_loss, cross_entropy
   queries      questions that compute nothing
@@ -37,8 +37,8 @@ from mashal.ops import (
     copying,
     creation,
     division,
-    dropout,
-    embedding,
+    dropouts,
+    embeddings,
     exponential,
     indexing,
     joining,
@@ -57,7 +57,7 @@ from mashal.ops import (
     scattering,
     selecting,
     selection,
-    softmax,
+    softmaxes,
     sorting,
     special,
     triangles,

@@ -16,10 +16,10 @@ from mashal.ops.comparison import eq, ge
 from mashal.ops.contraction import matmul, reshaped, transposed
 from mashal.ops.creation import arange
 from mashal.ops.define import spelled
-from mashal.ops.dropout import dropout
+from mashal.ops.dropouts import dropout
 from mashal.ops.reductions import all_
 from mashal.ops.selection import where
-from mashal.ops.softmax import softmax
+from mashal.ops.softmaxes import softmax
 
 
 @spelled(where=("functional",))

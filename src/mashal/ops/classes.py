@@ -27,7 +27,7 @@ from mashal.ops.picking import place_along
 from mashal.ops.reducing import in_dtype, with_ones
 from mashal.ops.reductions import sum_
 from mashal.ops.run import kernel_of, remember
-from mashal.ops.softmax import log_softmax, softmax
+from mashal.ops.softmaxes import log_softmax, softmax
 
 _plans: dict[Any, Any] = {}
 

@@ -70,6 +70,7 @@ def feature_alpha_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
     return _alpha_dropped("feature_alpha_dropout_", input, p, train, _channels, True)
 
 
+@spelled(("torch",))
 def native_dropout(input: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
     """The result of dropout, and its mask (True: kept); scaled after masking, so last bits may differ from `dropout`'s."""
     if train is None or train:
@@ -78,6 +79,7 @@ def native_dropout(input: Tensor, p: float, train: bool | None) -> tuple[Tensor,
     return input.clone(), empty(like(input.form, bool_)).fill_(True)
 
 
+@spelled(("torch",))
 def rrelu(
     input: Tensor,
     lower: float = 1 / 8,

@@ -335,7 +335,8 @@ class Pointwise:
         """Writes the result into the first operand."""
         x = operands[0]
         key = (*(o.form if isinstance(o, Tensor) else type(o) for o in operands), *options)
-        plan = self.in_place_plans.get(key)
+        apart = not any(isinstance(o, Tensor) and overlaps(o, x) for o in operands[1:])
+        plan = self.in_place_plans.get(key) if apart else None
         if plan is None:
             plan = self._prepare_in_place(operands, options, key)
             operands = tuple(map(self._normal, operands))
@@ -636,10 +637,24 @@ def _any_door(op: Pointwise) -> Callable[..., Any]:
 
 
 def _door_with_options(op: Pointwise) -> Callable[..., Any]:
+    """Calls are known by how the options were given, so that the usual ones need not sort them."""
     n, defaults = op.arity, op.options
     names = tuple(defaults)
+    known: dict[Any, tuple[Entry, tuple]] = {}
 
-    def call(*arguments: Any, out: Tensor | None = None, **options: Any) -> Tensor:
+    def call(input: Any, *arguments: Any, out: Tensor | None = None, **options: Any) -> Tensor:
+        found = None
+        if n == 1 and type(input) in PLAIN:
+            found = known.get((input.form, arguments, *options.items()))
+        if found is None or out is not None:
+            return others(input, *arguments, out=out, **options)
+        entry, chosen = found
+        result = entry.plan(input)
+        if input.node is not None and mode.recording:
+            op.record(entry, result, (input,), chosen)
+        return result
+
+    def others(*arguments: Any, out: Tensor | None = None, **options: Any) -> Tensor:
         operands, more = arguments[:n], arguments[n:]
         values = {**defaults, **dict(zip(names, more)), **options} if more or options else defaults
         if len(values) > len(defaults) or len(operands) < n:
@@ -648,6 +663,8 @@ def _door_with_options(op: Pointwise) -> Callable[..., Any]:
         entry = op.entries.get((*[x.form if type(x) in PLAIN else type(x) for x in operands], *chosen))
         if entry is None or out is not None:
             return op.long(call, operands, out, chosen)
+        if n == 1 and arguments:
+            remember(known, (operands[0].form, arguments[1:], *options.items()), (entry, chosen))
         result = entry.plan(*operands)
         if mode.recording:
             op.record_if_wanted(entry, result, operands, chosen)
@@ -862,6 +879,39 @@ def _named(call: Callable[..., Any], name: str, body: Callable[..., Any]) -> Cal
     return call
 
 
+def in_place_door(op: Pointwise) -> Callable[..., Any]:
+    """The function behind NAME_ of an operation without options: the shortest way for what is known and not recorded."""
+    plans = op.in_place_plans
+
+    def change(input: Any) -> Tensor:
+        plan = plans.get((input.form,)) if type(input) in PLAIN else None
+        if plan is None or (input.node is not None and mode.recording):
+            return op.in_place((input,))
+        plan(input, input)
+        bump(input)
+        return input
+
+    def change_by(input: Any, other: Any) -> Tensor:
+        if type(input) in PLAIN and (input.node is None or not mode.recording):
+            kind = type(other)
+            if kind not in PLAIN:
+                plan = plans.get((input.form, kind))
+            elif other.storage is input.storage or (other.node is not None and mode.recording):
+                plan = None
+            else:
+                plan = plans.get((input.form, other.form))
+            if plan is not None:
+                plan(input, input, other)
+                bump(input)
+                return input
+        return op.in_place((input, other))
+
+    def change_by_several(*operands: Any) -> Tensor:
+        return op.in_place(operands)
+
+    return {1: change, 2: change_by}.get(op.arity, change_by_several)
+
+
 def _in_place_door(op: Pointwise, name: str, body: Callable[..., Any]) -> Callable[..., Any]:
     n, defaults = op.arity, op.options
 
@@ -872,6 +922,8 @@ def _in_place_door(op: Pointwise, name: str, body: Callable[..., Any]) -> Callab
             operands, values = _bound(op, arguments, options)
         return op.in_place(operands, tuple(values.items()))
 
+    if not op.options and n <= 2:
+        call = in_place_door(op)
     call.__name__ = call.__qualname__ = f"{name}_"
     call.__doc__, call.__module__ = f"{name}, written into the tensor itself.", body.__module__
     return call

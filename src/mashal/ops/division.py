@@ -17,7 +17,17 @@ from mashal.lang import expression as e
 from mashal.lang.expression import Expression, constant, operand, where
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.arithmetic import EVERYWHERE, dtype_of
-from mashal.ops.define import Pointwise, door, floating, is_operand, operator_door, pointwise, same, spelled
+from mashal.ops.define import (
+    Pointwise,
+    door,
+    floating,
+    in_place_door,
+    is_operand,
+    operator_door,
+    pointwise,
+    same,
+    spelled,
+)
 from mashal.ops.run import plan_rowwise, remember
 
 # ---------------------------------------------------------------- division by zero
@@ -79,6 +89,7 @@ _FLOOR = Pointwise("div", _floored, same, "DivBackward2")
 _RDIV = Pointwise("rdiv", lambda x, y: y / x, floating, "MulBackward0")
 _FLOOR_DIVIDE = Pointwise("floor_divide", _floored, same, "FloorDivideBackward0")
 _TRUNC.gradients = _FLOOR.gradients = _FLOOR_DIVIDE.gradients = _nothing
+_plain_div_ = in_place_door(_DIV)
 _div, _trunc, _floor, _floor_divide = map(door, (_DIV, _TRUNC, _FLOOR, _FLOOR_DIVIDE))
 
 
@@ -93,7 +104,7 @@ def _rounded(mode: Any) -> tuple[Pointwise, Any]:
 def div_(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """div, written into the tensor itself."""
     if rounding_mode is None:
-        return _DIV.in_place((input, other))
+        return _plain_div_(input, other)
     op, _ = _rounded(rounding_mode)
     refuse_zero("div", input, other)
     return op.in_place((input, other))

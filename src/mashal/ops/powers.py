@@ -18,7 +18,7 @@ from mashal.lang import expression as e
 from mashal.lang.expression import Expression, constant
 from mashal.ops.arithmetic import EVERYWHERE, dtype_of
 from mashal.ops.complex import complex_power
-from mashal.ops.define import Pointwise, door, floating, is_operand, pointwise, spelled
+from mashal.ops.define import PLAIN, Pointwise, door, floating, is_operand, pointwise, spelled
 from mashal.ops.promotion import result_type_of
 
 
@@ -131,6 +131,10 @@ def pow_(input: Tensor, exponent: Any) -> Tensor:
 
 
 def _operator(input: Any, exponent: Any, modulo: Any = None) -> Any:
+    kind = type(exponent)
+    if (kind is int or kind is float) and type(input) in PLAIN and modulo is None and input.form.dtype.kind in "fc":
+        found = _FLOATING.get(exponent)
+        return _pow(input, exponent) if found is None else found[1](input)
     return pow(input, exponent) if is_operand(input) and is_operand(exponent) and modulo is None else NotImplemented
 
 

@@ -93,6 +93,8 @@ def _clamps(name: str, node: str) -> tuple[Pointwise, Pointwise, Pointwise]:
 
 _BY_NUMBERS, _BY_TENSORS = _clamps("clamp", "ClampBackward1"), _clamps("clamp", "ClampBackward0")
 _DOORS = {op: door(op) for op in (*_BY_NUMBERS, *_BY_TENSORS)}
+_clamp_between = _DOORS[_BY_NUMBERS[0]]
+NUMBERS = {int, float}
 
 
 def _clamping(input: Any, min: Any, max: Any) -> tuple[Pointwise, tuple]:
@@ -124,6 +126,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     >>> torch.clamp(torch.tensor([-2.0, 0.5, 3.0]), -1, 1)
     tensor([-1.0000,  0.5000,  1.0000])
     """
+    if type(min) in NUMBERS and type(max) in NUMBERS:
+        return _clamp_between(input, min, max, out=out)
     op, operands = _clamping(input, min, max)
     return _DOORS[op](*operands, out=out)
 

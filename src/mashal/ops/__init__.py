@@ -14,6 +14,8 @@ Read in this order
   contraction  products of matrices; attention: composed of them
   reducing     how reductions are written; reductions, softmaxes: rows of elements joined; rows: formulas over rows
   running, sorting   cumsum …, order along a dimension
+  reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
+  running, sorting, order, counting   cumsum …; order along a dimension; bins and distinct elements;  norms
   normalization, losses, classes   layer_norm …; mse_loss …; nll_loss, cross_entropy
   queries      questions that compute nothing
   names        all public names, from the table; they are this package's names too
@@ -35,6 +37,7 @@ from mashal.ops import (
     complex_parts,
     contraction,
     copying,
+    counting,
     creation,
     division,
     dropouts,
@@ -46,6 +49,8 @@ from mashal.ops import (
     losses,
     masks,
     normalization,
+    norms,
+    order,
     parts,
     powers,
     queries,

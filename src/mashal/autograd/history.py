@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mashal.core.tensor import Tensor, alias
+from mashal.core.tensor import Tensor, alias, as_subclass
+from mashal.ops.define import PLAIN
 
 __all__ = ["detach", "detach_"]
 
@@ -14,7 +15,8 @@ def detach(x: Tensor) -> Tensor:
     >>> (x * 2).detach()
     tensor([2., 2.])
     """
-    return alias(x)
+    same = alias(x)
+    return same if type(x) in PLAIN else as_subclass(type(x), same)
 
 
 def detach_(x: Tensor) -> Tensor:

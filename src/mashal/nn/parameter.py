@@ -11,7 +11,7 @@ from typing import Any
 
 from mashal.core.tensor import Tensor, alias, as_subclass
 from mashal.ops import empty
-from mashal.ops.define import PLAIN
+from mashal.ops.define import PLAIN, disabled
 
 
 class _MarkedParameter(type(Tensor)):
@@ -33,6 +33,8 @@ class Parameter(Tensor, metaclass=_MarkedParameter):
     Parameter containing:
     tensor([1., 1.], requires_grad=True)
     """
+
+    __torch_function__ = staticmethod(disabled)  # operations on parameters give plain tensors
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         data = empty(0) if data is None else data

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -110,9 +111,20 @@ PLAIN: set[type] = {Tensor}
 """Subclasses of Tensor whose operations give plain tensors (Parameter adds itself): no override is looked for."""
 
 
+class _Dispatch(threading.local):
+    """Whether overrides are looked for in this thread; not while a subclass's own __torch_function__ calls the operation."""
+
+    enabled = True
+
+
+dispatch = _Dispatch()
+
+
 def overrides(operands: Sequence[Any]) -> list[type]:
     """The operands' types that have their own __torch_function__, most derived first."""
     found: list[type] = []
+    if not dispatch.enabled:
+        return found
     for x in operands:
         kind = type(x)
         if kind in PLAIN or kind in found:
@@ -124,13 +136,19 @@ def overrides(operands: Sequence[Any]) -> list[type]:
     return found
 
 
-def _DISABLED(*_: Any) -> Any: ...
+def _DISABLED(*_: Any) -> Any:
+    """The __torch_function__ of subclasses whose operations give plain tensors."""
+    return NotImplemented
+
+
+disabled = _DISABLED
 
 
 def dispatched(function: Callable[..., Any], kinds: list[type], args: tuple, kwargs: dict) -> Any:
     """What the first type that knows how makes of the call."""
+    instances = {type(x): x for x in (*args, *(x for a in args if isinstance(a, (tuple, list)) for x in a))}
     for kind in kinds:
-        answer = kind.__torch_function__(function, tuple(kinds), args, kwargs)
+        answer = instances.get(kind, kind).__torch_function__(function, tuple(kinds), args, kwargs)
         if answer is not NotImplemented:
             return answer
     names = ", ".join(k.__name__ for k in kinds)
@@ -573,9 +591,10 @@ class PointwiseNode(Node):
 # ---------------------------------------------------------------- the doors of pointwise operations
 def door(op: Pointwise) -> Callable[..., Any]:
     """The function that users call: the shortest way for the usual operands, `long` for all else."""
-    if op.options:
-        return _door_with_options(op)
-    return {1: _unary_door, 2: _binary_door}.get(op.arity, _any_door)(op)
+    make = _door_with_options if op.options else {1: _unary_door, 2: _binary_door}.get(op.arity, _any_door)
+    call = make(op)
+    call.__name__ = call.__qualname__ = op.name
+    return call
 
 
 def _unary_door(op: Pointwise) -> Callable[..., Any]:
@@ -601,7 +620,9 @@ def operator_door(op: Pointwise) -> Callable[..., Any]:
     def long(function: Callable[..., Any], operands: tuple, out: Tensor | None = None) -> Any:
         return op.long(function, operands, out) if all(map(is_operand, operands)) else NotImplemented
 
-    return _binary_door(op, long)
+    call = _binary_door(op, long)
+    call.__name__ = call.__qualname__ = op.name
+    return call
 
 
 def _binary_door(op: Pointwise, long: Callable[..., Any] | None = None) -> Callable[..., Any]:

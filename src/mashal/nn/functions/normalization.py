@@ -71,7 +71,13 @@ def instance_norm(
         momentum=momentum,
         eps=eps,
     )
-    if use_input_stats and running_mean is not None and running_var is not None and mean is not None and variance is not None:
+    if (
+        use_input_stats
+        and running_mean is not None
+        and running_var is not None
+        and mean is not None
+        and variance is not None
+    ):
         running_mean.copy_(mean.view(batch, channels).mean(0))
         running_var.copy_(variance.view(batch, channels).mean(0))
     return result.view(input.shape)

@@ -27,6 +27,7 @@ from mashal.ops.copying import converted, copy_, fill_, filled, zeros_of
 from mashal.ops.define import PLAIN, dispatched, overrides, spelled
 from mashal.ops.masks import fill_where, masked_fill, scalar_of, true_places
 from mashal.ops.parts import SelectBackward0, _row, select, slice_op
+from mashal.ops.run import remember
 from mashal.ops.viewing import Where, view
 from mashal.ops.views import expand, permute, reshape, unsqueeze
 from mashal.ops.writing import writing
@@ -55,8 +56,8 @@ def getitem(input: Tensor, index: Any) -> Tensor:
             return dispatched(getitem, kinds, (input, index), {})
     if kind is int:
         return _one(input, index)
-    if kind is tuple and input.node is None:
-        found = _basic(input.form, index)
+    if input.node is None and (kind is tuple or kind is slice):
+        found = _basic(input.form, index if kind is tuple else (index,))
         if found is not None:
             return new_view(input, found[0], input.offset + found[1])
     x, picks = _viewed(input, index if kind is tuple else (index,))
@@ -84,29 +85,50 @@ def _one(x: Tensor, i: int) -> Tensor:
 
 
 def _basic(f: Form, index: tuple) -> tuple[Form, int] | None:
-    """The form and the shift of an index of ints and slices alone; None for any other."""
+    """The form and the shift of an index of ints and slices alone; None for any other.
+
+    The form depends on the ranges' sizes and steps, not on where they begin, and is kept by these.
+    """
     if len(index) > f.rank:
         return None
-    shape, strides, shift = [], [], 0
+    shift, ranges = 0, []
+    shape, strides = f.shape, f.strides
     for d, item in enumerate(index):
-        kind = type(item)
-        n, step = f.shape[d], f.strides[d]
-        if kind is int:
+        if type(item) is int:
+            n = shape[d]
             if not -n <= item < n:
                 raise IndexError(f"index {item} is out of bounds for dimension {d} with size {n}")
-            shift += (item + n if item < 0 else item) * step
-        elif kind is slice:
+            shift += (item + n if item < 0 else item) * strides[d]
+            ranges.append(None)
+        elif type(item) is slice:
             by = item.step
             if by is not None and (type(by) is not int or by <= 0):
                 return None
-            first, last, by = item.indices(n)
-            shape.append(max(0, -((first - last) // by)))
-            strides.append(step * by)
-            shift += first * step
+            if item.start is None and item.stop is None and by is None:
+                ranges.append(True)
+                continue
+            first, last, by = item.indices(shape[d])
+            ranges.append((max(0, -((first - last) // by)), by))
+            shift += first * strides[d]
         else:
             return None
-    rest = len(index)
-    return f.viewed((*shape, *f.shape[rest:]), (*strides, *f.strides[rest:])), shift
+    key = f, tuple(ranges)
+    return _parts.get(key) or remember(_parts, key, _part(f, ranges)), shift
+
+
+_parts: dict[tuple, Form] = {}
+
+
+def _part(f: Form, ranges: list) -> Form:
+    """What is left of a form: for each dimension None (an index), True (all of it), or a size and a step."""
+    shape, strides = [], []
+    for d, part in enumerate(ranges):
+        if part is not None:
+            n, by = (f.shape[d], 1) if part is True else part
+            shape.append(n)
+            strides.append(f.strides[d] * by)
+    rest = len(ranges)
+    return f.viewed((*shape, *f.shape[rest:]), (*strides, *f.strides[rest:]))
 
 
 def _viewed(x: Tensor, index: tuple) -> tuple[Tensor, dict[int, Tensor]]:

@@ -6,6 +6,7 @@ Both write into one result: few operands by a copy each, many small contiguous o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from mashal.core import tape
@@ -13,12 +14,13 @@ from mashal.core.dtypes import promote
 from mashal.core.forms import Form, form
 from mashal.core.shapes import wrap_dim
 from mashal.core.tape import Node, mode
-from mashal.core.tensor import Tensor, alias, empty
+from mashal.core.tensor import Tensor, alias, empty, plan_of
 from mashal.errors import message
+from mashal.lower.joining import joining
 from mashal.ops.copying import check_tensor, converted, copy_into
 from mashal.ops.define import any_recorded, dispatched, overrides, refuse_recorded_out, spelled, write_out
 from mashal.ops.parts import select, slice_op
-from mashal.ops.run import same_device
+from mashal.ops.run import Plan, kernel_of, remember, same_device
 from mashal.ops.views import atleast_1d, atleast_2d, atleast_3d, expand, reshape
 
 
@@ -81,7 +83,7 @@ def _listed(name: str, tensors: Any, empty_error: type[Exception] = RuntimeError
         )
     given = list(tensors)
     for i, x in enumerate(given):
-        if not isinstance(x, Tensor):
+        if type(x) is not Tensor and not isinstance(x, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
     if not given:
         raise empty_error(message(name, "expected a non-empty list of Tensors"))
@@ -115,18 +117,56 @@ def _position(given: list[Tensor], x: Tensor) -> int:
 
 
 def _concatenated(given: list[Tensor], used: list[Tensor], dim: int) -> Tensor:
-    device = same_device("cat", given)
-    d = given[0].form.dtype
-    for x in given:
-        if x.form.dtype is not d:
+    first = given[0].form
+    device, d = first.device, first.dtype
+    if any(x.form is not first for x in given):
+        device = same_device("cat", given)
+        for x in given:
             d = promote(d, x.form.dtype)
     if not used:
         return empty(form(d, device, (0,)))
     shape = used[0].form.shape
     total = sum([x.form.shape[dim] for x in used])
-    result = empty(form(d, device, (*shape[:dim], total, *shape[dim + 1 :])))
+    made = form(d, device, (*shape[:dim], total, *shape[dim + 1 :]))
+    result = _joined(used, made, dim)
+    if result is not None:
+        return result
+    result = empty(made)
     fill_along(result, used, dim)
     return result
+
+
+MOST = 512  # tensors that one kernel joins
+_plans: dict[tuple, Plan] = {}
+
+
+def _joined(parts: list[Tensor], made: Form, dim: int) -> Tensor | None:
+    """A new tensor of a form, of contiguous tensors of its dtype one behind the other along dim; None if they are none.
+
+    A tensor that has a dimension less than the result is a slice of size 1.
+    """
+    if len(parts) > MOST or not made.numel or parts[0].storage is None:
+        return None
+    forms = [x.form for x in parts]
+    first = forms[0]
+    alike = forms.count(first) == len(forms)
+    key = (first, len(forms), made, dim) if alike else (*forms, made, dim)
+    plan = _plans.get(key)
+    if plan is None:
+        if not all(f.contiguous and f.dtype is made.dtype and f.numel for f in forms):
+            return None
+        plan = remember(_plans, key, _join_plan(forms, made, dim))
+    return plan(*parts)
+
+
+def _join_plan(forms: list[Form], made: Form, dim: int) -> Plan:
+    size, n = made.dtype.itemsize, len(forms)
+    rows = prod(made.shape[:dim])
+    lengths = [f.numel // rows * size for f in forms]
+    places = [sum(lengths[:i]) for i in range(n)]
+    pieces = max(1, min(64, max(lengths) >> 19))
+    words = [rows, sum(lengths), pieces, *lengths, *places]
+    return plan_of(kernel_of(joining, n), [(made.nbytes, made)], [size] * n, words, work=made.numel)
 
 
 def fill_along(result: Tensor, parts: Sequence[Tensor], dim: int) -> None:
@@ -174,7 +214,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
         return dispatched(stack, kinds, (tensors, dim), {} if out is None else {"out": out})
     of = given[0].form
     d = wrap_dim("stack", dim, of.rank + 1)
-    for i, x in enumerate(given):
+    forms = [x.form for x in given]
+    for i, x in enumerate(given if forms.count(of) < len(forms) else ()):
         if x.form.shape != of.shape:
             raise RuntimeError(
                 message(
@@ -193,13 +234,17 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
 
 
 def _stacked(given: list[Tensor], of: Form, dim: int) -> Tensor:
-    device = same_device("stack", given)
-    d = of.dtype
-    for x in given:
-        if x.form.dtype is not d:
+    device, d = of.device, of.dtype
+    if any(x.form is not of for x in given):
+        device = same_device("stack", given)
+        for x in given:
             d = promote(d, x.form.dtype)
     shape = of.shape
-    result = empty(form(d, device, (*shape[:dim], len(given), *shape[dim:])))
+    made = form(d, device, (*shape[:dim], len(given), *shape[dim:]))
+    result = _joined(given, made, dim)
+    if result is not None:
+        return result
+    result = empty(made)
     f = result.form
     part = f.viewed(tuple(shape), f.strides[:dim] + f.strides[dim + 1 :])
     piece, step = alias(result), f.strides[dim]

@@ -316,7 +316,7 @@ def _prod_gradients(
     kind = part.form.dtype
     start = before if include_self else scatter(before, dim, index, 1)
     own_zero = start == 0  # type: ignore[operator]
-    zeros = scatter_add(converted(own_zero, kind), dim, index, converted(zero, kind))
+    zeros = scatter_add(converted(own_zero, kind), dim, index, converted(zero, kind))  # type: ignore[arg-type]
     others = scatter_reduce(masked_fill(start, own_zero, 1), dim, index, masked_fill(part, zero, 1), "prod")
     gz, go = gather(zeros, dim, index), gather(others, dim, index)
     alone = (gz - converted(zero, kind)) == 0  # type: ignore[operator]

@@ -99,7 +99,7 @@ def _(g: Expression, y: Expression, x: Expression) -> Expression:
     return where(x <= -3, 0, where(x >= 3, g, g * (x / 3 + 0.5)))
 
 
-@pointwise(only_floating, where=("torch", "functional"))
+@pointwise(only_floating, where=("torch", "method", "functional"))
 def hardshrink(x: Expression, *, lambd: float = 0.5) -> Expression:
     """x, but 0 from -lambd to lambd."""
     return where((x >= -lambd) & (x <= lambd), 0, x)

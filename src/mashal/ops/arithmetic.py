@@ -184,7 +184,14 @@ def positive(input: Tensor) -> Tensor:
     return input
 
 
-@pointwise(real_part, name="abs", where=EVERYWHERE, operators=("__abs__",), aliases=("absolute",))
+def _refuse_bool_size(x: Any) -> None:
+    if dtype_of(x) is bool_:
+        raise NotImplementedError(message("abs", "not implemented for 'Bool'", "the operand must be of numbers"))
+
+
+@pointwise(
+    real_part, name="abs", refuse=_refuse_bool_size, where=EVERYWHERE, operators=("__abs__",), aliases=("absolute",)
+)
 def absolute(x: Expression) -> Expression:
     """|x|; of a complex number its modulus. Its gradient at 0 is 0.
 

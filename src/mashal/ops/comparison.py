@@ -58,9 +58,10 @@ def _comparison(name: str) -> Any:
     [{answers}]
     """
     refuse = None if name in ("eq", "ne") else refuse_complex(name)
-    return pointwise(
-        boolean, name=name, where=EVERYWHERE, operators=(f"__{name}__",), aliases=aliases, refuse=refuse, tensors=1
-    )(body)
+    options = {"name": name, "operators": (f"__{name}__",), "aliases": aliases, "refuse": refuse}
+    call = pointwise(boolean, where=EVERYWHERE, tensors=1, **options)(body)
+    call.operation.rounds_numbers = True
+    return call
 
 
 eq, ne, lt, le, gt, ge = map(_comparison, ("eq", "ne", "lt", "le", "gt", "ge"))

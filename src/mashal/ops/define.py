@@ -214,6 +214,9 @@ class Pointwise:
         self._nests: dict[Any, Nest] = {}
         self._backward: dict[Any, Any] = {}
 
+    rounds_numbers = False
+    """Whether numbers are brought to the operands' half precision first (0.1 equals itself there)."""
+
     # ---------------------------------------------------------------- nests
     def nest(self, kinds: tuple[tuple[dtype, bool], ...], compute: dtype, result: dtype, options: tuple) -> Nest:
         """The nest for operands of these dtypes (True: a number), computed in one dtype and stored in another."""
@@ -226,6 +229,8 @@ class Pointwise:
     def elements(self, kinds: Sequence[tuple[dtype, bool]], compute: dtype) -> list[Expression]:
         """The operands as expressions, in the dtype of computation where it is given (None: as they are)."""
         raw = [scalar(i, d) if number else operand(i, d) for i, (d, number) in enumerate(kinds)]
+        if self.rounds_numbers:
+            raw = [cast(x, compute) if number else x for x, (_, number) in zip(raw, kinds)]
         return [cast(x, _in_registers(compute)) for x in raw]
 
     def _make_nest(self, kinds: tuple, compute: dtype, result: dtype, options: tuple) -> Nest:

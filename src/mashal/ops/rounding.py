@@ -68,7 +68,7 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
 
 
 # ---------------------------------------------------------------- what is left, and signs
-@pointwise(where=EVERYWHERE, refuse=refuse_complex("frac"))
+@pointwise(where=EVERYWHERE, refuse=refuse_but("f", "frac", "the operand must be floating"))
 def frac(x: Expression) -> Expression:
     """x - trunc(x), with x's sign.
 

@@ -132,20 +132,48 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     return _DOORS[op](*operands, out=out)
 
 
-@pointwise(where=EVERYWHERE, node="ClampMinBackward0", refuse=refuse_complex("clamp_min"), tensors=1)
-def clamp_min(x: Expression, min: Expression) -> Expression:
-    """x, no less than min."""
-    return e.maximum(x, min)
+def _one_sided(name: str, side: int) -> Any:
+    """clamp_min or clamp_max, for a bound that is a number or a tensor; and its in-place form."""
+    word = name.rpartition("_")[2]
+    node = f"Clamp{word.capitalize()}Backward"
+    by = {False: _clamps(name, f"{node}0")[side], True: _clamps(name, f"{node}1")[side]}
+    doors = {tensor: door(op) for tensor, op in by.items()}
+
+    def clamp(input: Tensor, bound: Any, *, out: Tensor | None = None) -> Tensor:
+        return doors[isinstance(bound, Tensor)](input, bound, out=out)
+
+    def change(input: Tensor, bound: Any) -> Tensor:
+        return by[isinstance(bound, Tensor)].in_place((input, bound))
+
+    for op in by.values():
+        op.tensors = 1
+    return clamp, change
 
 
-@pointwise(where=EVERYWHERE, node="ClampMaxBackward0", refuse=refuse_complex("clamp_max"), tensors=1)
-def clamp_max(x: Expression, max: Expression) -> Expression:
-    """x, no more than max."""
-    return e.minimum(x, max)
+_clamp_min, _clamp_min_ = _one_sided("clamp_min", 1)
+_clamp_max, _clamp_max_ = _one_sided("clamp_max", 2)
 
 
-clamp_min.backward(_above_gradients)
-clamp_max.backward(_below_gradients)
+def clamp_min_(input: Tensor, min: Any) -> Tensor:
+    """clamp_min, written into the tensor itself."""
+    return _clamp_min_(input, min)
+
+
+def clamp_max_(input: Tensor, max: Any) -> Tensor:
+    """clamp_max, written into the tensor itself."""
+    return _clamp_max_(input, max)
+
+
+@spelled(EVERYWHERE, in_place=clamp_min_)
+def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
+    """input, no less than min: a number or a tensor that broadcasts."""
+    return _clamp_min(input, min, out=out)
+
+
+@spelled(EVERYWHERE, in_place=clamp_max_)
+def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
+    """input, no more than max: a number or a tensor that broadcasts."""
+    return _clamp_max(input, max, out=out)
 
 
 # ---------------------------------------------------------------- the larger and the smaller

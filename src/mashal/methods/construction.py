@@ -89,4 +89,4 @@ METHODS = {"new": new, "as_subclass": subclassed, "_make_subclass": staticmethod
            "__new__": staticmethod(constructed)}  # fmt: skip
 for _name, _method in METHODS.items():
     setattr(Tensor, _name, _method)
-Tensor.__module__ = "torch"
+Tensor.__module__ = "mashal"  # where pickle finds it

@@ -12,7 +12,7 @@ The slots are what plans read and write in native code (machine.launch):
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -269,7 +269,6 @@ class Tensor:
 
 
 _LAYOUT = Layout(Tensor, none=["node", "version", "base", "grad_", "hooks"], false=["output", "retains"])
-plan_of = _LAYOUT.plan
 _make = _LAYOUT.make
 
 
@@ -286,6 +285,14 @@ def is_tensor(obj: Any) -> bool:
 def make(storage: Any, offset: int, form: Form) -> Tensor:
     """A new tensor over a storage, with no history."""
     return _make(storage, offset, form)
+
+
+def plan_of(kernel: int, results: Sequence[tuple[int, Form]], *operands: Any, **options: Any) -> Callable[..., Any]:
+    """A plan that calls the kernel at an address (machine.launch.Layout.plan); for results on meta one that only makes them."""
+    if results and results[0][1].device.type == "meta":
+        forms = [form for _, form in results]
+        return (lambda *_: make(None, 0, forms[0])) if len(forms) == 1 else lambda *_: tuple(empty(f) for f in forms)
+    return _LAYOUT.plan(kernel, results, *operands, **options)
 
 
 def empty(form: Form) -> Tensor:

@@ -83,6 +83,7 @@ RULES: dict[str, Rule] = {
     "ndtr": lambda g, y, a: (g * e.exp(a * a * -0.5) * _NORMAL_PEAK,),
     "ndtri": lambda g, y, a: (g * e.exp(y * y * 0.5) / _NORMAL_PEAK,),
     "gelu_cdf": lambda g, y, a: (g * e.exp(a * a * -0.5) * _NORMAL_PEAK,),
+    "zeta": lambda g, y, s, q: (None, -g * s * e.zeta(s + 1, q)),
     "log_ndtr": lambda g, y, a: (g * (2 * _NORMAL_PEAK) / e.erfcx(a * -math.sqrt(0.5)),),
     "real": lambda g, y, a: (cast(g, a.dtype),),
     "imag": lambda g, y, a: (Expression("complex", (g * 0, g), a.dtype),),

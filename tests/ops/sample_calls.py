@@ -202,6 +202,10 @@ CALLS = {
     "pdist": lambda s: [call(s.real(4, 3))], "diff": lambda s: [call(s.real(3, 4)), call(s.real(3, 4), 2, 0)], "trace": lambda s: [call(s.real(3, 4))],
     "cosine_similarity": lambda s: [call(s.real(3, 4), s.real(3, 4))], "pairwise_distance": lambda s: [call(s.real(3, 4), s.real(3, 4))],
     "normalize": lambda s: [call(s.real(3, 4))], "cross": lambda s: [call(s.real(4, 3), s.real(4, 3))], "kron": lambda s: [call(s.real(2, 3), s.real(3, 2))],
+    "vector_norm": lambda s: [call(s.real(3, 4)), call(s.real(3, 4), 1, 1), call(s.real(3, 4), 3.0, 0, keepdim=True), call(s.distinct(3, 4), float("inf"))],
+    "matrix_norm": lambda s: [call(s.real(3, 4)), call(s.real(2, 3, 4), 1), call(s.real(3, 4), float("inf"))],
+    "histc": lambda s: [call(s.real(8), 4, -2, 2)],
+    **{name: lambda s: [call(s.real(3, 4), 0.3), call(s.real(3, 4), s.real(4))] for name in ("clamp_min", "clamp_max")},
     # copies and conversions
     **dict.fromkeys(("clone", "contiguous", "is_contiguous", "zero_", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool", "cfloat", "cdouble", "chalf", "cpu", "ravel"), ONE),
     "copy_": lambda s: [call(s.real(3, 4), s.real(4)), call(s.real(3, 4), s.real(3, 4))], "fill_": lambda s: [call(s.real(3, 4), 2.0)],

@@ -123,9 +123,9 @@ def _median_any(name: str, along: Any, of_all: Any, x: Tensor, dim: int | None, 
             message(name, f"not implemented for complex numbers ({x.form.dtype})", "they have no order")
         )
     if dim is None:
-        if not x.form.numel:
-            return tensor(float("nan"), dtype=x.form.dtype)
-        return of_all(reshape(x, (-1,)), 0, False)[0]
+        empty = not x.form.numel
+        y = tensor(float("nan"), dtype=x.form.dtype) if empty else of_all(reshape(x, (-1,)), 0, False)[0]
+        return y if out is None else write_out(name, out, y)
     d, _ = _size_along(name, x, dim)
     return _named(name, along(x, d, keepdim), out)
 

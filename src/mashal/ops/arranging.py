@@ -118,6 +118,8 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 # ---------------------------------------------------------------- rolled
 @recorded("RollBackward0")
 def _roll(x: Tensor, shifts: tuple[int, ...], dims: tuple[int, ...]) -> tuple[Tensor, tuple]:
+    if not dims:
+        return reshape(_roll.function(reshape(x, (x.form.numel,)), shifts, (0,))[0], x.form.shape), (shifts, dims)
     y = x
     for shift, d in zip(shifts, dims):
         n = y.form.shape[d] if y.form.rank else 1
@@ -142,7 +144,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     moves = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
     along = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
     if not along and len(moves) == 1:
-        return reshape(_roll(reshape(input, (input.form.numel,)), moves, (0,)), input.form.shape)
+        return _roll(input, moves, ())
     if not input.form.rank:
         raise IndexError(f"roll: Dimension specified as {along[0]} but tensor has no dimensions")
     if len(moves) != len(along) or not moves:

@@ -20,7 +20,7 @@ from mashal.ops.broadcast import sum_to
 from mashal.ops.copying import check_tensor, checked_number, converted, copied_as, copy_into, filled, zeros_of
 from mashal.ops.define import overlaps, recorded, spelled, write_out
 from mashal.ops.joining import cat
-from mashal.ops.parts import unbind
+from mashal.ops.parts import slice_op, unbind
 from mashal.ops.run import Plan, kernel_of, plan_pointwise, remember
 from mashal.ops.views import expand, reshape, transpose, view_as_complex, view_as_real
 from mashal.ops.writing import writing
@@ -78,6 +78,18 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
         result = empty(form(dtypes.int64, input.form.device, (count_of(_bytes(input)), 0)))
     result.base = None
     return result if out is None else write_out("nonzero", out, result)
+
+
+@spelled()
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Tensor | None = None) -> Tensor:
+    """nonzero with exactly `size` rows: cut off, or filled up with fill_value."""
+    if size < 0:
+        raise RuntimeError(message("nonzero_static", f"size {size} must be non-negative"))
+    found = nonzero(input)
+    n, rank = found.form.shape
+    result = filled(empty(form(dtypes.int64, input.form.device, (size, rank))), fill_value)
+    copy_into(slice_op(result, 0, 0, min(n, size)), slice_op(found, 0, 0, min(n, size)))
+    return result if out is None else write_out("nonzero_static", out, result)
 
 
 @spelled()

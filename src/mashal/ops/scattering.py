@@ -12,12 +12,12 @@ from mashal.lower.along import Along, along
 from mashal.lower.schedule import collapse
 from mashal.ops.blocks import RAW, int_at
 from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, zeros_of
-from mashal.ops.define import any_recorded, overlaps, recorded, refuse_recorded_out, spelled
+from mashal.ops.define import any_recorded, overlaps, recorded, refuse_recorded_out, spelled, write_out
 from mashal.ops.masks import exact_out, masked_fill, scalar_of
 from mashal.ops.parts import as_strided, diagonal, select, slice_op
 from mashal.ops.run import Plan, kernel_of, remember
 from mashal.ops.views import expand, reshape
-from mashal.ops.writing import writing
+from mashal.ops.writing import EVERYWHERE, writing
 
 _plans: dict[tuple, Plan] = {}
 
@@ -324,6 +324,54 @@ def _prod_gradients(
     own_alone = (zeros - converted(own_zero, kind)) == 0  # type: ignore[operator]
     mine = g * others * own_alone / masked_fill(start, own_zero, 1)  # type: ignore[operator]
     return mine, theirs
+
+
+# ---------------------------------------------------------------- index_reduce
+_KINDS = ("prod", "mean", "amax", "amin")
+
+
+def _spread_index(x: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str) -> tuple[int, Tensor]:
+    """The dimension, and the index vector for every element of source."""
+    if reduce not in _KINDS:
+        raise RuntimeError(f"index_reduce(): Expected reduce to be one of prod, mean, amax or amin but got {reduce}.")
+    index = _index("index_reduce", index)
+    if index.form.rank > 1:
+        raise IndexError(f"index_reduce(): Index is supposed to be a vector, but got {tuple(index.shape)}")
+    d = wrap_dim("index_reduce", dim, x.form.rank)
+    n = source.form.shape[d] if source.form.rank else 1
+    if index.form.numel != n:
+        raise RuntimeError(
+            f"index_reduce(): Number of indices ({index.form.numel}) should be equal to self.size(dim): ({n})"
+        )
+    if not source.form.rank:
+        return d, reshape(index, ())
+    lines = reshape(index, (*(1,) * d, n, *(1,) * (source.form.rank - d - 1)))
+    return d, expand(lines, tuple(source.form.shape))
+
+
+def index_reduce_(
+    input: Tensor, dim: int, index: Tensor, source: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """index_reduce, written into the tensor itself."""
+    d, spread = _spread_index(input, dim, index, source, reduce)
+    return scatter_reduce.in_place(input, d, spread, source, reduce, include_self=include_self)
+
+
+@spelled(EVERYWHERE, in_place=index_reduce_)
+def index_reduce(
+    input: Tensor,
+    dim: int,
+    index: Tensor,
+    source: Tensor,
+    reduce: str,
+    *,
+    include_self: bool = True,
+    out: Tensor | None = None,
+) -> Tensor:
+    """input with source's slices joined at the places in index along dim: reduce is "prod", "mean", "amax" or "amin"."""
+    d, spread = _spread_index(input, dim, index, source, reduce)
+    result = scatter_reduce(input, d, spread, source, reduce, include_self=include_self)
+    return result if out is None else write_out("index_reduce", out, result)
 
 
 # ---------------------------------------------------------------- views' places in a copy

@@ -25,6 +25,8 @@ def embedding(
     >>> F.embedding(torch.tensor([1]), torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
     tensor([[2., 3.]])
     """
+    if weight.dim() != 2:
+        raise RuntimeError(f"embedding: weight {tuple(weight.shape)} must be 2-D, one row an index")
     rows = weight.size(0)
     if padding_idx is None:
         padding = -1  # the operation's word for none

@@ -92,7 +92,9 @@ def bucketize(
 
 
 @spelled(where=("torch",))
-def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+def isin(
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False, out: Tensor | None = None
+) -> Tensor:
     """Which elements occur among the test elements; the opposite with invert.
 
     >>> torch.isin(torch.tensor([1, 2, 3]), torch.tensor([2]))
@@ -107,7 +109,8 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
         ordered = sort(tests)[0]
         at = _places(ordered, x, False, False, "isin").clamp_max(tests.form.numel - 1)  # type: ignore[attr-defined]
         found = reshape(collect(ordered, reshape(at, (-1,)), 0), x.form.shape) == x
-    return ~found if invert else found  # type: ignore[operator]
+    found = ~found if invert else found  # type: ignore[operator]
+    return found if out is None else write_out("isin", out, found)  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- counts

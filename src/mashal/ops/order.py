@@ -203,7 +203,7 @@ def _quantile(name: str, x: Tensor, q: Any, dim: int | None, keepdim: bool, way:
     n = ordered.form.shape[-1]
     numbers = sub(n, sum_(_nan(flat.detach()), -1, True))  # type: ignore[attr-defined]
     last = in_dtype((numbers - 1).clamp_min(0), x.form.dtype) if ignore_nan else n - 1  # type: ignore[operator]
-    ranks = reshape(q, (-1,)).detach() * last  # type: ignore[attr-defined]
+    ranks = mul(reshape(q, (-1,)), last)
     if not ignore_nan:
         ranks = add(mul(ranks, numbers == n), mul(numbers != n, float(n - 1)))
     elif ranks.form.shape[:-1] != ordered.form.shape[:-1]:

@@ -144,7 +144,17 @@ def _given(y: Tensor, name: str, out: Tensor | None) -> Tensor:
     return y if out is None else write_out(name, out, y)
 
 
-@spelled()
+def cumsum_(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
+    """cumsum, written into the tensor itself."""
+    return input.copy_(cumsum(input, dim, dtype=dtype))  # type: ignore[attr-defined]
+
+
+def cumprod_(input: Tensor, dim: int, *, dtype: DType | None = None) -> Tensor:
+    """cumprod, written into the tensor itself."""
+    return input.copy_(cumprod(input, dim, dtype=dtype))  # type: ignore[attr-defined]
+
+
+@spelled(in_place=cumsum_)
 def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """The sum of each element and all before it along dim.
 
@@ -154,7 +164,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor |
     return _given(_cumsum(_summed(input, dtype), wrap_dim("cumsum", dim, input.form.rank), False), "cumsum", out)
 
 
-@spelled()
+@spelled(in_place=cumprod_)
 def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor | None = None) -> Tensor:
     """The product of each element and all before it along dim.
 

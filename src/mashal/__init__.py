@@ -126,6 +126,18 @@ from mashal.legacy import (
     ShortTensor,
     set_default_tensor_type,
 )
+from mashal.nn.functional import (
+    channel_shuffle,
+    cosine_embedding_loss,
+    cosine_similarity,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    pairwise_distance,
+    pixel_shuffle,
+    pixel_unshuffle,
+    poisson_nll_loss,
+    triplet_margin_loss,
+)
 from mashal.nn.parameter import Parameter
 from mashal.ops.names import public as _public
 from mashal.random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state

@@ -13,6 +13,7 @@ from mashal.core.storage import UntypedStorage
 from mashal.core.tensor import Tensor, bump, make
 from mashal.core.typed_storage import TypedStorage
 from mashal.errors import message
+from mashal.ops.options import form_of, sizes_of
 
 
 def get_data(self: Tensor) -> Tensor:
@@ -57,6 +58,27 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Sequen
     return _changed(self)
 
 
+def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
+    """Gives the tensor another shape over the same storage, which grows if need be; new elements are not set."""
+    if self.node is not None:
+        raise RuntimeError("cannot resize variables that require grad")
+    new = form_of(
+        "resize_", sizes_of("resize_", sizes), self.form.dtype, memory_format=memory_format, device=self.form.device
+    )
+    if self.storage is not None:
+        untyped = self.untyped_storage()
+        needed = (self.offset + new.extent) * new.dtype.itemsize
+        if needed > untyped.nbytes():
+            untyped.resize_(needed)
+    self.form = new
+    return _changed(self)
+
+
+def resize_as_(self: Tensor, the_template: Tensor, *, memory_format: Any = None) -> Tensor:
+    """Gives the tensor another tensor's shape; see resize_."""
+    return resize_(self, *the_template.form.shape, memory_format=memory_format)
+
+
 def _changed(x: Tensor) -> Tensor:
     bump(x)
     return x
@@ -80,6 +102,8 @@ def _never(doc: str) -> property:
 ATTRIBUTES = {
     "data": property(get_data, set_data, doc="The same data as a tensor without history; may be assigned."),
     "set_": set_,
+    "resize_": resize_,
+    "resize_as_": resize_as_,
     "share_memory_": share_memory_,
     "is_shared": is_shared,
     "name": property(lambda self: None, doc="What it is called: None."),

@@ -11,7 +11,7 @@ Read in this order
   blocks       elements at indices;  masks: where;  writing: operations that write into their first operand
   indexing     x[…], read and written;  selecting, scattering, embeddings: by index along a dimension
   arranging    flipped, rolled, repeated, triangles;  view_copies: views, copied
-  contraction  products of matrices; attention: composed of them
+  contraction  products of matrices; einstein: einsum; attention: composed of them
   reducing     how reductions are written; reductions, softmaxes: rows of elements joined; rows: formulas over rows
   running, sorting   cumsum …, order along a dimension
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
@@ -41,6 +41,7 @@ from mashal.ops import (
     creation,
     division,
     dropouts,
+    einstein,
     embeddings,
     exponential,
     indexing,
@@ -49,6 +50,7 @@ from mashal.ops import (
     losses,
     masks,
     normalization,
+    padding,
     norms,
     order,
     parts,
@@ -69,6 +71,7 @@ from mashal.ops import (
     trigonometric,
     view_copies,
     views,
+    windows,
 )
 from mashal.ops.names import public
 

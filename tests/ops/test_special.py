@@ -76,3 +76,18 @@ def test_greatest_common_divisors_of_large_integers():
 def test_polygammas_order_is_checked(n, kind):
     with pytest.raises(kind, match="polygamma"):
         torch.polygamma(n, torch.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("chebyshev_polynomial_t", scipy.special.eval_chebyt), ("chebyshev_polynomial_u", scipy.special.eval_chebyu),
+        ("hermite_polynomial_h", scipy.special.eval_hermite), ("hermite_polynomial_he", scipy.special.eval_hermitenorm),
+        ("laguerre_polynomial_l", scipy.special.eval_laguerre), ("legendre_polynomial_p", scipy.special.eval_legendre),
+        ("shifted_chebyshev_polynomial_t", scipy.special.eval_sh_chebyt),
+    ],
+)  # fmt: skip
+def test_polynomials_of_several_degrees_at_once(name, reference):
+    x, n = np.linspace(-1, 1, 9)[:, None], np.arange(12.0)
+    result = getattr(torch.special, name)(torch.tensor(x), torch.tensor(n))
+    np.testing.assert_allclose(result.numpy(), reference(n.astype(int), x), rtol=1e-10, atol=1e-10)

@@ -1,12 +1,14 @@
-"""Functions that go on until every lane is done: greatest common divisors, Hurwitz's zeta, incomplete gamma functions.
+"""Functions that go on until every lane is done: greatest common divisors, zeta, incomplete gamma functions, polynomials.
 
 Lanes that are done stay as they are while others go on. Zeta and gamma are computed in double for floats too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from mashal.lower.exponentials import exp, log, pow
-from mashal.lower.floating import INFINITY, NAN, any_lane, floor, in_double
+from mashal.lower.floating import INFINITY, NAN, any_lane, floor, in_double, trunc
 from mashal.lower.special import lgamma
 from mashal.machine.text import Function, Value
 
@@ -124,3 +126,39 @@ def gamma_p(f: Function, a: Value, x: Value, short: bool) -> Value:
 def gamma_q(f: Function, a: Value, x: Value, short: bool) -> Value:
     """The upper incomplete gamma function over Γ(a)."""
     return _edges(f, a, x, _both(f, a, x, short)[1], 1.0)
+
+
+# ---------------------------------------------------------------- orthogonal polynomials
+# name: (the polynomial of degree 1, the one of degree k + 1 from those of degree k and k - 1)
+POLYNOMIALS: dict[str, tuple[Callable[..., Value], Callable[..., Value]]] = {
+    "chebyshev_polynomial_t": (lambda x: x, lambda x, k, p, q: x * 2.0 * p - q),
+    "chebyshev_polynomial_u": (lambda x: x * 2.0, lambda x, k, p, q: x * 2.0 * p - q),
+    "chebyshev_polynomial_v": (lambda x: x * 2.0 - 1.0, lambda x, k, p, q: x * 2.0 * p - q),
+    "chebyshev_polynomial_w": (lambda x: x * 2.0 + 1.0, lambda x, k, p, q: x * 2.0 * p - q),
+    "hermite_polynomial_h": (lambda x: x * 2.0, lambda x, k, p, q: x * 2.0 * p - k * 2.0 * q),
+    "hermite_polynomial_he": (lambda x: x, lambda x, k, p, q: x * p - k * q),
+    "laguerre_polynomial_l": (lambda x: 1.0 - x, lambda x, k, p, q: ((k * 2.0 + 1.0 - x) * p - k * q) / (k + 1.0)),
+    "legendre_polynomial_p": (lambda x: x, lambda x, k, p, q: ((k * 2.0 + 1.0) * x * p - k * q) / (k + 1.0)),
+}
+
+
+def polynomial_of(name: str) -> Callable[..., Value]:
+    """The function (f, x, n) that gives a family's polynomial of degree n at x; 0 for a negative degree."""
+    first, following = POLYNOMIALS[name]
+
+    @in_double
+    def function(f: Function, x: Value, n: Value, short: bool) -> Value:
+        degree = trunc(f, n)
+        one = f.value(1.0, x.type)
+
+        def turn(p: Value, q: Value, k: Value) -> list[Value]:
+            more = k.compare("olt", degree)
+            p, q = f.select(more, following(x, k, p, q), p), f.select(more, p, q)
+            k = k + 1.0
+            return [any_lane(f, k.compare("olt", degree) & k.compare("olt", TURNS)), p, q, k]
+
+        p, _, _ = f.repeat(turn, [first(x), one, one])
+        low = f.select(degree.compare("oeq", 0.0), one, f.value(0.0, x.type))
+        return f.select(degree.compare("oge", 1.0), p, low)
+
+    return function

@@ -4,7 +4,7 @@ Read in this order
   define       how an operation is written, and the table of all definitions; run: the door to plans
   promotion, broadcast, options   dtypes, shapes, and what functions that make tensors take
   arithmetic, division, powers, exponential, trigonometric, rounding   numbers, element by element
-  comparison, logic, bitwise, selection   choices;  activation, special   more functions;  complex   inside formulas
+  comparison, logic, bitwise, selection   choices;  activation, special, polynomials   more functions;  complex   inside formulas
   creation     new tensors; random, random_factories, chances, dropouts: of random numbers
   copying      copies, filling, other dtypes and devices
   viewing      how views are written; views, parts: other shapes, pieces; joining: cat, stack
@@ -54,6 +54,7 @@ from mashal.ops import (
     norms,
     order,
     parts,
+    polynomials,
     powers,
     queries,
     random,

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mashal.core.forms import form
-from mashal.core.tensor import Tensor
 from mashal.core.storage import UntypedStorage
+from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.machine.memory import bytes_of
 from mashal.ops.copying import clone, laid_out
@@ -55,7 +55,7 @@ def adjoint(input: Tensor) -> Tensor:
     """Matrices transposed, their elements conjugated."""
     rank = input.form.rank
     if rank < 2:
-        raise RuntimeError(message("adjoint", f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {rank}-D tensor."))
+        raise RuntimeError(message("adjoint", f"only matrices or batches of matrices have one, got a {rank}-D tensor"))
     swapped = transpose(input, -2, -1)
     return swapped.conj() if input.form.dtype.is_complex else swapped  # type: ignore[attr-defined]
 

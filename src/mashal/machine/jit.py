@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 
 import llvmlite
@@ -49,6 +51,8 @@ class Jit:
         folder = "" if CACHE.value == "off" else CACHE.value or default_folder()
         self.cache = ObjectCache(folder, CACHE_LIMIT.value)
         self.compiled = 0
+        self.lock = threading.RLock()  # one thread at a time; nobody forks while another compiles
+        self._loaded: set[str] = set()
 
     def provide(self, name: str, address: int) -> None:
         """Lets modules call `name`."""
@@ -71,8 +75,11 @@ class Jit:
         """The addresses of @prefix + name, each; all exported names of a module begin with its prefix."""
         key = hashlib.sha256(f"{self._recipe}\0{text}".encode()).hexdigest()
         symbol = f"m{key[:24]}"
-        self._load(key, text, prefix, symbol)
-        return [self._engine.get_function_address(symbol + name) for name in names]
+        with self.lock:
+            if key not in self._loaded:
+                self._load(key, text, prefix, symbol)
+                self._loaded.add(key)
+            return [self._engine.get_function_address(symbol + name) for name in names]
 
     def _load(self, key: str, text: str, prefix: str, symbol: str) -> None:
         unknown = {name for name in _OUTSIDE.findall(text) if not name.startswith("llvm.")} - self._provided
@@ -97,6 +104,10 @@ class Jit:
 
 
 JIT = Jit()
+if hasattr(
+    os, "register_at_fork"
+):  # LLVM's own locks, held by a thread that the child has not, would stay locked there
+    os.register_at_fork(before=JIT.lock.acquire, after_in_parent=JIT.lock.release, after_in_child=JIT.lock.release)
 
 
 def compile(module: Module | str) -> int:

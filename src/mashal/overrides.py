@@ -8,9 +8,10 @@ from typing import Any
 from mashal.core.tensor import Tensor
 from mashal.ops.define import overrides
 
-__all__ = ["get_default_nowrap_functions", "handle_torch_function", "has_torch_function",
-           "has_torch_function_unary",
-           "has_torch_function_variadic", "is_tensor_like", "is_tensor_method_or_property", "resolve_name", "wrap_torch_function"]  # fmt: skip
+__all__ = [
+    "get_default_nowrap_functions", "handle_torch_function", "has_torch_function", "has_torch_function_unary",
+    "has_torch_function_variadic", "is_tensor_like", "is_tensor_method_or_property", "resolve_name", "wrap_torch_function",
+]  # fmt: skip
 
 
 def has_torch_function(relevant_args: Iterable[Any]) -> bool:

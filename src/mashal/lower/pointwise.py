@@ -21,7 +21,7 @@ from mashal.machine.text import SIZES, Function, Module, Value, vector
 from mashal.machine.threads import PARALLEL_FOR
 
 GRAIN = 1 << 15
-_CHEAP = {"add", "sub", "mul", "neg", "and", "or", "xor", "not", "cast", "select", "min", "max", "abs", "operand", "scalar",
+CHEAP = {"add", "sub", "mul", "neg", "and", "or", "xor", "not", "cast", "select", "min", "max", "abs", "operand", "scalar",
           "constant", "lt", "le", "gt", "ge", "eq", "ne", "shl", "shr", "fma", "conj", "real", "imag", "complex"}  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def pointwise(nest: Nest, layout: Layout) -> Module:
 
 def weight(nest: Nest) -> int:
     """How much one element costs, in units of an addition."""
-    return 1 + sum(8 for node in walk(e for e, _ in nest.results) if node.kind not in _CHEAP)
+    return 1 + sum(8 for node in walk(e for e, _ in nest.results) if node.kind not in CHEAP)
 
 
 def lanes_of(nest: Nest) -> int:

@@ -38,9 +38,10 @@ from mashal.lower.emit import (
     scatter_element,
     store_element,
 )  # fmt: skip
-from mashal.lower.pointwise import GRAIN, lanes_of, number_word, weight
+from mashal.lower.pointwise import CHEAP, GRAIN, lanes_of, number_word
 from mashal.lower.schedule import UNIT, ZERO
-from mashal.machine.text import Function, Module, Value, vector
+from mashal.machine.host import HOST
+from mashal.machine.text import SIZES, Function, Module, Value, vector
 from mashal.machine.threads import PARALLEL_FOR
 
 ALONG, ACROSS, SPLIT = "along", "across", "split"
@@ -105,10 +106,32 @@ def identity(kind: str, d: dtype) -> float | int:
     return -(1 << (bits - 1)) if low else (1 << (bits - 1)) - 1
 
 
+def _lanes(nest: Nest) -> int:
+    """Elements in a vector: as many of the widest type that a sweep meets as a register holds; places don't count."""
+    met = [node.dtype for node in nest.varying() if node.kind != "place"]
+    if not met:
+        return lanes_of(nest)
+    stored = [d for e, d in nest.results if not nest.per_row(e)]
+    widest = max(max(SIZES[register_type(d)] for d in met), max((SIZES[d.llvm] for d in stored), default=1))
+    places = any(
+        node.kind == "place" or (node.kind == "over" and node.value.startswith("arg"))
+        for node in walk(e for e, _ in nest.results)
+    )
+    return min(HOST.lanes(4) if places else 64, HOST.lanes(widest))
+
+
+def _weight(nest: Nest) -> int:
+    """How much one element of a row costs, in units of an addition; what is computed once a row doesn't count."""
+    varying = nest.varying()
+    kept = tuple(node for node in walk(e for e, _ in nest.results) if node in varying and node.kind not in CHEAP)
+    return 1 + 8 * len(kept)
+
+
 class _Writer:
     def __init__(self, nest: Nest, layout: RowLayout):
         self.nest, self.layout = nest, layout
-        self.lanes = lanes_of(nest)
+        self.lanes = _lanes(nest)
+        self.weight = _weight(nest)
         self.n_results = len(nest.results)
         self.first = self.n_results + len(nest.operands) + (layout.schedule == SPLIT)
         self.tensors = [
@@ -180,7 +203,7 @@ class _Writer:
     # ---------------------------------------------------------------- sharing out
     def _columns(self) -> int:
         """Rows taken at once: how many vectors wide the `across` schedule works, in elements."""
-        return self.lanes * (4 if weight(self.nest) < 20 else 2)
+        return self.lanes * (4 if self.weight < 20 else 2)
 
     def _units(self, f: Function, words: Value) -> Value:
         """How many shares of work there are at most: rows, or blocks of rows side by side."""
@@ -205,7 +228,7 @@ class _Writer:
             return self._write_split(f, words)
         units = self._units(f, words)
         each = self._length(f, words) * (self._columns() if self.layout.schedule == ACROSS else 1)
-        grain = max(GRAIN // weight(self.nest), 1024)
+        grain = max(GRAIN // self.weight, 1024)
         chunk = self.module.function(
             "kernel_chunk", "void", [("ptr", "words"), ("i64", "chunk"), ("i64", "thread")], linkage="internal"
         )
@@ -477,7 +500,7 @@ class _Row:
         if self.across:
             return f.loop(0, self.inner, 1, lambda i, *now: body(at(i), self.mask, *now), carried)
         n = w.lanes
-        if weight(w.nest) > 8 and unroll == 1:
+        if w.weight > 8 and unroll == 1:
             return f.loop(0, self.inner, n, lambda i, *now: body(at(i), f.first(self.inner - i, n), *now), carried)
         big, whole = self.inner & -(n * unroll), self.inner & -n
         now = f.loop(0, big, n * unroll, lambda i, *now: body(at(i), None, *now), carried)
@@ -529,8 +552,8 @@ class _Row:
         self._phase = number
         self._hoist([over.operands[0] for over in phase])
         keep = w.waiting if w.waiting and w.waiting[0] == number else None
-        simple = not self.across and not keep and len(phase) == 1 and not phase[0].value.startswith("arg")
-        unroll = 4 if simple and weight(w.nest) <= 20 and w.layout.reduced == 1 else 1
+        simple = not self.across and not keep and len(phase) == 1
+        unroll = 4 if simple and w.weight <= 20 and w.layout.reduced == 1 else 1
         accumulators = [_Accumulator(f, over, w.lanes) for over in phase for _ in range(self.wide * unroll)]
         initial = [v for a in accumulators for v in a.start()]
 
@@ -572,7 +595,7 @@ class _Row:
         """One number of the vectors that several accumulators hold."""
         f = self.f
         if over.value.startswith("arg"):
-            return self._first_extreme(over, *groups[0])
+            return self._first_extreme(over, groups)
         while len(groups) > 1:
             groups = [(joined(f, over, a[0], b[0]),) for a, b in zip(groups[::2], groups[1::2])]
         v = groups[0][0]
@@ -590,23 +613,27 @@ class _Row:
             return f.reduce(("u" if d.kind == "u" else "s") + over.value, v)
         return f.reduce(_HORIZONTAL[over.value][d.kind == "f"], v)
 
-    def _first_extreme(self, over: Expression, best: Value, index: Value) -> Value:
-        """The index of the extreme lane; of the first one among equals; a nan is the extreme."""
-        f, d = self.f, over.operands[0].dtype
+    def _first_extreme(self, over: Expression, groups: list) -> Value:
+        """The index of the extreme among lanes of several (value, index) pairs: of the first of equals; a nan is the extreme."""
+        f, d, n = self.f, over.operands[0].dtype, self.w.lanes
         kind = over.value[3:]
+        top = functools.reduce(lambda a, b: extremum(f, kind, d, a, b), [best for best, _ in groups])
         if d.kind == "f":
-            top = f.reduce("fmaximum" if kind == "max" else "fminimum", best)
+            top = f.reduce("fmaximum" if kind == "max" else "fminimum", top)
         elif d is bool_:
-            top = f.reduce("or" if kind == "max" else "and", best)
+            top = f.reduce("or" if kind == "max" else "and", top)
         else:
-            top = f.reduce(("u" if d.kind == "u" else "s") + kind, best)
-        wide = f.splat(top, self.w.lanes)
-        same = best.compare("oeq", wide) | best.compare("uno", 0.0) if d.kind == "f" else best.compare("eq", wide)
-        if d.kind == "f":  # if the extreme is nan, only nans count
-            nan = f.splat(top.compare("uno", 0.0), self.w.lanes)
-            same = f.select(nan, best.compare("uno", 0.0), best.compare("oeq", wide))
-        far = f.constant(index.type, (1 << 63) - 1)
-        return f.reduce("smin", f.select(same, index, far))
+            top = f.reduce(("u" if d.kind == "u" else "s") + kind, top)
+        wide, far = f.splat(top, n), f.constant(groups[0][1].type, (1 << 63) - 1)
+        first = far
+        for best, index in groups:
+            if d.kind == "f":  # if the extreme is nan, only nans count
+                nan = f.splat(top.compare("uno", 0.0), n)
+                same = f.select(nan, best.compare("uno", 0.0), best.compare("oeq", wide))
+            else:
+                same = best.compare("eq", wide)
+            first = f.math("smin", first, f.select(same, index, far))
+        return f.reduce("smin", first)
 
 
 class _At:
@@ -664,10 +691,8 @@ class _Accumulator:
                 x = f.select(mask, x, f.constant(x.type, identity(self.over.value, self.d)))
             return [joined(f, self.over, now[0], x)]
         best, where = now
-        if self.d.kind == "f":
-            better = x.compare("ogt" if self.over.value == "argmax" else "olt", best)
-            better = better | (x.compare("uno", 0.0) & best.compare("ord", 0.0))
-            better = better & best.compare("ord", 0.0)
+        if self.d.kind == "f":  # true for a nan x, but a nan stays the extreme
+            better = x.compare("ugt" if self.over.value == "argmax" else "ult", best) & best.compare("ord", 0.0)
         else:
             unsigned = self.d.kind in "ub"
             better = x.compare(("u" if unsigned else "s") + ("gt" if self.over.value == "argmax" else "lt"), best)

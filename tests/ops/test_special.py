@@ -91,3 +91,12 @@ def test_polynomials_of_several_degrees_at_once(name, reference):
     x, n = np.linspace(-1, 1, 9)[:, None], np.arange(12.0)
     result = getattr(torch.special, name)(torch.tensor(x), torch.tensor(n))
     np.testing.assert_allclose(result.numpy(), reference(n.astype(int), x), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("name", "reference"), [("0", scipy.special.k0e), ("1", scipy.special.k1e)])
+def test_modified_bessel_functions_of_the_second_kind(name, reference):
+    x = np.array([1e-10, 1e-3, 0.1, 1.0, 2.5, 10.0, 50.0, 700.0, 1e5])
+    scaled = getattr(torch.special, f"scaled_modified_bessel_k{name}")(torch.tensor(x)).numpy()
+    np.testing.assert_allclose(scaled, reference(x), rtol=1e-13)
+    plain = getattr(torch.special, f"modified_bessel_k{name}")(torch.tensor(x[:-2])).numpy()
+    np.testing.assert_allclose(plain, reference(x[:-2]) * np.exp(-x[:-2]), rtol=1e-13)

@@ -40,6 +40,7 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
     }.items()
     for name in names.split()
 }
+FUNCTIONS.update(iterated.BESSEL_K)
 FUNCTIONS.update((name, iterated.polynomial_of(name)) for name in iterated.POLYNOMIALS)
 
 

@@ -23,10 +23,9 @@ INFINITY = float("inf")
 
 def _function(name: str, text: str, where: tuple = SPECIAL, aliases: tuple = ()) -> Any:
     """The function of a name, as it is in formulas."""
-    of = getattr(e, name)
 
     def body(x: Expression) -> Expression:
-        return of(x)
+        return e.apply(name, x)
 
     body.__doc__ = text
     node = f"Special{name.capitalize()}Backward0" if where is SPECIAL else ""
@@ -55,6 +54,10 @@ i0 = _function(
 i0e = _function("i0e", "exp(-|x|)·i0(x).")
 i1 = _function("i1", "The modified Bessel function of the first kind of order 1.", SPECIAL, ("modified_bessel_i1",))
 i1e = _function("i1e", "exp(-|x|)·i1(x).")
+modified_bessel_k0 = _function("modified_bessel_k0", "The modified Bessel function of the second kind of order 0.")
+modified_bessel_k1 = _function("modified_bessel_k1", "The modified Bessel function of the second kind of order 1.")
+scaled_modified_bessel_k0 = _function("scaled_modified_bessel_k0", "exp(x)·modified_bessel_k0(x).")
+scaled_modified_bessel_k1 = _function("scaled_modified_bessel_k1", "exp(x)·modified_bessel_k1(x).")
 
 
 @pointwise(floating, where=SPECIAL)

@@ -146,6 +146,7 @@ CALLS = {
     "mvlgamma": lambda s: [call(s.real(3, 4, low=3, high=6), 2)], "polygamma": lambda s: [call(1, s.real(3, 4, low=0.5, high=4))],
     # masks and places
     "argwhere": lambda s: [call(s.truth(3, 4))],
+    "nonzero_static": lambda s: [call(s.truth(3, 4), size=3), call(s.truth(3, 4), size=20, fill_value=-2)],
     "nonzero": lambda s: [call(s.truth(3, 4)), call(s.truth(3, 4), as_tuple=True)],
     "masked_fill": lambda s: [call(s.real(3, 4), s.truth(3, 4), 2.0), call(s.real(3, 4), s.truth(4), s.real())],
     "masked_select": lambda s: [call(s.real(3, 4), s.truth(3, 4)), call(s.real(3, 4), s.truth(4))],

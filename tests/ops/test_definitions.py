@@ -301,7 +301,8 @@ def test_meta_tensors_have_shapes_and_dtypes(name):
 NO_META = set(
     """
     from_numpy frombuffer tensor as_tensor asarray is_nonzero new_tensor item tolist is_set_to cpu cuda equal allclose
-    bernoulli poisson binomial multinomial nonzero nonzero_static argwhere normal one_hot mode quantile nanquantile masked_select unique unique_consecutive
+    bernoulli poisson binomial multinomial nonzero nonzero_static
+    argwhere normal one_hot mode quantile nanquantile masked_select unique unique_consecutive
     repeat_interleave bincount histc histogram data_ptr
 """.split()
 )

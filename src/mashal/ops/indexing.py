@@ -60,6 +60,8 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         found = _basic(input.form, index if kind is tuple else (index,))
         if found is not None:
             return new_view(input, found[0], input.offset + found[1])
+    if kind is Tensor and index.form.dtype is int64 and index.form.rank and input.form.rank:
+        return taken(input, 0, outside_index, whole(index))
     x, picks = _viewed(input, index if kind is tuple else (index,))
     if picks:
         return _picked(x, picks)

@@ -92,7 +92,6 @@ def spelled(
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         own = name or function.__name__.removesuffix("_op")
-        function = overridable(function)
         function.in_place = in_place  # type: ignore[attr-defined]
         if in_place is not None and not in_place.__doc__:
             in_place.__doc__ = f"{own}, written into the tensor itself."
@@ -155,11 +154,6 @@ def dispatched(function: Callable[..., Any], kinds: list[type], args: tuple, kwa
     raise TypeError(
         f"no implementation found for '{function.__name__}' on types that implement __torch_function__: [{names}]"
     )
-
-
-def overridable(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as it is: what it calls asks for overrides itself."""
-    return function
 
 
 # ---------------------------------------------------------------- result rules

@@ -11,7 +11,8 @@ from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.lang.expression import Expression, abs_, binary, cast, constant, max_over, min_over, sqrt, sum_over, where
 from mashal.ops.arithmetic import mul, sub
-from mashal.ops.define import real_part, spelled, write_out
+from mashal.ops.creation import eye
+from mashal.ops.define import real_part, recorded, spelled, write_out
 from mashal.ops.parts import diagonal
 from mashal.ops.reducing import Rows, formula, in_dtype, reduction
 from mashal.ops.reductions import amax, amin, sum_
@@ -202,4 +203,15 @@ def trace(input: Tensor) -> Tensor:
     """
     if input.form.rank != 2:
         raise RuntimeError(message("trace", f"expected a matrix, but got a tensor with dim {input.form.rank}"))
-    return sum_(diagonal(input))
+    return _trace(input)
+
+
+@recorded("TraceBackward0")
+def _trace(x: Tensor) -> tuple[Tensor, tuple]:
+    return sum_(diagonal(x)), (tuple(x.form.shape),)
+
+
+@_trace.backward
+def _(node: Any, g: Tensor) -> tuple:
+    ((rows, columns),) = node.kept()
+    return (g * eye(rows, columns, dtype=g.form.dtype, device=g.form.device),)

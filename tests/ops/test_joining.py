@@ -66,3 +66,30 @@ def test_a_mismatch_names_both_shapes():
         torch.stack([torch.zeros(2), torch.zeros(3)])
     with pytest.raises(TypeError):
         torch.cat(torch.zeros(2))
+
+
+# ---------------------------------------------------------------- many alike, in one call
+@pytest.mark.parametrize("dim", [0, 1, 2, -1])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool", "complex128", "bfloat16"])
+def test_rows_of_one_tensor_are_stacked_and_joined(dim, dtype):
+    whole = torch.arange(60).reshape(5, 3, 4).to(getattr(torch, dtype))
+    parts, expected = list(whole), whole.to(torch.complex128).numpy()
+    assert (torch.stack(parts, dim).to(torch.complex128).numpy() == np.stack(list(expected), dim)).all()
+    joined = torch.cat(parts, min(dim, 1))
+    assert (joined.to(torch.complex128).numpy() == np.concatenate(list(expected), min(dim, 1))).all()
+    assert joined.dtype is whole.dtype
+
+
+def test_a_part_of_another_class_dtype_or_layout_goes_the_general_way():
+    x = torch.arange(4.0).reshape(2, 2)
+    for other in (torch.nn.Parameter(x), x.double(), x.t().contiguous().t()):
+        assert torch.stack([x, other]).tolist() == [x.tolist(), x.tolist()]
+        assert torch.cat([x, other]).tolist() == x.tolist() * 2
+
+
+def test_parts_alike_pass_their_gradients():
+    a, b = torch.ones(2, requires_grad=True), torch.ones(2)
+    (torch.stack([a, b, a]) * torch.tensor([[1.0], [2.0], [4.0]])).sum().backward()
+    (torch.cat([b, a]) * torch.arange(4.0)).sum().backward()
+    assert a.grad.tolist() == [7, 8]
+    assert not torch.stack([b, b]).requires_grad

@@ -1,6 +1,6 @@
 """Joining tensors: cat, stack and their relatives.
 
-Both write into one result: few operands by a copy each, many small contiguous ones by one kernel over a table of pointers.
+Both write into one result: a copy for each operand; small ones that are all alike by one call (ops.packing).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from mashal.errors import message
 from mashal.lower.joining import joining
 from mashal.ops.copying import check_tensor, converted, copy_into
 from mashal.ops.define import any_recorded, dispatched, overrides, refuse_recorded_out, spelled, write_out
+from mashal.ops.packing import packed
 from mashal.ops.parts import select, slice_op
 from mashal.ops.run import Plan, kernel_of, remember, same_device
 from mashal.ops.views import atleast_1d, atleast_2d, atleast_3d, expand, reshape
@@ -53,6 +54,12 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
     tensor([1, 2, 3])
     """
     dim = dim if axis is None else axis
+    if out is None and type(tensors) in (list, tuple) and (short := packed("cat", tensors, dim)):
+        result, recorded = short
+        if recorded and mode.recording and result.form.dtype.kind in "fc":
+            d = wrap_dim("cat", dim, result.form.rank)
+            result.node = CatBackward0(tape.edges(*tensors), (d, [(x.form.shape[d], x.form.dtype) for x in tensors]))
+        return result
     given = _listed("cat", tensors, ValueError)
     kinds = overrides(given)
     if kinds:
@@ -208,6 +215,12 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
     tensor([[1, 2],
             [3, 4]])
     """
+    if out is None and type(tensors) in (list, tuple) and (short := packed("stack", tensors, dim)):
+        result, recorded = short
+        if recorded and mode.recording and result.form.dtype.kind in "fc":
+            d = wrap_dim("stack", dim, result.form.rank)
+            result.node = StackBackward0(tape.edges(*tensors), (d, [x.form.dtype for x in tensors]))
+        return result
     given = _listed("stack", tensors)
     kinds = overrides(given)
     if kinds:

@@ -5,7 +5,8 @@ Read in this order
   registry       the dictionaries inside a module
   module         Module itself; its parts: hooks (with boundary), tree, conversion, state, printing
   containers     modules of modules; parameter_containers: of parameters
-  linear, activation, gates, normalization, batchnorm, dropout, embedding, flatten, shuffle, distance, loss,
+  linear, convolution, transposed_convolution, activation, gates, normalization, batchnorm,
+    dropout, embedding, flatten, shuffle, distance, loss,
     margin_loss  the layers
   functional     the functions behind them; functions: those that are more than an operation
   init           first values of parameters
@@ -30,6 +31,7 @@ from mashal.nn.activation import (
 )
 from mashal.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from mashal.nn.containers import Container, ModuleDict, ModuleList, Sequential
+from mashal.nn.convolution import Conv1d, Conv2d, Conv3d
 from mashal.nn.distance import CosineSimilarity, PairwiseDistance
 from mashal.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from mashal.nn.embedding import Embedding
@@ -83,6 +85,7 @@ from mashal.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMS
 from mashal.nn.parameter import Buffer, Parameter
 from mashal.nn.parameter_containers import ParameterDict, ParameterList
 from mashal.nn.shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
+from mashal.nn.transposed_convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
     "AlphaDropout",
@@ -96,6 +99,12 @@ __all__ = [
     "CELU",
     "ChannelShuffle",
     "Container",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",

@@ -36,6 +36,7 @@ from mashal.ops import (
     comparison,
     complex_parts,
     contraction,
+    convolution,
     copying,
     counting,
     creation,

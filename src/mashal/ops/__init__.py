@@ -69,6 +69,7 @@ from mashal.ops import (
     softmaxes,
     sorting,
     special,
+    statistics,
     triangles,
     trigonometric,
     view_copies,

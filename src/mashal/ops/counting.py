@@ -158,11 +158,12 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out
     """
     if bins <= 0:
         raise RuntimeError(message("histc", f"bins must be > 0, but got {bins}"))
-    y = _histogram("histc", input, None, bins, min, max)
+    y = histogram_of("histc", input, None, bins, min, max)
     return y if out is None else write_out("histc", out, y)
 
 
-def _histogram(name: str, x: Tensor, weights: Tensor | None, bins: int, low: float, high: float) -> Tensor:
+def histogram_of(name: str, x: Tensor, weights: Tensor | None, bins: int, low: float, high: float) -> Tensor:
+    """The elements (or their weights) in each of equal bins from low to high."""
     if x.form.dtype.kind not in "fiu":
         raise NotImplementedError(message(name, f"not implemented for {x.form.dtype}"))
     if low > high:

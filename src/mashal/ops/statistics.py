@@ -1,0 +1,178 @@
+"""Covariances, distances between rows, cross products, histograms with their edges."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mashal.core.shapes import wrap_dim
+from mashal.core.tensor import Tensor
+from mashal.errors import message
+from mashal.ops import return_types
+from mashal.ops.contraction import matmul
+from mashal.ops.counting import bincount, histogram_of, searchsorted
+from mashal.ops.creation import linspace
+from mashal.ops.define import spelled, write_out
+from mashal.ops.norms import matrix_norm, vector_norm
+from mashal.ops.promotion import floating
+from mashal.ops.reducing import in_dtype
+from mashal.ops.reductions import amax, amin, sum_
+
+# The methods of tensors are attached above this floor: what is written with them here is checked by tests, not types.
+# pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportIndexIssue=false, reportArgumentType=false
+
+
+@spelled(where=(), aliases=("linalg.norm",))
+def linalg_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None,
+                out: Tensor | None = None) -> Tensor:  # fmt: skip
+    """The norm of a vector, or of matrices if dim names two dimensions (or A has two and ord is given)."""
+    dims = (dim,) if isinstance(dim, int) else dim
+    if ord is None:
+        return vector_norm(A, 2, dims, keepdim, dtype=dtype, out=out)
+    if isinstance(ord, str) or (dims is not None and len(dims) == 2) or (dims is None and A.form.rank == 2):
+        return matrix_norm(A, ord, (-2, -1) if dims is None else dims, keepdim, dtype=dtype, out=out)
+    return vector_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
+
+
+@spelled()
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
+) -> Tensor:
+    """The covariances of variables (rows) over observations (columns).
+
+    >>> torch.cov(torch.tensor([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]]))
+    tensor([[ 1., -1.],
+            [-1.,  1.]])
+    """
+    if input.form.rank > 2:
+        raise RuntimeError(message("cov", f"expected input to have two or fewer dimensions but got {input.form.rank}"))
+    x = in_dtype(input, floating(input.form.dtype))
+    x = x if x.form.rank == 2 else x.reshape(1, -1)
+    n = x.form.shape[1]
+    weights = None
+    for w in (fweights, aweights):
+        if w is not None:
+            weights = in_dtype(w, x.form.dtype) if weights is None else weights * w
+    if weights is None:
+        total, mean = n, x.mean(1, keepdim=True)
+    else:
+        total = weights.sum()
+        mean = (x * weights).sum(1, keepdim=True) / total
+    away = x - mean
+    scaled = away if weights is None else away * weights
+    freedom = total - correction
+    if aweights is not None:
+        freedom = total - correction * (weights * aweights).sum() / total
+    other = scaled.t()
+    y = matmul(away, other.conj() if x.form.dtype.is_complex else other)
+    y = y / (freedom.clamp_min(0) if isinstance(freedom, Tensor) else max(freedom, 0))
+    return y.squeeze()
+
+
+@spelled()
+def corrcoef(input: Tensor) -> Tensor:
+    """The correlations of variables (rows) over observations (columns)."""
+    c = cov(input)
+    if not c.form.rank:
+        return c / c
+    deviation = c.diagonal().real.sqrt() if c.form.dtype.is_complex else c.diagonal().sqrt()
+    y = c / deviation.unsqueeze(1) / deviation
+    return y if y.form.dtype.is_complex else y.clamp(-1, 1)
+
+
+@spelled(aliases=("linalg.cross",))
+def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
+    """The vector perpendicular to two of size 3, along dim (by default the last one, or the first of size 3)."""
+    if dim is None:
+        dim = next((d for d, n in enumerate(input.form.shape) if n == 3), -1)
+    x, z = input, other
+    if len(x.form.shape) != len(z.form.shape):
+        raise RuntimeError(
+            message(
+                "linalg.cross", "inputs must have the same number of dimensions", f"they have {x.ndim} and {z.ndim}"
+            )
+        )
+    d = wrap_dim("cross", dim, x.form.rank)
+    if x.form.shape[d] != 3 or z.form.shape[d] != 3:
+        raise RuntimeError(
+            message(
+                "linalg.cross",
+                f"inputs dimension {dim} must have length 3",
+                f"they are {tuple(x.shape)} and {tuple(z.shape)}",
+            )
+        )
+    y = x.roll(-1, d) * z.roll(-2, d) - x.roll(-2, d) * z.roll(-1, d)
+    return y if out is None else write_out("cross", out, y)
+
+
+@spelled(where=("torch",))
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
+    """The p-norm distances of each row of x1 (*, n, size) to each row of x2 (*, m, size): (*, n, m)."""
+    if x1.form.rank < 2 or x2.form.rank < 2:
+        raise RuntimeError(
+            message("cdist", f"X1 and X2 need at least 2 dimensions, they have {x1.form.rank} and {x2.form.rank}")
+        )
+    if x1.form.shape[-1] != x2.form.shape[-1]:
+        raise RuntimeError(
+            message(
+                "cdist", "X1 and X2 must have the same number of columns", f"{tuple(x1.shape)} and {tuple(x2.shape)}"
+            )
+        )
+    if p < 0:
+        raise RuntimeError(message("cdist", f"only supports non-negative p values, got {p}"))
+    return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
+
+
+@spelled()
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | None = None) -> Tensor:
+    """Slices along dim scaled down to a p-norm of at most maxnorm."""
+    d = wrap_dim("renorm", dim, input.form.rank)
+    others = tuple(i for i in range(input.form.rank) if i != d)
+    norms = vector_norm(input, p, others, True)
+    y = input * (maxnorm / (norms + 1e-7)).where(norms > maxnorm, 1.0)
+    return y if out is None else write_out("renorm", out, y)
+
+
+@spelled()
+def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False,
+              out: Any = None) -> Any:  # fmt: skip
+    """(hist, bin_edges): how many elements (or their weights) are in each of equal bins, or between given edges."""
+    if isinstance(bins, Tensor):
+        edges = bins
+        hist = _between(input, edges, weight)
+    else:
+        low, high = (float(amin(input)), float(amax(input))) if range is None else range
+        if low == high:
+            low, high = low - 0.5, high + 0.5
+        edges = linspace(low, high, bins + 1, dtype=input.form.dtype)
+        hist = histogram_of("histogram", input, weight, bins, low, high)
+    if density:
+        hist = hist / (sum_(hist) * edges.diff())
+    pair = (
+        (hist, edges) if out is None else (write_out("histogram", out[0], hist), write_out("histogram", out[1], edges))
+    )
+    return return_types.histogram(*pair)
+
+
+def _between(x: Tensor, edges: Tensor, weight: Tensor | None) -> Tensor:
+    """The weights of the elements between neighbouring edges; the last interval includes its right end."""
+    n = edges.form.shape[0] - 1
+    flat = x.reshape(-1)
+    places = searchsorted(edges, flat, right=True) - 1
+    places = places.where(flat != edges[-1], n - 1)
+    inside = (flat >= edges[0]) & (flat <= edges[-1])
+    weights = None if weight is None else weight.reshape(-1)[inside]
+    return in_dtype(bincount(places[inside], weights, n), x.form.dtype)
+
+
+@spelled(where=("method",))
+def sum_to_size(input: Tensor, *size: Any) -> Tensor:
+    """The sum over the dimensions in which a tensor of this size would have to be expanded to the input's shape."""
+    shape = tuple(size[0]) if len(size) == 1 and not isinstance(size[0], int) else size
+    lead = input.form.rank - len(shape)
+    fits = lead >= 0 and all(n in (1, m) for n, m in zip(shape, input.form.shape[lead:]))
+    if not fits:
+        raise RuntimeError(
+            message("sum_to_size", f"size {list(shape)} is not expandable to size {list(input.form.shape)}")
+        )
+    dims = [d for d, n in enumerate(input.form.shape) if d < lead or (shape[d - lead] == 1 and n != 1)]
+    return sum_(input, dims, True).reshape(shape) if dims else input

@@ -49,8 +49,9 @@ def cov(
     x = x if x.form.rank == 2 else x.reshape(1, -1)
     n = x.form.shape[1]
     weights = None
-    for w in (fweights, aweights):
+    for word, w, kinds in (("fweights", fweights, "iu"), ("aweights", aweights, "f")):
         if w is not None:
+            _check_weights(word, w, kinds, n)
             weights = in_dtype(w, x.form.dtype) if weights is None else weights * w
     if weights is None:
         total, mean = n, x.mean(1, keepdim=True)
@@ -66,6 +67,17 @@ def cov(
     y = matmul(away, other.conj() if x.form.dtype.is_complex else other)
     y = y / (freedom.clamp_min(0) if isinstance(freedom, Tensor) else max(freedom, 0))
     return y.squeeze()
+
+
+def _check_weights(word: str, w: Tensor, kinds: str, n: int) -> None:
+    if w.form.rank > 1 or w.form.numel != n:
+        wrong = f"expected {word} to have one dimension with the same {n} observations as input"
+        raise RuntimeError(message("cov", wrong, f"it is {tuple(w.form.shape)}"))
+    if w.form.dtype.kind not in kinds:
+        right = "integral" if kinds == "iu" else "floating point"
+        raise RuntimeError(message("cov", f"expected {word} to have {right} dtype", f"it is {w.form.dtype}"))
+    if bool((w < 0).any()):
+        raise RuntimeError(message("cov", f"{word} cannot be negative"))
 
 
 @spelled()

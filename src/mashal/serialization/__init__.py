@@ -8,6 +8,7 @@ Read in this order
   safe        what a file may name, and what the user adds to it
   rebuild     tensors taken apart and put together
   names       PyTorch's names and what they stand for here
+  checksum    CRC-32 at the speed of memory
   zipwrite    the archive written; zipread, sources: the archive read
   legacy      the format of before PyTorch 1.6; tar: of 0.1
   locations   map_location; settings: options

@@ -1,11 +1,11 @@
 """Writes the archive that PyTorch's files are: a zip of stored records, each aligned to 64 bytes.
 
 A record is a local header, padding, the bytes themselves, and a descriptor with their checksum behind them, so the
-checksum may be computed while the bytes are being written: helper threads do that (zlib drops the GIL), and a
-save takes as long as the writing. Tensors are written straight from their memory. The bytes equal those of PyTorch's
-writer, the last record (a fingerprint of the file) excepted.
+checksum may be computed while the bytes are being written: where that is slow (see checksum), helper threads do it,
+without the GIL, and a save takes as long as the writing. Tensors are written straight from their memory. The bytes
+equal those of PyTorch's writer, the last record (a fingerprint of the file) excepted.
 
-Stands on the standard library alone.
+Stands on checksum.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import zlib
 from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import IO
+
+from mashal.serialization.checksum import crc32, folds
 
 LIMIT = 0xFFFFFFFF  # sizes and positions from here on need zip64's longer fields
 LOCAL = struct.Struct("<4sHHHHHIIIHH")
@@ -76,11 +78,11 @@ class ZipWriter:
         """One record, its checksum computed here."""
         self.head(name, len(data))
         self.put(data)
-        self.tail(name, len(data), zlib.crc32(data) if self.checksums else 0)
+        self.tail(name, len(data), crc32(data) if self.checksums else 0)
 
     def write_many(self, names: Sequence[str], datas: Sequence[memoryview]) -> None:
-        """Records in order, their checksums computed beside the writing."""
-        if not self.checksums or sum(map(len, datas)) < max(WORTH_A_THREAD, WORTH_A_WAIT * len(datas)):
+        """Records in order; where checksums are slow, they are computed beside the writing."""
+        if not self.checksums or folds() or sum(map(len, datas)) < max(WORTH_A_THREAD, WORTH_A_WAIT * len(datas)):
             for name, data in zip(names, datas, strict=True):
                 self.write(name, data)
             return
@@ -160,7 +162,7 @@ class Checksums:
         for data in datas:
             if self.stopped:
                 return
-            results.put(zlib.crc32(data))
+            results.put(crc32(data))
 
     def of(self, number: int) -> int:
         """The checksum of buffer `number`; waits for it."""

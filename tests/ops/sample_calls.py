@@ -207,6 +207,13 @@ CALLS = {
     "matrix_norm": lambda s: [call(s.real(3, 4)), call(s.real(2, 3, 4), 1), call(s.real(3, 4), float("inf"))],
     "histc": lambda s: [call(s.real(8), 4, -2, 2)],
     **{name: lambda s: [call(s.real(3, 4), 0.3), call(s.real(3, 4), s.real(4))] for name in ("clamp_min", "clamp_max")},
+    **{f"{name}_window": lambda s: [call(6), call(5, False), call(1)] for name in ("bartlett", "blackman", "hamming", "hann", "kaiser")},
+    "constant_pad_nd": lambda s: [call(s.real(3, 4), (1, 2)), call(s.real(3, 4), (1, 0, 0, 2), 2.0), call(s.real(3, 4), (-1, 1))],
+    "pad": lambda s: [call(s.real(3, 4), (1, 2)), call(s.real(1, 3, 4), (1, 2), mode="reflect"), call(s.real(1, 3, 4), (1, 2), mode="replicate"),
+                      call(s.real(1, 3, 4), (1, 2), mode="circular")],
+    "einsum": lambda s: [call("ij,jk->ik", s.real(3, 4), s.real(4, 2)), call("bij,bj->bi", s.real(2, 3, 4), s.real(2, 4)), call("ii", s.real(3, 3))],
+    "tensordot": lambda s: [call(s.real(3, 4), s.real(4, 2), 1), call(s.real(2, 3, 4), s.real(4, 3, 5), ([1, 2], [1, 0]))],
+    "nonzero_static": lambda s: [call(s.truth(3, 4), size=5)],
     # copies and conversions
     **dict.fromkeys(("clone", "contiguous", "is_contiguous", "zero_", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool", "cfloat", "cdouble", "chalf", "cpu", "ravel"), ONE),
     "copy_": lambda s: [call(s.real(3, 4), s.real(4)), call(s.real(3, 4), s.real(3, 4))], "fill_": lambda s: [call(s.real(3, 4), 2.0)],

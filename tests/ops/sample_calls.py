@@ -213,7 +213,6 @@ CALLS = {
                       call(s.real(1, 3, 4), (1, 2), mode="circular")],
     "einsum": lambda s: [call("ij,jk->ik", s.real(3, 4), s.real(4, 2)), call("bij,bj->bi", s.real(2, 3, 4), s.real(2, 4)), call("ii", s.real(3, 3))],
     "tensordot": lambda s: [call(s.real(3, 4), s.real(4, 2), 1), call(s.real(2, 3, 4), s.real(4, 3, 5), ([1, 2], [1, 0]))],
-    "nonzero_static": lambda s: [call(s.truth(3, 4), size=5)],
     # copies and conversions
     **dict.fromkeys(("clone", "contiguous", "is_contiguous", "zero_", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool", "cfloat", "cdouble", "chalf", "cpu", "ravel"), ONE),
     "copy_": lambda s: [call(s.real(3, 4), s.real(4)), call(s.real(3, 4), s.real(3, 4))], "fill_": lambda s: [call(s.real(3, 4), 2.0)],

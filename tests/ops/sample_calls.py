@@ -213,6 +213,13 @@ CALLS = {
                       call(s.real(1, 3, 4), (1, 2), mode="circular")],
     "einsum": lambda s: [call("ij,jk->ik", s.real(3, 4), s.real(4, 2)), call("bij,bj->bi", s.real(2, 3, 4), s.real(2, 4)), call("ii", s.real(3, 3))],
     "tensordot": lambda s: [call(s.real(3, 4), s.real(4, 2), 1), call(s.real(2, 3, 4), s.real(4, 3, 5), ([1, 2], [1, 0]))],
+    **{name: (lambda s, n=n: [call(s.real(2, 2, *[4] * n), s.real(4, 2, *[3] * n), s.real(4)), call(s.real(1, 2, *[5] * n), s.real(2, 1, *[2] * n), None, 2, 1, groups=2)])
+       for name, n in (("conv1d", 1), ("conv2d", 2), ("conv3d", 3))},
+    **{name: (lambda s, n=n: [call(s.real(1, 2, *[3] * n), s.real(2, 3, *[2] * n), s.real(3)), call(s.real(1, 2, *[3] * n), s.real(2, 1, *[3] * n), None, 2, 1, 1)])
+       for name, n in (("conv_transpose1d", 1), ("conv_transpose2d", 2), ("conv_transpose3d", 3))},
+    "linalg_norm": lambda s: [call(s.real(3, 4)), call(s.real(3, 4), 1), call(s.real(4), 3.0)],
+    "cov": lambda s: [call(s.real(3, 5)), call(s.real(3, 5), correction=0)], "corrcoef": lambda s: [call(s.real(3, 5))],
+    "histogram": lambda s: [call(s.real(8), 4, range=(-2.0, 2.0))], "sum_to_size": lambda s: [call(s.real(3, 4), 3, 1), call(s.real(3, 4), (4,))],
     # copies and conversions
     **dict.fromkeys(("clone", "contiguous", "is_contiguous", "zero_", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool", "cfloat", "cdouble", "chalf", "cpu", "ravel"), ONE),
     "copy_": lambda s: [call(s.real(3, 4), s.real(4)), call(s.real(3, 4), s.real(3, 4))], "fill_": lambda s: [call(s.real(3, 4), 2.0)],

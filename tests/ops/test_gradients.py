@@ -19,7 +19,8 @@ CONSTANT = set(
     argmax argmin any all count_nonzero is_contiguous is_tensor is_storage is_floating_point is_complex is_signed
     is_inference is_nonzero is_conj is_neg numel is_same_size is_set_to result_type promote_types can_cast typename
     broadcast_shapes int long short char byte bool type zeros_like ones_like full_like new_zeros new_ones new_full
-    new_tensor tensor as_tensor asarray scalar_tensor argsort searchsorted histc bucketize argwhere nonzero nonzero_static one_hot isin
+    new_tensor tensor as_tensor asarray scalar_tensor
+    argsort searchsorted histc histogram bucketize argwhere nonzero nonzero_static one_hot isin
     bincount unique unique_consecutive tril_indices detach_copy
 """.split()
 )

@@ -11,6 +11,7 @@ Read in this order
   blocks       elements at indices;  masks: where;  writing: operations that write into their first operand
   indexing     x[…], read and written;  selecting, scattering, embeddings: by index along a dimension
   arranging    flipped, rolled, repeated, triangles;  view_copies: views, copied
+  sparse       tensors that keep some elements only
   contraction  products of matrices; einstein: einsum; attention: composed of them
   reducing     how reductions are written; reductions, softmaxes: rows of elements joined; rows: formulas over rows
   running, sorting   cumsum …, order along a dimension
@@ -68,6 +69,7 @@ from mashal.ops import (
     selection,
     softmaxes,
     sorting,
+    sparse,
     special,
     statistics,
     triangles,

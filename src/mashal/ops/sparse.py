@@ -1,0 +1,295 @@
+"""Sparse tensors in coordinates (COO): only some elements are kept, each with its indices.
+
+A SparseTensor can be made, asked for its parts, coalesced, transposed, multiplied by a matrix, printed, and made dense
+again; every other operation says that it cannot, and to_dense() leads to it. None is recorded for backward.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from math import prod
+from typing import Any
+
+from mashal.core import dtypes
+from mashal.core.dtypes import get_default_dtype
+from mashal.core.forms import form
+from mashal.core.layouts import sparse_coo
+from mashal.core.nested import tensor_from_data
+from mashal.core.printing import text
+from mashal.core.shapes import contiguous_strides
+from mashal.core.tape import mode
+from mashal.core.tensor import Tensor, as_subclass, new_view
+from mashal.errors import message
+from mashal.ops.contraction import matmul
+from mashal.ops.copying import check_tensor, converted, zeros_of
+from mashal.ops.counting import unique
+from mashal.ops.define import spelled
+from mashal.ops.masks import nonzero
+from mashal.ops.parts import unbind
+from mashal.ops.selecting import index_add
+from mashal.ops.views import reshape, unsqueeze
+
+
+class SparseTensor(Tensor):
+    """Elements at some places of a larger shape: indices (sparse dimensions, n) and values (n, dense dimensions …).
+
+    The same place may occur several times; its values add up. Not made by hand: see sparse_coo_tensor and Tensor.to_sparse.
+    """
+
+    is_sparse = True  # type: ignore[assignment]
+    layout = sparse_coo
+    _parts: tuple[Tensor, Tensor, bool]
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if func is matmul and len(args) == 2 and isinstance(args[0], SparseTensor):
+            return args[0]._times(args[1])
+        raise _cannot(getattr(func, "__name__", str(func)))
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.endswith("_") and not name.startswith("_"):  # changes in place have no way here
+            return partial(_refusing(name), self)
+        return super().__getattribute__(name)
+
+    def __repr__(self, *, tensor_contents: str | None = None) -> str:
+        return text(self, get_default_dtype())
+
+    def _indices(self) -> Tensor:
+        """The places of the elements, a column each."""
+        return self._parts[0]
+
+    def _values(self) -> Tensor:
+        """The elements."""
+        return self._parts[1]
+
+    def _nnz(self) -> int:
+        """How many elements are kept."""
+        return self._parts[0].form.shape[1]
+
+    def is_coalesced(self) -> bool:
+        """Whether every place occurs once, in order."""
+        return self._parts[2]
+
+    def indices(self) -> Tensor:
+        """The places, a column each, once each and in order: of coalesced tensors only."""
+        return self._coalesced("indices")._parts[0]
+
+    def values(self) -> Tensor:
+        """The elements, one a place: of coalesced tensors only."""
+        return self._coalesced("values")._parts[1]
+
+    def _coalesced(self, operation: str) -> SparseTensor:
+        if not self._parts[2]:
+            raise RuntimeError(
+                message(operation, "Cannot get indices or values of an uncoalesced tensor", "call .coalesce() first")
+            )
+        return self
+
+    def sparse_dim(self) -> int:
+        """How many dimensions have indices."""
+        return self._parts[0].form.shape[0]
+
+    def dense_dim(self) -> int:
+        """How many dimensions every single value has."""
+        return self._parts[1].form.rank - 1
+
+    def detach(self) -> Tensor:
+        """Itself: nothing is recorded."""
+        return self
+
+    def clone(self, **options: Any) -> Tensor:
+        """A copy."""
+        indices, values, coalesced = self._parts
+        return _made(indices.clone(), values.clone(), tuple(self.shape), coalesced)  # type: ignore[attr-defined]
+
+    def to_sparse(self, *arguments: Any, **options: Any) -> Tensor:
+        """Itself."""
+        return self
+
+    def coalesce(self) -> SparseTensor:
+        """Every place once, in order, with the sum of its values."""
+        if self._parts[2]:
+            return self
+        _, values, _ = self._parts
+        sizes = self.form.shape[: self.sparse_dim()]
+        places, which = unique(self._flat(), return_inverse=True)
+        summed = zeros_of(form(values.form.dtype, values.form.device, (places.form.numel, *values.form.shape[1:])))
+        rows = [places // step % n for step, n in zip(contiguous_strides(sizes), sizes)]
+        indices = tensor_from_data([], dtypes.int64).new_empty((len(sizes), places.form.numel))  # type: ignore[attr-defined]
+        for row, found in zip(indices, rows):
+            row.copy_(found)
+        return _made(indices, index_add(summed, 0, which, values), tuple(self.shape), True)
+
+    def _flat(self) -> Tensor:
+        """Every place as one number, counted through the sparse dimensions."""
+        indices = self._parts[0]
+        flat = zeros_of(form(dtypes.int64, indices.form.device, (self._nnz(),)))
+        for row, step in zip(unbind(indices, 0), contiguous_strides(self.form.shape[: self.sparse_dim()])):
+            flat = flat + row * step
+        return flat
+
+    def to_dense(self, dtype: Any = None, *, masked_grad: bool | None = None) -> Tensor:
+        """All elements: 0 where none is kept."""
+        values = self._parts[1]
+        shape = tuple(self.shape)
+        n = prod(shape[: self.sparse_dim()])
+        whole = zeros_of(form(values.form.dtype, values.form.device, (n, *values.form.shape[1:])))
+        dense = reshape(index_add(whole, 0, self._flat(), values), shape)
+        return dense if dtype is None else converted(dense, dtype)
+
+    def t(self) -> SparseTensor:
+        """Rows and columns exchanged."""
+        if self.sparse_dim() != 2 or self.dense_dim():
+            raise _cannot("t")
+        indices, values, _ = self._parts
+        return _made(indices.flip(0), values, tuple(self.shape)[::-1], False)  # type: ignore[attr-defined]
+
+    def _times(self, other: Tensor) -> Tensor:
+        """A sparse matrix times a dense matrix or vector, dense."""
+        if self.sparse_dim() != 2 or self.dense_dim() or type(other) is SparseTensor or other.form.rank not in (1, 2):
+            raise _cannot("matmul")
+        if other.form.shape[0] != self.form.shape[1]:
+            raise RuntimeError(
+                message("matmul", f"shapes {tuple(self.shape)} and {tuple(other.shape)} cannot be multiplied")
+            )
+        rows, columns = unbind(self._parts[0], 0)
+        values = self._parts[1] if other.form.rank == 1 else unsqueeze(self._parts[1], 1)
+        whole = zeros_of(form(other.form.dtype, other.form.device, (self.form.shape[0], *other.form.shape[1:])))
+        return index_add(whole, 0, rows, values * other[columns])  # type: ignore[operator]
+
+
+def _cannot(operation: str) -> NotImplementedError:
+    return NotImplementedError(message(operation, "not supported for sparse tensors", "use .to_dense() first"))
+
+
+def _refusing(name: str) -> Any:
+    def refuse(self: Any, *arguments: Any, **options: Any) -> Any:
+        raise _cannot(name)
+
+    refuse.__name__ = name
+    refuse.__doc__ = "Not for sparse tensors: NotImplementedError."
+    return refuse
+
+
+for _name in (  # what Tensor's other methods do with memory
+    "item", "tolist", "numpy", "data_ptr", "stride", "storage", "untyped_storage", "storage_offset", "backward",
+    "__bool__", "__float__", "__int__", "__index__", "__iter__", "__array__", "__dlpack__", "__contains__",
+    "__deepcopy__", "__reduce_ex__", "__setitem__", "__getitem__", "as_subclass",
+    "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__", "__iand__", "__ior__", "__ixor__",
+):  # fmt: skip
+    setattr(SparseTensor, _name, _refusing(_name))
+
+
+def _made(indices: Tensor, values: Tensor, shape: tuple[int, ...], coalesced: bool) -> SparseTensor:
+    """A sparse tensor of these parts. Its own memory is one 0 that stands for all elements, and is never asked."""
+    zero = zeros_of(form(values.form.dtype, values.form.device, ()))
+    f = form(values.form.dtype, values.form.device, shape, (0,) * len(shape))
+    made = as_subclass(SparseTensor, new_view(zero, f, 0))
+    made.base = None
+    made._parts = indices, values, coalesced
+    return made
+
+
+def _not_recorded(operation: str, x: Tensor) -> None:
+    if x.requires_grad and mode.recording:
+        raise NotImplementedError(message(operation, "sparse tensors are not differentiated", "use .detach() first"))
+
+
+@spelled(where=("method",))
+def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = None) -> Tensor:
+    """The elements that are not 0, with their places. sparse_dim: how many leading dimensions get indices, by default all.
+
+    >>> torch.tensor([0.0, 3.0]).to_sparse()
+    tensor(indices=tensor([[1]]),
+           values=tensor([3.]),
+           size=(2,), nnz=1, layout=torch.sparse_coo)
+    """
+    if layout not in (None, sparse_coo):
+        raise NotImplementedError(message("to_sparse", f"there are no tensors of layout {layout}", "use sparse_coo"))
+    _not_recorded("to_sparse", input)
+    rank = input.form.rank
+    leading = rank if sparse_dim is None else sparse_dim
+    if not 0 < leading <= rank:
+        raise RuntimeError(message("to_sparse", f"sparse_dim {leading} must be between 1 and the rank, {rank}"))
+    there = input != 0  # type: ignore[operator]
+    if leading < rank:
+        there = there.any(tuple(range(leading, rank)))  # type: ignore[attr-defined]
+    indices = nonzero(there).t().contiguous()
+    return _made(indices, input[tuple(unbind(indices, 0))], tuple(input.form.shape), True)
+
+
+@spelled(where=("method",))
+def to_dense(input: Tensor, dtype: Any = None, *, masked_grad: bool | None = None) -> Tensor:
+    """Itself: all elements are kept already (dtype: converted)."""
+    return input if dtype is None else converted(input, dtype)
+
+
+@spelled(where=("torch",))
+def sparse_coo_tensor(
+    indices: Any,
+    values: Any,
+    size: Any = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    check_invariants: bool | None = None,
+    is_coalesced: bool | None = None,
+) -> Tensor:
+    """A sparse tensor: values (n, …) at indices (sparse dimensions, n) of a tensor of a size, by default just large enough.
+
+    >>> torch.sparse_coo_tensor([[0, 1], [1, 0]], [1.0, 2.0], (2, 2)).to_dense()
+    tensor([[0., 1.],
+            [2., 0.]])
+    """
+    operation = "sparse_coo_tensor"
+    if requires_grad:
+        raise NotImplementedError(
+            message(operation, "sparse tensors are not differentiated", "leave requires_grad out")
+        )
+    where = indices if isinstance(indices, Tensor) else tensor_from_data(indices)
+    where = converted(where, dtypes.int64)
+    elements = values if isinstance(values, Tensor) else tensor_from_data(values)
+    check_tensor(operation, elements, "values", 2)
+    _not_recorded(operation, elements)
+    if dtype is not None:
+        elements = converted(elements, dtype)
+    if device is not None:
+        where, elements = where.to(device), elements.to(device)  # type: ignore[attr-defined]
+    if where.form.rank != 2 or not elements.form.rank or where.form.shape[1] != elements.form.shape[0]:
+        raise RuntimeError(
+            message(
+                operation,
+                f"indices {tuple(where.shape)} must be (sparse dimensions, n) for values {tuple(elements.shape)} of n elements",
+            )
+        )
+    shape = _size(operation, where, elements, size)
+    return _made(where, elements, shape, bool(is_coalesced))
+
+
+def _size(operation: str, where: Tensor, elements: Tensor, size: Any) -> tuple[int, ...]:
+    """The whole tensor's shape, the indices checked against it."""
+    dense, sparse = tuple(elements.form.shape[1:]), where.form.shape[0]
+    if where.form.numel:
+        highest, lowest = where.amax(1).tolist(), where.amin(1).tolist()  # type: ignore[attr-defined]
+    elif size is None:
+        raise RuntimeError(message(operation, "no indices tell how large it is", "give size"))
+    else:
+        highest, lowest = [-1] * sparse, [0] * sparse
+    shape = (*[n + 1 for n in highest], *dense) if size is None else tuple([int(n) for n in size])
+    if len(shape) != sparse + len(dense) or shape[sparse:] != dense:
+        raise RuntimeError(
+            message(
+                operation, f"size {shape} must have {sparse} sparse dimensions, followed by those of a value, {dense}"
+            )
+        )
+    for d, (low, high, n) in enumerate(zip(lowest, highest, shape)):
+        if low < 0:
+            raise RuntimeError(message(operation, f"found negative index {low} for dim {d}"))
+        if high >= n:
+            raise RuntimeError(
+                message(
+                    operation, f"size is inconsistent with indices: for dim {d}, size is {n} but found index {high}"
+                )
+            )
+    return shape

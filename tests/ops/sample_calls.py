@@ -268,4 +268,5 @@ CALLS = {
     **dict.fromkeys(("hstack", "vstack", "dstack", "column_stack"), JOIN),
     "meshgrid": lambda s: [call(s.real(3), s.real(4), indexing="ij"), call(s.real(3), s.real(4), indexing="xy")],
     "cartesian_prod": lambda s: [call(s.real(3), s.real(2)), call(s.real(3))],
+    "to_dense": ONE,
 }  # fmt: skip

@@ -43,6 +43,8 @@ UNDIFFERENTIATED = {
 }
 """Operands that get no gradient, counted among all tensors of a call."""
 ROUGH = {
+    "to_sparse",
+    "sparse_coo_tensor",
     "nextafter",
     "resize_",
     "resize_as_",

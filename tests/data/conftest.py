@@ -1,6 +1,7 @@
 """What the tests of data loading share."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -30,5 +31,5 @@ def script(tmp_path):
     yield start
     for process in started:
         if process.poll() is None:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # its workers too: they hold its pipes
         process.communicate()

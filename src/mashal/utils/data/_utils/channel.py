@@ -56,8 +56,10 @@ class Channel:
             if payload is not None:
                 return payload
             self._wait(select.POLLIN | (select.POLLOUT if self._outgoing else 0), deadline)
-            if self._outgoing:
+            try:
                 self._send_on()
+            except (BrokenPipeError, ConnectionResetError):  # the peer is gone; what it sent before is still read
+                self._outgoing.clear()
             self._read()
 
     def pending(self) -> bool:

@@ -1,7 +1,9 @@
 """mashal.ops: the operations, a file a family, each operation its formula.
 
 Read in this order
-  define       how an operation is written, and the table of all definitions; run: the door to plans
+  define       how an operation is written; table: all definitions; rules: dtypes
+  run          from operands' forms to a plan; doors: the functions that users call; subclasses: their overrides
+  elementwise, gradients, changes, recording   what the decorators are made of
   promotion, broadcast, options   dtypes, shapes, and what functions that make tensors take
   arithmetic, division, powers, exponential, trigonometric, rounding   numbers, element by element
   comparison, logic, bitwise, selection   choices;  activation, special, polynomials   more functions;  complex   inside formulas

@@ -36,7 +36,7 @@ from mashal.lang.expression import (
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.broadcast import sum_to
 from mashal.ops.creation import ones
-from mashal.ops.define import Pointwise, Rule, _in_registers, door, only_floating, same, spelled
+from mashal.ops.define import Pointwise, Rule, door, in_registers, only_floating, same, spelled
 from mashal.ops.run import plan_rowwise, remember, same_device
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -82,7 +82,7 @@ class Loss:
         d, _ = self.pointwise.dtypes_of(operands)
         if reduction == "mean" and d.kind not in "fc":
             raise RuntimeError(message(self.name, f"there is no mean of {d}", "the input must be floating"))
-        compute = _in_registers(d)
+        compute = in_registers(d)
         x = [cast(operand(i, o.form.dtype), compute) for i, o in enumerate(operands)]
         total = sum_over(self.body(*x, **dict(options)))
         value = total / row_length(total.dtype) if reduction == "mean" else total

@@ -7,6 +7,7 @@ dtype only if its kind (bool < integer < floating < complex) is higher than that
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Number
 from typing import Any
 
 from mashal.core import dtypes
@@ -73,3 +74,8 @@ def _complex_of(lower: dtype, upper: dtype) -> dtype:
 def floating(d: dtype) -> dtype:
     """The dtype in which a floating-point function of this dtype is computed."""
     return d if d.kind in "fc" else dtypes.get_default_dtype()
+
+
+def is_operand(x: Any) -> bool:
+    """Whether arithmetic takes x: a tensor, a number, or an array's element."""
+    return isinstance(x, (Tensor, Number)) or (hasattr(x, "item") and getattr(x, "ndim", None) == 0)

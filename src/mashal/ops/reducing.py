@@ -36,10 +36,10 @@ from mashal.ops.define import (
     Definition,
     Pointwise,
     Rule,
-    _in_registers,
     define,
     dispatched,
     door,
+    in_registers,
     overrides,
     recorded,
     refuse_recorded_out,
@@ -160,7 +160,7 @@ def _converted(x: Tensor, d: dtype) -> Tensor:
 
 @cache
 def _conversion_nest(a: dtype, b: dtype) -> Nest:
-    return Nest(((cast(operand(0, a), _in_registers(b)), b),), (Operand(a),))
+    return Nest(((cast(operand(0, a), in_registers(b)), b),), (Operand(a),))
 
 
 # ---------------------------------------------------------------- result rules
@@ -205,11 +205,11 @@ class Reduction:
         found = self._nests.get(key)
         if found is None:
             compute, result = self.rule(to or of)
-            x = cast(operand(0, of), _in_registers(to or of))
-            values = self.body(cast(x, _in_registers(compute)), **dict(options))
+            x = cast(operand(0, of), in_registers(to or of))
+            values = self.body(cast(x, in_registers(compute)), **dict(options))
             values = values if isinstance(values, tuple) else (values,)
             stored = result if isinstance(result, tuple) else (result,) * len(values)
-            made = tuple((cast(v, _in_registers(d)), d) for v, d in zip(values, stored))
+            made = tuple((cast(v, in_registers(d)), d) for v, d in zip(values, stored))
             found = self._nests[key] = Nest(made, (Operand(of),))
         return found
 

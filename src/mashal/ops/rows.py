@@ -20,7 +20,7 @@ from mashal.core.shapes import broadcast
 from mashal.core.tensor import Tensor
 from mashal.lang.expression import cast, constant, operand, scalar
 from mashal.lang.nest import Nest, Operand
-from mashal.ops.define import _in_registers
+from mashal.ops.define import in_registers
 from mashal.ops.run import plan_rowwise, remember
 
 
@@ -61,7 +61,7 @@ class RowFormula:
         self, operands: tuple, to: dtype | None, dims: tuple[int, ...], shape: tuple[int, ...], options: dict
     ) -> Nest:
         first = to or operands[0].form.dtype
-        compute = _in_registers(first)
+        compute = in_registers(first)
         kinds: list[Any] = []
         for x in operands:
             if isinstance(x, Tensor):
@@ -93,7 +93,7 @@ class RowFormula:
         values = self.body(*elements, **options)
         values = values if isinstance(values, tuple) else (values,)
         stored = self.stored or (None,) * len(values)
-        results = tuple((cast(v, _in_registers(d or first)), d or first) for v, d in zip(values, stored))
+        results = tuple((cast(v, in_registers(d or first)), d or first) for v, d in zip(values, stored))
         return Nest(results, tuple(given))
 
 

@@ -1,0 +1,96 @@
+"""Functions of tensors with a backward of their own: what they compute inside is not recorded."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from mashal.core import tape
+from mashal.core.saved import save, save_result, unpack
+from mashal.core.tape import Node, mode
+from mashal.core.tensor import Tensor
+
+
+class Recorded:
+    """A function of tensors with a backward of its own: what it computes inside is not recorded.
+
+    The function returns (result or tuple of results, what backward needs); backward(node, *gradients) gives a gradient for each of
+    the function's leading tensor arguments. `keep` and `kept` are how backward gets saved tensors.
+    """
+
+    def __init__(self, function: Callable[..., Any], node_name: str, tensors: int):
+        self.function, self.tensors = function, tensors
+        self.node = type(node_name, (RecordedNode,), {"__slots__": (), "frees": False})
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        if not mode.recording:
+            return self.function(*arguments, **options)[0]
+        operands = arguments[: self.tensors]
+        if not any(isinstance(x, Tensor) and x.node is not None for x in operands):
+            return self.function(*arguments, **options)[0]
+        mode.recording = False
+        try:
+            result, saved = self.function(*arguments, **options)
+        finally:
+            mode.recording = True
+        results = result if isinstance(result, tuple) else (result,)
+        node = self.node(tape.edges(*[x if isinstance(x, Tensor) else None for x in operands]), None)
+        node.saved = tuple([keep(s, node, results) if isinstance(s, Tensor) else s for s in saved])
+        node.n_results = len(results)
+        if any(isinstance(s, Tensor) for s in saved):
+            self.node.frees = True
+        for i, y in enumerate(results):
+            if y.form.dtype.kind in "fc":
+                y.node, y.output = node, i or False
+        return result
+
+    def backward(self, rule: Callable[..., tuple]) -> Callable[..., tuple]:
+        """States the gradients: rule(node, *gradients of results) -> a gradient (or None) for each tensor argument."""
+        self.node.rule = staticmethod(rule)
+        return rule
+
+
+def keep(x: Tensor, node: Node, results: tuple) -> Any:
+    """A tensor as the node keeps it: its own results without history."""
+    for i, y in enumerate(results):
+        if x is y:
+            return save_result(x, i)
+    return save(x)
+
+
+class RecordedNode(Node):
+    """The node of a `recorded` function; `rule` is the class's, `kept()` the saved values."""
+
+    __slots__ = ("n_results",)
+    rule: Callable[..., tuple]
+
+    @property
+    def results(self) -> int:  # type: ignore[override]
+        return self.n_results
+
+    def kept(self) -> list[Any]:
+        """What the function returned for backward, tensors checked for changes."""
+        return [
+            unpack(s, self)
+            if type(s) is tuple and len(s) == 2 and isinstance(s[0], Tensor) or hasattr(s, "unpacked")
+            else s
+            for s in self.saved
+        ]
+
+    def wants(self, i: int) -> bool:
+        """Whether the gradient of tensor argument i is asked for."""
+        return self.edges[i] is not None
+
+    def backward(self, *gradients: Any) -> tuple:
+        return tuple(g if e is not None else None for g, e in zip(self.rule(self, *gradients), self.edges))
+
+
+def recorded(node: str, tensors: int = 1) -> Callable[[Callable[..., Any]], Recorded]:
+    """A function with a backward of its own; its first `tensors` arguments are those that get gradients."""
+
+    def make(function: Callable[..., Any]) -> Recorded:
+        return Recorded(function, node, tensors)
+
+    return make

@@ -139,14 +139,18 @@ def _modified_k(f: Function, x: Value, order: int, scaled: bool) -> Value:
     def turn(total: Value, t: Value) -> list[Value]:
         up, down = exp(f, t), exp(f, -t)
         growth = (up + down) * 0.5
-        lift = (up + down - 2.0) * 0.5
-        near = t.compare("olt", 0.5)
-        half = (exp(f, t * 0.5) - exp(f, -t * 0.5)) * 0.5
-        lift = f.select(near, half * half * 2.0, lift)  # cosh t - 1 with its digits
-        term = exp(f, -x_in * lift) * (growth if order else 1.0)
+        u = t * 0.5
+        square, half = u * u, f.value(1.0, x.type)
+        for k in (110.0, 72.0, 42.0, 20.0, 6.0):
+            half = half * square / k + 1.0
+        half = (
+            u * half
+        )  # sinh(t / 2), all its digits below t = ½ however small: x·(cosh t - 1) must grow from the first turn
+        fall = f.select(t.compare("olt", 0.5), x_in * half * half * 2.0, x_in * ((up + down - 2.0) * 0.5))
+        term = exp(f, -fall) * (growth if order else 1.0)
         term = f.select(t.compare("oeq", 0.0), term * 0.5, term)
         t = t + step
-        return [any_lane(f, (x_in * lift).compare("olt", 745.0) & t.compare("olt", 710.0)), total + term, t]
+        return [any_lane(f, fall.compare("olt", 745.0) & t.compare("olt", 710.0)), total + term, t]
 
     total, _ = f.repeat(turn, [x_in * 0.0, x_in * 0.0])
     zero = f.value(0.0, x.type)

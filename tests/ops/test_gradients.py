@@ -59,9 +59,9 @@ ROUGH = {
     "type_as",
 }
 """Give too few digits for differences, or are not differentiable but say so in backward."""
-NAMES = sorted(
-    set(DEFINITIONS) - RANDOM - UNDEFINED - CONSTANT - ROUGH - {name for name in DEFINITIONS if "_polynomial_" in name}
-)
+WITHOUT = {name for name in DEFINITIONS if "_polynomial_" in name or "modified_bessel_k" in name}
+"""Have no gradient in PyTorch either."""
+NAMES = sorted(set(DEFINITIONS) - RANDOM - UNDEFINED - CONSTANT - ROUGH - WITHOUT)
 EPS = 1e-5
 
 

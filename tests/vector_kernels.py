@@ -11,11 +11,10 @@ from mashal.machine import jit
 from mashal.machine.host import HOST
 from mashal.machine.text import Module, vector
 
-TWO_OPERANDS = {"pow", "fmod", "remainder", "atan2", "hypot", "nextafter", "copysign", "ldexp"} | {
-    "logaddexp",
-    "xlogy",
-    "xlog1py",
-}
+TWO_OPERANDS = set(
+    """pow fmod remainder atan2 hypot nextafter copysign ldexp logaddexp xlogy xlog1py
+       gcd zeta gamma_p gamma_q""".split()
+)
 
 
 # ---------------------------------------------------------------- running a function
@@ -37,7 +36,7 @@ def kernel(name, type, width):
 
 
 def operand_count(name):
-    return 2 if name in TWO_OPERANDS else 1
+    return 2 if name in TWO_OPERANDS or "polynomial" in name else 1
 
 
 def run(name, *operands, scalar=False):

@@ -423,7 +423,7 @@ def test_arrays_are_converted(d):
 
 def test_data_for_meta_has_a_shape():
     x = tensor_from_data([[1.0, 2.0]], device="meta")
-    assert (tuple(x.shape), x.storage) == ((1, 2), None)
+    assert (tuple(x.shape), x.capsule) == ((1, 2), None)
 
 
 @pytest.mark.parity

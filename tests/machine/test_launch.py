@@ -63,7 +63,7 @@ def test_offsets_count_elements():
     second = Tensor.__new__(Tensor)
     for slot in ("node", "base", "version", "grad_", "hooks"):
         setattr(second, slot, None)
-    second.storage, second.offset, second.form, second.output, second.retains = x.storage, 1, FORM, False, False
+    second.capsule, second.offset, second.form, second.output, second.retains = x.capsule, 1, FORM, False, False
     copy = plan_of(
         kernel(lambda f, w: f.store(f.load(f.word(w, 1, "ptr"), type="double"), f.word(w, 0, "ptr"))), [(8, FORM)], [8]
     )

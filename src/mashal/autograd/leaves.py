@@ -37,7 +37,7 @@ def settle(pending: dict[AccumulateGrad, Any], targets: Any) -> None:
             continue
         if leaf.grad_ is None:
             alone = getrefcount(gradient) == _LOCAL and not mode.recording
-            if alone and gradient.version is None and gradient.form is leaf.form and _held(gradient.storage, 1):
+            if alone and gradient.version is None and gradient.form is leaf.form and _held(gradient.capsule, 1):
                 leaf.grad_ = gradient
             else:
                 leaf.grad_ = _first(gradient, leaf, alone)
@@ -75,7 +75,7 @@ def _unshared(gradient: Tensor) -> bool:
     """Whether no tensor but its base, which nobody else holds, lies over the same data."""
     holders = 1 if gradient.base is None else 2
     return (
-        _held(gradient.storage, holders)
+        _held(gradient.capsule, holders)
         and (gradient.version is None or _held(gradient.version, holders))
         and (gradient.base is None or _held(gradient.base, 1))
     )

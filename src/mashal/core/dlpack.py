@@ -74,7 +74,7 @@ def dlpack(
         )
     if copy:
         x = contiguous_copy(x, x.form.dtype)
-    memory.pin(x.storage)
+    memory.pin(x.capsule)
     if max_version is None or max_version[0] < 1:
         return _given(x, OLD, Managed())
     return _given(x, NEW, Versioned(*VERSION, flags=_COPIED if copy else 0))
@@ -85,13 +85,13 @@ def _given(x: Tensor, kind: Kind, managed: Any) -> Any:
     f, t = x.form, managed.tensor
     sizes = (ctypes.c_int64 * (2 * f.rank + 1))(*f.shape, *(s if n > 1 else 1 for n, s in zip(f.shape, f.strides)))
     address = ctypes.addressof(sizes)
-    t.data = memory.address_of(x.storage) + x.offset * f.dtype.itemsize
+    t.data = memory.address_of(x.capsule) + x.offset * f.dtype.itemsize
     t.device_type, t.device_id = _CPU
     t.ndim, t.lanes, t.byte_offset = f.rank, 1, 0
     t.code, t.bits = _CODE_OF[f.dtype]
     t.shape = ctypes.cast(address, ctypes.POINTER(ctypes.c_int64))
     t.strides = ctypes.cast(address + 8 * f.rank, ctypes.POINTER(ctypes.c_int64))
-    context = (x.storage, sizes, managed)
+    context = (x.capsule, sizes, managed)
     managed.context, managed.deleter = id(context), kind.delete
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))
     return kind.give(ctypes.addressof(managed))

@@ -62,8 +62,8 @@ def element(x: Tensor) -> Any:
     RuntimeError: it has another number of elements, or no data.
     """
     form = x.form
-    if form.numel == 1 and x.storage is not None:
-        return _items[form.dtype](x.storage, x.offset)
+    if form.numel == 1 and x.capsule is not None:
+        return _items[form.dtype](x.capsule, x.offset)
     if form.numel != 1:
         raise RuntimeError(message("item", f"a Tensor with {form.numel} elements cannot be converted to Scalar"))
     raise RuntimeError(message("item", "Tensor.item() cannot be called on meta tensors"))
@@ -74,11 +74,11 @@ def to_list(x: Tensor) -> Any:
 
     NotImplementedError: a tensor without data.
     """
-    form, storage = x.form, x.storage
-    if storage is None:
+    form, capsule = x.form, x.capsule
+    if capsule is None:
         raise NotImplementedError(message("tolist", "Cannot copy out of meta tensor; no data!"))
     if not form.rank:
-        return _items[form.dtype](storage, x.offset)
+        return _items[form.dtype](capsule, x.offset)
     row = elements_of(form.dtype).row
     shape, strides, last = form.shape, form.strides, form.rank - 1
     if not form.numel:
@@ -87,7 +87,7 @@ def to_list(x: Tensor) -> Any:
     def rows(offset: int, dim: int) -> list:
         n, stride = shape[dim], strides[dim]
         if dim == last:
-            return row(storage, offset, n, stride)
+            return row(capsule, offset, n, stride)
         return [rows(offset + i * stride, dim + 1) for i in range(n)]
 
     return rows(x.offset, 0)

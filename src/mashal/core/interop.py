@@ -187,10 +187,10 @@ def _as_bfloat16(array: Any) -> Any:
 class _Interface:
     """What NumPy reads a tensor's memory by; it keeps the storage alive, and the array keeps it."""
 
-    __slots__ = ("__array_interface__", "storage")
+    __slots__ = ("__array_interface__", "capsule")
 
-    def __init__(self, storage: Any, interface: dict):
-        self.storage, self.__array_interface__ = storage, interface
+    def __init__(self, capsule: Any, interface: dict):
+        self.capsule, self.__array_interface__ = capsule, interface
 
 
 def to_numpy(x: Tensor, *, force: bool = False) -> Any:
@@ -215,16 +215,16 @@ def to_numpy(x: Tensor, *, force: bool = False) -> Any:
     d = numpy_dtype(kind.dtype)
     if not kind.numel:
         return numpy.empty(kind.shape, d)
-    memory.pin(x.storage)
+    memory.pin(x.capsule)
     size = kind.dtype.itemsize
     interface = {
         "version": 3,
         "typestr": d.str,
         "shape": tuple(kind.shape),
-        "data": (memory.address_of(x.storage) + x.offset * size, False),
+        "data": (memory.address_of(x.capsule) + x.offset * size, False),
         "strides": None if kind.contiguous else tuple(s * size for s in kind.strides),
     }
-    return numpy.asarray(_Interface(x.storage, interface))
+    return numpy.asarray(_Interface(x.capsule, interface))
 
 
 def array_of(x: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:

@@ -120,7 +120,7 @@ def _store(numbers: list, kinds: int, result: Tensor) -> None:
     if kinds & _FLOAT and d.kind in "iu":
         numbers = [_whole(x, d) if type(x) is float else x for x in numbers]
     try:
-        elements_of(d).store(numbers, result.storage, len(numbers))
+        elements_of(d).store(numbers, result.capsule, len(numbers))
     except OverflowError as error:
         if d.kind in "iu" and d is not dtypes.uint64:
             raise ValueError(
@@ -284,7 +284,7 @@ def _placed(x: Tensor, to: Any) -> Tensor:
 def contiguous_copy(x: Tensor, d: dtype) -> Tensor:
     """A contiguous copy in a dtype, by no operation."""
     kind: Form = x.form
-    if x.storage is None:
+    if x.capsule is None:
         return make(None, 0, form(d, kind.device, kind.shape))
     result = empty(form(d, CPU, kind.shape))
     if not kind.numel:

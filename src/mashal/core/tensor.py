@@ -2,7 +2,7 @@
 
 The slots are what plans read and write in native code (machine.launch):
 
-    storage   capsule of the data (None on meta)      node     what recorded it, None: needs no gradient
+    capsule   the data's, None on meta                node     what recorded it, None: needs no gradient
     offset    first element, counted in elements      output   which result of the node it is (False is 0)
     form      dtype, device, shape, strides           version  [count] shared by all views; None until there is a view or a change
     base      the tensor it is a view of, or None     grad_    the accumulated gradient, or None
@@ -33,9 +33,9 @@ class Tensor:
     """
 
     __slots__ = (
-        "__dict__", "__weakref__", "base", "form", "grad_", "hooks", "node", "offset", "output", "retains", "storage", "version",
+        "__dict__", "__weakref__", "base", "capsule", "form", "grad_", "hooks", "node", "offset", "output", "retains", "version",
     )  # fmt: skip
-    storage: Any
+    capsule: Any
     offset: int
     form: Form
     node: tape.Node | None
@@ -142,13 +142,13 @@ class Tensor:
     def untyped_storage(self) -> UntypedStorage:
         """The storage that it sees."""
         form = self.form
-        return UntypedStorage.over(self.storage, form.device, (self.offset + form.extent) * form.dtype.itemsize)
+        return UntypedStorage.over(self.capsule, form.device, (self.offset + form.extent) * form.dtype.itemsize)
 
     def data_ptr(self) -> int:
         """The address of its first element; 0 for a tensor without data."""
-        if self.storage is None or not self.form.numel:
+        if self.capsule is None or not self.form.numel:
             return 0
-        return memory.address_of(self.storage) + self.offset * self.form.dtype.itemsize
+        return memory.address_of(self.capsule) + self.offset * self.form.dtype.itemsize
 
     def is_floating_point(self) -> bool:
         """Whether its dtype is a floating one."""
@@ -282,9 +282,9 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
-def make(storage: Any, offset: int, form: Form) -> Tensor:
-    """A new tensor over a storage, with no history."""
-    return _make(storage, offset, form)
+def make(capsule: Any, offset: int, form: Form) -> Tensor:
+    """A new tensor over a storage's capsule, with no history."""
+    return _make(capsule, offset, form)
 
 
 def plan_of(kernel: int, results: Sequence[tuple[int, Form]], *operands: Any, **options: Any) -> Callable[..., Any]:
@@ -312,7 +312,7 @@ _empties: dict[Form, Callable[[], Tensor]] = {}
 
 def new_view(x: Tensor, form: Form, offset: int) -> Tensor:
     """A tensor of another form over x's storage that shares x's version; its history is the caller's to record."""
-    view = _make(x.storage, offset, form)
+    view = _make(x.capsule, offset, form)
     view.base = x if x.base is None else x.base
     if x.version is None:
         x.version = [0]
@@ -322,7 +322,7 @@ def new_view(x: Tensor, form: Form, offset: int) -> Tensor:
 
 def alias(x: Tensor) -> Tensor:
     """The same data as a tensor without history (detach): shares storage and version, is no view."""
-    same = _make(x.storage, x.offset, x.form)
+    same = _make(x.capsule, x.offset, x.form)
     if x.version is None:
         x.version = [0]
     same.version = x.version
@@ -332,7 +332,7 @@ def alias(x: Tensor) -> Tensor:
 def as_subclass(cls: type, x: Tensor) -> Any:
     """x's data, history and all, as an object of a subclass of Tensor."""
     made = object.__new__(cls)
-    for slot in ("storage", "offset", "form", "node", "output", "base", "grad_", "hooks", "retains"):
+    for slot in ("capsule", "offset", "form", "node", "output", "base", "grad_", "hooks", "retains"):
         setattr(made, slot, getattr(x, slot))
     if x.version is None:
         x.version = [0]

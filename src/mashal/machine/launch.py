@@ -8,7 +8,7 @@ It reads each operand's data pointer, allocates the results, calls the kernel, a
 objects: about 0.1 us beyond the kernel. All plans share one launcher, machine code that reads what is particular
 from a block of 8-byte words in the plan's `__self__`.
 
-Nothing here knows what a tensor is: a `Layout` says at which offsets in an object the slots `storage` (a capsule of
+Nothing here knows what a tensor is: a `Layout` says at which offsets in an object the slots `capsule` (a capsule of
 machine.memory), `offset` (an int, in elements) and `form` lie, and what the other slots of a new object hold.
 
 What a kernel sees, as `i64 kernel(ptr words)`:
@@ -103,7 +103,7 @@ def c_string(text: str) -> str:
 class Layout:
     """A type whose objects plans take and make, compiled into a launcher.
 
-    `none` and `false` name its slots that are None and False in a new object. The type has the slots `storage`,
+    `none` and `false` name its slots that are None and False in a new object. The type has the slots `capsule`,
     `offset` and `form` besides.
     """
 
@@ -148,7 +148,7 @@ class _Launcher:
     def __init__(self, type: type, none: Sequence[str], false: Sequence[str]):
         self.module = Module()
         self.type_offset = type_offset()
-        self.slots = {name: slot_offset(type, name) for name in ("storage", "offset", "form", *none, *false)}
+        self.slots = {name: slot_offset(type, name) for name in ("capsule", "offset", "form", *none, *false)}
         self.none, self.false = none, false
         for name, definition in (
             ("PyExc_TypeError", "external global ptr"),
@@ -180,7 +180,7 @@ class _Launcher:
         obj = f.call("ptr", "PyType_GenericAlloc", type, 0)
         f.return_if(f.op("i1", f"icmp eq ptr {obj.spelling}, null"), obj)
         f.call("void", "Py_IncRef", form)
-        f.store(storage, self.slot(f, obj, "storage"))
+        f.store(storage, self.slot(f, obj, "capsule"))
         f.store(form, self.slot(f, obj, "form"))
         f.store(f.call("ptr", "PyLong_FromLongLong", 0), self.slot(f, obj, "offset"))
         for names, value in ((self.none, "_Py_NoneStruct"), (self.false, "_Py_FalseStruct")):
@@ -247,7 +247,7 @@ class _Launcher:
                         f, f.call("i32", "PyType_IsSubtype", actual, type).compare("ne", 0), "launch_type"
                     ),
                 )
-                storage = f.load(self.slot(f, operand, "storage"), type="ptr")
+                storage = f.load(self.slot(f, operand, "capsule"), type="ptr")
                 data = f.call("ptr", "PyCapsule_GetPointer", storage, null)
                 f.return_if(f.op("i1", f"icmp eq ptr {data.spelling}, null"), null)
                 offset = f.call("i64", "PyLong_AsLongLong", f.load(self.slot(f, operand, "offset"), type="ptr"))

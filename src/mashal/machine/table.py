@@ -10,7 +10,7 @@ parameters' versions: some 20 ns a parameter and state, so the table is made ane
 anything is changed all objects are compared with those the stepper was made for: the same parameters in the same
 order, the same dictionaries, the same forms, a gradient where there was one and none elsewhere. If not, it returns 0.
 
-Objects have the slots of `machine.launch.Layout` (storage, offset, form). What a kernel sees, as `i64 kernel(ptr words)`:
+Objects have the slots of `machine.launch.Layout` (capsule, offset, form). What a kernel sees, as `i64 kernel(ptr words)`:
 
     table | rows | number of rows | number of lines | elements | numbers …
 
@@ -97,7 +97,7 @@ class _Stepper:
     def __init__(self, type: type, gradient: str, version: str):
         self.module = Module()
         self.type_offset = type_offset()
-        self.slots = {name: slot_offset(type, name) for name in ("storage", "offset", "form", gradient, version)}
+        self.slots = {name: slot_offset(type, name) for name in ("capsule", "offset", "form", gradient, version)}
         self.gradient, self.version = gradient, version
         for name, definition in (
             ("PyExc_TypeError", "external global ptr"),
@@ -229,7 +229,7 @@ class _Stepper:
         def put(i, obj):
             self._check_type(obj)
             self.stale_unless(self.same(self.slot(obj, "form"), f.word(forms, i, "ptr")))
-            storage = self.slot(obj, "storage")
+            storage = self.slot(obj, "capsule")
             data = f.call("ptr", "PyCapsule_GetPointer", storage, self.null())
             self._unless(self.differ(data, "null"), self._fail)
             offset = f.call("i64", "PyLong_AsLongLong", self.slot(obj, "offset"))

@@ -18,7 +18,7 @@ from mashal.ops.options import form_of, sizes_of
 
 def get_data(self: Tensor) -> Tensor:
     """The same data as a tensor without history, whose changes backward does not notice."""
-    return make(self.storage, self.offset, self.form)
+    return make(self.capsule, self.offset, self.form)
 
 
 def set_data(self: Tensor, new: Tensor) -> None:
@@ -29,7 +29,7 @@ def set_data(self: Tensor, new: Tensor) -> None:
         raise RuntimeError(
             message("data", f"a tensor that requires grad can't take data of {new.form.dtype}", "use a floating dtype")
         )
-    self.storage, self.offset, self.form = new.storage, new.offset, new.form
+    self.capsule, self.offset, self.form = new.capsule, new.offset, new.form
 
 
 def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Sequence[int] | None = None,
@@ -39,7 +39,7 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Sequen
         source = UntypedStorage(0)
     if isinstance(source, Tensor):
         if size is None:
-            self.storage, self.offset, self.form = source.storage, source.offset, source.form
+            self.capsule, self.offset, self.form = source.capsule, source.offset, source.form
             return _changed(self)
         source = source.untyped_storage()
     if not isinstance(source, (UntypedStorage, TypedStorage)):
@@ -54,7 +54,7 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Sequen
                 f"size {list(shape)} from offset {storage_offset} needs more than the storage's {untyped.nbytes()} bytes",
             )
         )
-    self.storage, self.offset, self.form = untyped.capsule, storage_offset, new
+    self.capsule, self.offset, self.form = untyped.capsule, storage_offset, new
     return _changed(self)
 
 
@@ -65,7 +65,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     new = form_of(
         "resize_", sizes_of("resize_", sizes), self.form.dtype, memory_format=memory_format, device=self.form.device
     )
-    if self.storage is not None:
+    if self.capsule is not None:
         untyped = self.untyped_storage()
         needed = (self.offset + new.extent) * new.dtype.itemsize
         if needed > untyped.nbytes():
@@ -92,7 +92,7 @@ def share_memory_(self: Tensor) -> Tensor:
 
 def is_shared(self: Tensor) -> bool:
     """Whether other processes can see the data."""
-    return self.storage is not None and self.untyped_storage().is_shared()
+    return self.capsule is not None and self.untyped_storage().is_shared()
 
 
 def _never(doc: str) -> property:

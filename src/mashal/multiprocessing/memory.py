@@ -121,7 +121,7 @@ def tensor_in(block: SharedBlock, offset: int, dtype: dtype, shape: Sequence[int
 
 def block_of(tensor: Tensor) -> SharedBlock | None:
     """The block that is a tensor's storage; None for a tensor in this process's own memory."""
-    return _blocks.get(address_of(tensor.storage))
+    return _blocks.get(address_of(tensor.capsule))
 
 
 def move_to_shared(tensor: Any) -> SharedBlock:
@@ -131,7 +131,7 @@ def move_to_shared(tensor: Any) -> SharedBlock:
     twin: Any = tensor_in(block, 0, tensor.dtype, tensor.shape, strides)
     if tensor.numel():
         twin.copy_(tensor.detach())
-    tensor.storage, tensor.offset, tensor.form, tensor.base = twin.storage, 0, twin.form, None
+    tensor.capsule, tensor.offset, tensor.form, tensor.base = twin.capsule, 0, twin.form, None
     return block
 
 

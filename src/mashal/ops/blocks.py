@@ -51,7 +51,7 @@ def take_blocks(x: Tensor, dim: int, indices: Sequence[Tensor], outside: Outside
     """The blocks of x at indices, in a new contiguous tensor; records nothing."""
     f, shape = x.form, indices[0].form.shape
     made = form(f.dtype, f.device, (*f.shape[:dim], *shape, *f.shape[dim + len(indices) :]))
-    if not made.numel or x.storage is None:
+    if not made.numel or x.capsule is None:
         return empty(made)
     refuse_empty(f, dim, indices, outside)
     key = "take", f, dim, len(indices), shape, outside
@@ -67,7 +67,7 @@ def put_blocks(
     """Writes source to the blocks of x at indices (add: adds it); records nothing. Of equal indices the last one counts."""
     f, shape = x.form, indices[0].form.shape
     dense = form(f.dtype, f.device, (*f.shape[:dim], *shape, *f.shape[dim + len(indices) :]))
-    if not dense.numel or x.storage is None:
+    if not dense.numel or x.capsule is None:
         return
     refuse_empty(f, dim, indices, outside)
     one = source.form.numel == 1 and dense.numel != 1

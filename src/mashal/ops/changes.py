@@ -98,7 +98,7 @@ _copy_plans: dict[tuple[Form, Form], Any] = {}
 
 def overlaps(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors over one storage may have elements in common at different places."""
-    if a.storage is not b.storage or a.storage is None:
+    if a.capsule is not b.capsule or a.capsule is None:
         return False
     if a.offset == b.offset and a.form.strides == b.form.strides and a.form.shape == b.form.shape:
         return False
@@ -157,4 +157,4 @@ def resize_out(name: str, out: Tensor, to: Form) -> None:
         )
     new = form(out.form.dtype, out.form.device, tuple(to.shape))
     fresh = empty(new)
-    out.storage, out.offset, out.form = fresh.storage, 0, new
+    out.capsule, out.offset, out.form = fresh.capsule, 0, new

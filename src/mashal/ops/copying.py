@@ -44,9 +44,9 @@ _SAME_SIZE = {1: dtypes.uint8, 2: dtypes.int16, 4: dtypes.int32, 8: dtypes.int64
 # ---------------------------------------------------------------- between forms
 def copy_into(target: Tensor, source: Tensor) -> None:
     """Writes source (broadcast, converted) into target's elements; records nothing, checks nothing."""
-    if not target.form.numel or target.storage is None:
+    if not target.form.numel or target.capsule is None:
         return
-    if target.storage is source.storage and overlaps(source, target):
+    if target.capsule is source.capsule and overlaps(source, target):
         source = copied_as(source, form(source.form.dtype, source.form.device, source.form.shape))
     key = target.form, source.form
     plan = _into.get(key) or remember(_into, key, _copy_plan(source.form, target.form, in_place=True))
@@ -55,7 +55,7 @@ def copy_into(target: Tensor, source: Tensor) -> None:
 
 def copied_as(x: Tensor, to: Form) -> Tensor:
     """A new tensor of a form (x's shape broadcasts to it) with x's elements, converted; records nothing."""
-    if x.storage is None or not to.numel:
+    if x.capsule is None or not to.numel:
         return empty(to)
     key = x.form, to
     plan = _new.get(key) or remember(_new, key, _copy_plan(x.form, to, in_place=False))
@@ -94,7 +94,7 @@ def zeros_of(to: Form) -> Tensor:
 
 def filled(x: Tensor, value: Any) -> Tensor:
     """x with one number in all its elements; records nothing."""
-    if not x.form.numel or x.storage is None:
+    if not x.form.numel or x.capsule is None:
         return x
     plan = _fills.get(x.form) or remember(_fills, x.form, _fill_plan(x.form))
     return plan(x, value)

@@ -159,7 +159,7 @@ def in_place_door(op: Any) -> Callable[..., Any]:
             kind = type(other)
             if kind not in PLAIN:
                 plan = plans.get((input.form, kind))
-            elif other.storage is input.storage or (other.node is not None and mode.recording):
+            elif other.capsule is input.capsule or (other.node is not None and mode.recording):
                 plan = None
             else:
                 plan = plans.get((input.form, other.form))

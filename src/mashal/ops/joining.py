@@ -68,7 +68,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
     d = _check_cat(given, used, dim)
     if out is not None and any_recorded(given):
         refuse_recorded_out("cat")
-    if out is not None and any(out is x or (x.storage is out.storage and x.storage is not None) for x in given):
+    if out is not None and any(out is x or (x.capsule is out.capsule and x.capsule is not None) for x in given):
         raise RuntimeError(
             message(
                 "cat", "unsupported operation: the input tensors cannot refer to any of the output memory locations"
@@ -152,7 +152,7 @@ def _joined(parts: list[Tensor], made: Form, dim: int) -> Tensor | None:
 
     A tensor that has a dimension less than the result is a slice of size 1.
     """
-    if len(parts) > MOST or not made.numel or parts[0].storage is None:
+    if len(parts) > MOST or not made.numel or parts[0].capsule is None:
         return None
     forms = [x.form for x in parts]
     first = forms[0]

@@ -106,7 +106,7 @@ def exact_out(name: str, out: Tensor, result: Tensor, *operands: Tensor) -> Tens
             raise RuntimeError(
                 f"{name}(): Expected out tensor to have dtype {result.dtype}, but got {out.dtype} instead"
             )
-        if out.storage is not None and any(out.storage is x.storage for x in operands):
+        if out.capsule is not None and any(out.capsule is x.capsule for x in operands):
             raise RuntimeError(
                 f"{name}(): unsupported operation: the input tensor and the written-to tensor refer to a single memory location"
             )
@@ -177,7 +177,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
 # ---------------------------------------------------------------- others in their place
 def fill_where(x: Tensor, mask: Tensor, value: Tensor) -> None:
     """Puts a 0-d tensor's element into x where mask (which broadcasts to x) is true; records nothing."""
-    if not x.form.numel or x.storage is None:
+    if not x.form.numel or x.capsule is None:
         return
     key = "fill", x.form, mask.form
     plan = _plans.get(key)
@@ -274,7 +274,7 @@ def masked_scatter(x: Tensor, mask: Tensor, source: Tensor) -> tuple:
             message("masked_scatter", f"mask {tuple(mask.shape)} does not broadcast to the tensor's shape {shape}")
         )
     mask = _flat(mask, shape)
-    if x.form.numel and x.storage is not None:
+    if x.form.numel and x.capsule is not None:
         _scatter(x, mask, source)
     return (source,), (mask, source.form)
 

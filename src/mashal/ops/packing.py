@@ -73,7 +73,7 @@ one:
   %same_form = icmp eq ptr %own, %form
   br i1 %same_form, label %find, label %refuse
 find:
-  %p2 = getelementptr i8, ptr %x, i64 {slot_offset(Tensor, "storage")}
+  %p2 = getelementptr i8, ptr %x, i64 {slot_offset(Tensor, "capsule")}
   %capsule = load ptr, ptr %p2
   %source = call ptr @PyCapsule_GetPointer(ptr %capsule, ptr null)
   %lost = icmp eq ptr %source, null
@@ -149,7 +149,7 @@ def packed(name: str, tensors: Sequence[Tensor], dim: int) -> tuple[Tensor, int]
         if place is None:
             return None
     result = empty(place.made)
-    nodes = _pack(list(tensors), f, result.storage, place.block, place.blocks, f.dtype.itemsize)
+    nodes = _pack(list(tensors), f, result.capsule, place.block, place.blocks, f.dtype.itemsize)
     return None if nodes < 0 else (result, nodes)
 
 

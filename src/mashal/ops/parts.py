@@ -334,10 +334,10 @@ def _strided_arguments(x: Tensor, size: Any, stride: Any, offset: int | None) ->
         raise RuntimeError(message("as_strided", f"storage_offset {at} must not be negative"))
     d = x.form.dtype
     needed = at + form(d, x.form.device, size, stride).extent
-    if x.storage is not None and 0 not in size and needed * d.itemsize > bytes_of(x.storage):
+    if x.capsule is not None and 0 not in size and needed * d.itemsize > bytes_of(x.capsule):
         raise RuntimeError(
             f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {at}, and itemsize {d.itemsize} need a storage of "
-            f"{needed * d.itemsize} bytes, which is out of bounds for storage of size {bytes_of(x.storage)}"
+            f"{needed * d.itemsize} bytes, which is out of bounds for storage of size {bytes_of(x.capsule)}"
         )
     return size, stride, at - x.offset
 

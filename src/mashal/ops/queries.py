@@ -100,7 +100,7 @@ def is_same_size(input: Tensor, other: Tensor) -> bool:
 @spelled(("method",))
 def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     """Whether two tensors see the same elements of one storage in the same way."""
-    return self.storage is tensor.storage and self.offset == tensor.offset and self.form == tensor.form
+    return self.capsule is tensor.capsule and self.offset == tensor.offset and self.form == tensor.form
 
 
 @spelled(TORCH)

@@ -25,7 +25,7 @@ _plans: dict[tuple, Plan] = {}
 # ---------------------------------------------------------------- the kernel
 def _run(kind: str, target: Tensor, index: Tensor, source: Tensor, dim: int) -> None:
     """Runs the kernel over all places of index; the tensors are of one dtype, the sizes are checked."""
-    if not index.form.numel or target.storage is None:
+    if not index.form.numel or target.capsule is None:
         return
     if kind != "take" and overlaps(source, target):
         source = copied_as(source, form(source.form.dtype, source.form.device, source.form.shape))

@@ -87,8 +87,8 @@ def resize_(input: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     if tuple(to.shape) == tuple(input.form.shape) and memory_format is None:
         return input
     needed = (input.offset + to.extent) * to.dtype.itemsize
-    if input.storage is not None and needed > bytes_of(input.storage):
-        UntypedStorage.over(input.storage, input.form.device).resize_(needed)
+    if input.capsule is not None and needed > bytes_of(input.capsule):
+        UntypedStorage.over(input.capsule, input.form.device).resize_(needed)
     input.form = to
     return input
 

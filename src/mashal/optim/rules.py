@@ -217,7 +217,7 @@ def _made(optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor, name: str)
     if value != 0:
         with no_grad():
             return state.fill_(value)
-    if state.storage is not None:
+    if state.capsule is not None:
         memset(state.data_ptr(), 0, state.form.nbytes)
     return state
 

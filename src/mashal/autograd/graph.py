@@ -17,7 +17,7 @@ from mashal.autograd.roots import GradientEdge
 from mashal.autograd.targets import Walk, current
 from mashal.core.handles import RemovableHandle
 from mashal.core.saved import packers
-from mashal.core.tape import Node
+from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, bump
 from mashal.errors import message
 
@@ -67,9 +67,11 @@ class saved_tensors_hooks:
         if packers.forbidden is not None:
             raise RuntimeError(packers.forbidden)
         packers.pairs.append((self.pack_hook, self.unpack_hook))
+        mode.hooked = True
 
     def __exit__(self, *exception: Any) -> None:
         packers.pairs.pop()
+        mode.hooked = bool(packers.pairs)
 
 
 class save_on_cpu(saved_tensors_hooks):

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 import traceback
 import weakref
 from collections import OrderedDict
@@ -21,15 +20,17 @@ from itertools import count
 from typing import Any
 
 from mashal.core.handles import RemovableHandle
+from mashal.machine import modes
 
 _numbers = count()
 
 
-class _Mode(threading.local):
-    """Per thread: is backward recorded; is inference mode on."""
+class _Mode:
+    """Per thread: is backward recorded; is inference mode on; are there hooks on what is saved (core.saved)."""
 
-    recording = True
-    inference = False
+    recording = modes.switch(modes.NOT_RECORDING, usual=True)
+    inference = modes.switch(modes.INFERENCE)
+    hooked = modes.switch(modes.HOOKED)
 
 
 mode = _Mode()
@@ -38,7 +39,7 @@ mode = _Mode()
 class Anomaly:
     """Whether nodes note where they were made (anomaly mode), and whether backward looks for nan."""
 
-    enabled = False
+    enabled = modes.switch(modes.ANOMALY, everywhere=True)
     check_nan = True
 
 

@@ -7,6 +7,7 @@ Read in this order
   threads   the pool that kernels share work on
   memory    storage blocks in capsules, freed and found again in native code
   launch    plans: from a Python call to a kernel and back in one native call
+  modes     switches of a thread that native code reads
 
 Stands on: errors, switches. Used by: core and all above.
 """

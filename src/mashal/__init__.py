@@ -171,6 +171,7 @@ from mashal.storage import (
     IntStorage,
     LongStorage,
     ShortStorage,
+    Storage,
 )
 from mashal.types import SymBool, SymFloat, SymInt
 from mashal.version import __version__

@@ -2,9 +2,11 @@
 
 import copy
 import gc
+import pickle
 
 import pytest
 
+import mashal
 from mashal.core import dtypes
 from mashal.core.elements import to_list
 from mashal.core.interop import to_numpy
@@ -191,6 +193,45 @@ def test_a_tensors_typed_storage_is_its_memory():
     assert typed_storage(x).data_ptr() == x.data_ptr()
 
 
-def test_storages_print_as_pytorchs():
-    assert repr(UntypedStorage(2)) == "[torch.storage.UntypedStorage(device=cpu) of size 2]"
-    assert repr(TypedStorage(2)) == "[torch.storage.TypedStorage(dtype=torch.float32, device=cpu) of size 2]"
+def test_storages_print_their_elements():
+    assert repr(UntypedStorage([1, 2])) == " 1\n 2\n[torch.storage.UntypedStorage(device=cpu) of size 2]"
+    assert (
+        str(TypedStorage([1, 2]))
+        == " 1.0\n 2.0\n[torch.storage.TypedStorage(dtype=torch.float32, device=cpu) of size 2]"
+    )
+
+
+def test_a_tensors_storage_has_all_elements_and_warns_that_it_is_of_old():
+    x = mashal.tensor([[1, 2], [3, 4]])
+    with pytest.warns(UserWarning, match="untyped_storage"):
+        s = x[1].storage()
+    assert (s.tolist(), s.type(), isinstance(s, mashal.LongStorage)) == ([1, 2, 3, 4], "torch.LongStorage", True)
+    assert x.storage_type() is mashal.LongStorage
+
+
+def test_a_typed_storage_becomes_another_dtypes():
+    s = mashal.FloatStorage([1.5, -2.5])
+    assert (s.int().tolist(), s.double().tolist(), s.type("torch.LongStorage").tolist()) == (
+        [1, -2],
+        [1.5, -2.5],
+        [1, -2],
+    )
+    with pytest.raises(ValueError, match="type: 'Float' is no storage class"):
+        s.type("Float")
+
+
+def test_a_typed_storage_is_copied_and_pickled():
+    s = mashal.ShortStorage([1, 2])
+    copied = [copy.copy(s), copy.deepcopy(s), pickle.loads(pickle.dumps(s))]
+    assert [(c.tolist(), c.dtype, c == s) for c in copied] == [([1, 2], dtypes.int16, False)] * 3
+
+
+def test_bytes_become_a_typed_storage_in_either_order():
+    assert mashal.ShortStorage.from_buffer(b"\0\1\0\2", "big").tolist() == [1, 2]
+    assert mashal.ShortStorage.from_buffer(b"\1\0\2\0", "little").tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("wrong", [("ab",), (1.5,), (1, 2)])
+def test_a_typed_storage_is_made_of_a_size_or_numbers(wrong):
+    with pytest.raises((TypeError, RuntimeError), match="a size or a sequence"):
+        mashal.FloatStorage(*wrong)

@@ -303,8 +303,5 @@ class UntypedStorage:
         return done[key]
 
     def __repr__(self) -> str:
-        return f"[torch.storage.UntypedStorage(device={self.device}) of size {self.nbytes()}]"
-
-    def __str__(self) -> str:
-        shown = "" if self.capsule is None else "".join(f" {byte}\n" for byte in self.tolist())
-        return shown + repr(self)
+        shown = "...\n" if self.capsule is None else "".join(f" {byte}\n" for byte in self.tolist())
+        return f"{shown}[torch.storage.UntypedStorage(device={self.device}) of size {self.nbytes()}]"

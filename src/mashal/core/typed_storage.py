@@ -1,14 +1,18 @@
-"""Storages of a dtype: what `Tensor.storage()` gave before PyTorch 2, for old code. New code takes `untyped_storage()`.
+"""Storages of a dtype: what `Tensor.storage()` gives, for old code. New code takes `untyped_storage()`.
 
 Stands on storage and elements.
 """
 
 from __future__ import annotations
 
+import copy
 import operator
+import sys
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from mashal.core import dtypes
 from mashal.core.dtypes import dtype, get_default_dtype
 from mashal.core.elements import elements_of
 from mashal.core.lending import lent
@@ -17,12 +21,32 @@ from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.machine import memory
 
-__all__ = ["TypedStorage", "typed_storage"]
+__all__ = ["CLASSES", "TypedStorage", "storage", "typed_storage"]
+
+CLASSES = {
+    "DoubleStorage": dtypes.float64, "FloatStorage": dtypes.float32, "HalfStorage": dtypes.float16,
+    "BFloat16Storage": dtypes.bfloat16, "LongStorage": dtypes.int64, "IntStorage": dtypes.int32,
+    "ShortStorage": dtypes.int16, "CharStorage": dtypes.int8, "ByteStorage": dtypes.uint8, "BoolStorage": dtypes.bool,
+    "ComplexDoubleStorage": dtypes.complex128, "ComplexFloatStorage": dtypes.complex64,
+}  # fmt: skip
+"""The storage classes of old, each the name of a dtype."""
+_NAMES = {d: name for name, d in CLASSES.items()}
 
 
 def typed_storage(x: Tensor) -> TypedStorage:
     """The storage that a tensor sees, as elements of its dtype."""
     return TypedStorage(wrap_storage=x.untyped_storage(), dtype=x.form.dtype)
+
+
+def storage(x: Tensor) -> TypedStorage:
+    """The storage that a tensor sees, as elements of its dtype; `untyped_storage` gives it as bytes.
+
+    >>> x = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> x[1].storage().tolist()
+    [1.0, 2.0, 3.0, 4.0]
+    """
+    warnings.warn("storage: TypedStorage is deprecated, take tensor.untyped_storage()", UserWarning, stacklevel=2)
+    return typed_storage(x)
 
 
 class TypedStorage:
@@ -42,14 +66,38 @@ class TypedStorage:
             self._untyped_storage = wrap_storage
         elif isinstance(data, int):
             self._untyped_storage = UntypedStorage(data * dtype.itemsize, device=device)
+        elif not hasattr(data, "__iter__") or isinstance(data, (str, bytes)):
+            raise TypeError(message("storage", f"made of a size or a sequence, not of {type(data).__name__}"))
         else:
             numbers = list(data)
             self._untyped_storage = UntypedStorage(len(numbers) * dtype.itemsize, device=device)
             elements_of(dtype).store(numbers, self._untyped_storage.capsule, len(numbers))
 
+    @classmethod
+    def from_buffer(cls, buffer: Any, byte_order: str = "native", *, dtype: dtype | None = None) -> TypedStorage:
+        """A copy of a buffer's bytes as elements; byte_order says how they lie there: native, little or big."""
+        if byte_order not in ("native", "little", "big"):
+            raise ValueError(message("from_buffer", f"byte_order is native, little or big, not {byte_order!r}"))
+        d, content = dtype or get_default_dtype(), bytearray(buffer)
+        width = d.itemsize // 2 if d.is_complex else d.itemsize
+        if byte_order not in ("native", sys.byteorder) and width > 1:
+            turned = bytes(content)
+            for i in range(width):
+                content[i::width] = turned[width - 1 - i :: width]
+        return cls(wrap_storage=UntypedStorage(content), dtype=d)
+
+    @classmethod
+    def from_file(
+        cls, filename: Any, shared: bool = False, size: int = 0, *, dtype: dtype | None = None
+    ) -> TypedStorage:
+        """The storage that is a file's bytes, mapped; see UntypedStorage.from_file."""
+        d = dtype or get_default_dtype()
+        return cls(wrap_storage=UntypedStorage.from_file(filename, shared, size * d.itemsize), dtype=d)
+
     # ------------------------------------------------------------ what it is
     device = property(operator.attrgetter("_untyped_storage.device"))
-    is_cuda = False
+    filename = None
+    is_cuda = is_hpu = is_sparse = False
 
     def untyped(self) -> UntypedStorage:
         """The storage itself."""
@@ -73,9 +121,21 @@ class TypedStorage:
         """The address of its first element."""
         return self._untyped_storage.data_ptr()
 
+    def get_device(self) -> int:
+        """The index of its device; -1 on the cpu."""
+        return self._untyped_storage.get_device()
+
+    def resizable(self) -> bool:
+        """Whether `resize_` may change its size."""
+        return self._untyped_storage.resizable()
+
+    def is_pinned(self, device: Any = "cuda") -> bool:
+        """Whether a device may read it where it is; no."""
+        return False
+
     def pickle_storage_type(self) -> str:
         """What files call its class."""
-        return f"{self.dtype.name}Storage"
+        return _NAMES[self.dtype]
 
     # ------------------------------------------------------------ its elements
     def tolist(self) -> list:
@@ -115,6 +175,8 @@ class TypedStorage:
     def copy_(self, source: Any, non_blocking: bool = False) -> TypedStorage:
         """Copies another storage's elements here; as many, and of the same dtype."""
         if isinstance(source, TypedStorage) and source.dtype is not self.dtype:
+            if source.size() != self.size():
+                raise RuntimeError(message("copy_", f"{source.size()} elements are no copy for {self.size()}"))
             elements_of(self.dtype).store(source.tolist(), self._untyped_storage._data("copy_"), self.size())
         else:
             self._untyped_storage.copy_(source.untyped())
@@ -127,6 +189,29 @@ class TypedStorage:
     def cpu(self) -> TypedStorage:
         """Itself, if it is on the cpu."""
         return self._like(self._untyped_storage.cpu())
+
+    def cuda(self, device: Any = None, non_blocking: bool = False) -> TypedStorage:
+        """A copy on a CUDA device; AssertionError, for this build has none."""
+        return self._like(self._untyped_storage.cuda(device))
+
+    def to(self, *, device: Any, non_blocking: bool = False) -> TypedStorage:
+        """The storage on a device; itself if it is there."""
+        return self._like(self._untyped_storage.to(device=device))
+
+    def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
+        """The name of its class; with a class, its name or a dtype: a copy with elements of that."""
+        if dtype is None:
+            return f"torch.{_NAMES[self.dtype]}"
+        wanted = CLASSES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else getattr(dtype, "dtype", dtype)
+        if wanted not in _NAMES:
+            raise ValueError(message("type", f"{dtype!r} is no storage class"))
+        return self._as(wanted)
+
+    def _as(self, d: dtypes.dtype) -> TypedStorage:
+        numbers = self.tolist()
+        if self.dtype.is_complex and not d.is_complex:
+            numbers = [number.real for number in numbers]
+        return TypedStorage([int(number) for number in numbers] if d.kind in "iu" else numbers, dtype=d)
 
     def resize_(self, size: int) -> TypedStorage:
         """Gives it another number of elements."""
@@ -153,5 +238,32 @@ class TypedStorage:
     def __hash__(self) -> int:
         return hash(self._untyped_storage)
 
+    def __copy__(self) -> TypedStorage:
+        return self.clone()
+
+    def __deepcopy__(self, memo: dict) -> TypedStorage:
+        return self._like(copy.deepcopy(self._untyped_storage, memo))
+
+    def __reduce__(self) -> Any:
+        return _rebuilt, (bytes(self._untyped_storage._view("pickle")), self.dtype)
+
     def __repr__(self) -> str:
-        return f"[torch.storage.TypedStorage(dtype={self.dtype}, device={self.device}) of size {self.size()}]"
+        shown = "...\n" if self.device.type == "meta" else "".join(f" {element}\n" for element in self.tolist())
+        return f"{shown}[torch.storage.TypedStorage(dtype={self.dtype}, device={self.device}) of size {self.size()}]"
+
+
+def _rebuilt(content: bytes, d: dtype) -> TypedStorage:
+    return TypedStorage.from_buffer(content, dtype=d)
+
+
+def _conversion(name: str, d: dtype) -> Any:
+    def convert(self: TypedStorage) -> TypedStorage:
+        return self._as(d)
+
+    convert.__name__, convert.__doc__ = name, f"A copy with elements of {d}."
+    return convert
+
+
+for _class, _dtype in CLASSES.items():
+    _name = _class.removesuffix("Storage").lower().replace("complex", "complex_")
+    setattr(TypedStorage, _name, _conversion(_name, _dtype))

@@ -10,7 +10,7 @@ from mashal.core.dlpack import dlpack, dlpack_device
 from mashal.core.elements import element, to_list
 from mashal.core.interop import array_of, numpy, numpy_array, to_numpy
 from mashal.core.tensor import Tensor
-from mashal.core.typed_storage import typed_storage
+from mashal.core.typed_storage import storage, typed_storage
 from mashal.errors import message
 
 
@@ -72,7 +72,7 @@ def contains(self: Tensor, value: Any) -> bool:
 
 METHODS = {
     "item": element, "tolist": to_list, "numpy": to_numpy, "__array__": array_of, "__dlpack__": dlpack, "__dlpack_device__": dlpack_device,
-    "_typed_storage": typed_storage, "__bool__": to_bool, "__int__": to_int, "__float__": to_float,
+    "_typed_storage": typed_storage, "storage": storage, "__bool__": to_bool, "__int__": to_int, "__float__": to_float,
     "__complex__": to_complex, "__index__": to_index, "__iter__": iterate, "__reversed__": reverse, "__contains__": contains,
     "__array_priority__": 1000, "__array_wrap__": array_wrapped,
 }  # fmt: skip

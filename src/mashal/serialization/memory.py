@@ -1,7 +1,7 @@
 """The seam between files and tensors: everything here that touches memory or makes a tensor.
 
 Of a storage it asks: `UntypedStorage(nbytes, device=...)`, `from_buffer(memory)` without a copy, `nbytes()`, `device`,
-`data_ptr()`, `buffer()` (its memory, writable), `capsule` (what a tensor's `storage` slot holds; None on meta).
+`data_ptr()`, `buffer()` (its memory, writable), `capsule` (what a tensor's `capsule` holds too; None on meta).
 
 Stands on core.
 """

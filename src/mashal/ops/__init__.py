@@ -33,6 +33,7 @@ from mashal.ops import (
     attention,
     bitwise,
     chances,
+    channels,
     classes,
     closeness,
     combination,

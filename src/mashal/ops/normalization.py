@@ -1,7 +1,7 @@
-"""Normalization: layer_norm, rms_norm, group_norm, batch_norm.
+"""Normalization of rows: layer_norm, rms_norm; what those over channels (ops.channels) share with them.
 
-Each is a formula over rows: the forward one keeps mean and 1 / deviation of each row, and the backward one makes the
-input's gradient of them in one kernel; those of weight and bias are sums over columns, in another.
+The forward function is a formula over rows and keeps mean and 1 / deviation of each. Backward all gradients come of one
+kernel (lower.normalized); where only some are asked for, of formulas over rows, and over columns.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from math import prod
 from typing import Any
 
 from mashal.core.dtypes import finfo
-from mashal.core.tape import mode, no_grad
-from mashal.core.tensor import Tensor, alias
+from mashal.core.forms import Form
+from mashal.core.tape import mode
+from mashal.core.tensor import Tensor, plan_of
 from mashal.errors import message
 from mashal.lang.expression import Expression, row_length, sqrt, sum_over
+from mashal.lower.normalized import norm_gradients, parts_of, scratch_bytes
 from mashal.ops.arithmetic import mul, sub
-from mashal.ops.define import recorded, spelled, write_out
-from mashal.ops.losses import one_like
-from mashal.ops.reducing import formula, in_dtype, with_ones
+from mashal.ops.define import recorded, spelled
+from mashal.ops.reducing import formula, with_ones
 from mashal.ops.reductions import mean as mean_of
 from mashal.ops.reductions import sum_
 from mashal.ops.rows import one, row_formula
-from mashal.ops.run import check_floating
-from mashal.ops.views import reshape
+from mashal.ops.run import check_floating, kernel_of, remember
 
 
 # ---------------------------------------------------------------- kernels
 @row_formula()
-def _normalized(x: Expression, w: Any, b: Any, *, eps: float) -> tuple[Expression, ...]:
+def normalized(x: Expression, w: Any, b: Any, *, eps: float) -> tuple[Expression, ...]:
     """((x - mean) / deviation·w + b, mean, 1 / deviation) of each row."""
     m = sum_over(x) / row_length(x.dtype)
     away = x - m
@@ -75,9 +75,7 @@ def _statistics(x: Tensor, dims: tuple[int, ...], eps: float) -> tuple[Tensor, T
     return m, _inverse_root(mean_of(mul(away, away), dims, True), eps)
 
 
-def _composed_gradients(
-    node: Any, g: Tensor, x: Tensor, w: Tensor | None, rows: tuple, columns: tuple, eps: float
-) -> tuple:
+def composed_gradients(g: Tensor, x: Tensor, w: Tensor | None, rows: tuple, columns: tuple, eps: float) -> tuple:
     """The gradients written with operations, for gradients of gradients."""
     m, r = _statistics(x, rows, eps)
     y = _standard(x, m, r)
@@ -86,12 +84,12 @@ def _composed_gradients(
     return gx, sum_(mul(g, y), columns, True) if columns else mul(g, y), sum_(g, columns, True) if columns else g
 
 
-def _gradients(
+def gradients(
     node: Any, g: Tensor, x: Tensor, m: Tensor, r: Tensor, w: Tensor | None, rows: tuple, columns: tuple, eps: float
 ) -> tuple:
     """Gradients of x, weight and bias, the latter two with size 1 in columns."""
     if mode.recording:
-        return _composed_gradients(node, g, x, w, rows, columns, eps)
+        return composed_gradients(g, x, w, rows, columns, eps)
     gx = _input_gradient(rows, g, x, m, r, w) if node.wants(0) else None
     gw = gb = None
     if node.wants(1) or node.wants(2):
@@ -99,12 +97,39 @@ def _gradients(
     return gx, gw, gb
 
 
+# ---------------------------------------------------------------- all gradients in one pass
+_passes: dict[Any, Any] = {}
+
+
+def _one_pass(g: Tensor, x: Tensor, statistics: tuple[Tensor, ...], w: Tensor, lead: int) -> Any:
+    """The plan (g, x, *statistics, w) -> gradients of x, weight[, bias] for rows side by side; None for others."""
+    key = g.form, x.form, w.form, len(statistics)
+    if key not in _passes:
+        remember(_passes, key, _plan_pass(g.form, x.form, w.form, len(statistics), lead))
+    return _passes[key]
+
+
+def _plan_pass(g: Form, x: Form, w: Form, statistics: int, lead: int) -> Any:
+    if not (g.contiguous and x.contiguous and w.contiguous and g.dtype is x.dtype and x.numel):
+        return None
+    rows, columns, size = prod(x.shape[:lead]), prod(x.shape[lead:]), x.dtype.itemsize
+    made = [(x.nbytes, x), *[(w.nbytes, w)] * statistics]
+    return plan_of(
+        kernel_of(norm_gradients, x.dtype, w.dtype, statistics == 2),
+        made,
+        [size] * (2 + statistics) + [w.dtype.itemsize],
+        [rows, columns, parts_of(rows, columns)],
+        work=4 * x.numel,
+        scratch=scratch_bytes(rows, columns),
+    )
+
+
 # ---------------------------------------------------------------- layer_norm
 @recorded("NativeLayerNormBackward0", tensors=3)
 def _layer_norm(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, dims: tuple[int, ...], eps: float
 ) -> tuple[Tensor, tuple]:
-    y, m, r = _normalized(dims, x, weight, bias, eps=eps)
+    y, m, r = normalized(dims, x, weight, bias, eps=eps)
     return y, (x, m, r, weight, dims, eps)
 
 
@@ -112,7 +137,11 @@ def _layer_norm(
 def _(node: Any, g: Tensor) -> tuple:
     x, m, r, w, dims, eps = node.kept()
     columns = tuple(range(x.form.rank - len(dims)))
-    gx, gw, gb = _gradients(node, g, x, m, r, w, dims, columns, eps)
+    if w is not None and columns and node.wants(0) and node.wants(1) and not mode.recording:
+        plan = _one_pass(g, x, (m, r), w, len(columns))
+        if plan is not None:
+            return plan(g, x, m, r, w)
+    gx, gw, gb = gradients(node, g, x, m, r, w, dims, columns, eps)
     shape = x.form.shape[len(columns) :]
     return gx, None if gw is None else with_ones(gw, shape), None if gb is None else with_ones(gb, shape)
 
@@ -186,6 +215,10 @@ def _(node: Any, g: Tensor) -> tuple:
         return _two(gw, x, share, r), with_ones(
             sum_(scaled, columns) if columns else scaled, x.form.shape[len(columns) :]
         )
+    if w is not None and columns and node.wants(0) and node.wants(1):
+        plan = _one_pass(g, x, (r,), w, len(columns))
+        if plan is not None:
+            return plan(g, x, r, w)
     gx = _root_mean_square_gradient(dims, g, x, r, w) if node.wants(0) else None
     gw = _scale_gradient(columns, g, x, r) if node.wants(1) else None
     return gx, None if gw is None else with_ones(gw, x.form.shape[len(columns) :])
@@ -199,158 +232,3 @@ def rms_norm(
     shape = _normalized_shape("rms_norm", input, normalized_shape, weight, None)
     dims = tuple(range(input.form.rank - len(shape), input.form.rank))
     return _rms_norm(input, weight, dims, finfo(input.form.dtype).eps if eps is None else eps)
-
-
-# ---------------------------------------------------------------- groups, batches
-@row_formula()
-def _normalized_and_variance(x: Expression, w: Any, b: Any, *, eps: float) -> tuple[Expression, ...]:
-    m = sum_over(x) / row_length(x.dtype)
-    away = x - m
-    v = sum_over(away * away) / row_length(x.dtype)
-    r = one(x) / sqrt(v + eps)
-    y = away * r
-    y = y if w is None else y * w
-    return y if b is None else y + b, m, r, v
-
-
-@recorded("NativeBatchNormBackward0", tensors=3)
-def _by_channel(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, rows: tuple[int, ...], columns: tuple[int, ...], eps: float
-) -> tuple:
-    y, m, r, v = _normalized_and_variance(rows, x, weight, bias, eps=eps)
-    return (y, m, v), (x, m, r, weight, rows, columns, eps)
-
-
-@_by_channel.backward
-def _(node: Any, g: Tensor, *_: Any) -> tuple:
-    x, m, r, w, rows, columns, eps = node.kept()
-    return _gradients(node, g, x, m, r, w, rows, columns, eps)
-
-
-@recorded("NativeGroupNormBackward0", tensors=3)
-def _by_group(x: Tensor, weight: Tensor | None, bias: Tensor | None, groups: int, eps: float) -> tuple[Tensor, tuple]:
-    batch, channels, *window = x.form.shape
-    seen = reshape(x, (batch, groups, channels // groups, prod(window)))
-    parts = 1, groups, channels // groups, 1
-    y, m, r = _normalized((2, 3), seen, _shaped(weight, parts), _shaped(bias, parts), eps=eps)
-    return reshape(y, x.form.shape), (x, m, r, weight, groups, eps)
-
-
-@_by_group.backward
-def _(node: Any, g: Tensor) -> tuple:
-    x, m, r, w, groups, eps = node.kept()
-    batch, channels, *window = x.form.shape
-    shape = batch, groups, channels // groups, prod(window)
-    seen, parts = reshape(x, shape), (1, groups, channels // groups, 1)
-    found = _gradients(node, reshape(g, shape), seen, m, r, _shaped(w, parts), (2, 3), (0, 3), eps)
-    gx, gw, gb = (
-        None if part is None else reshape(part, s) for part, s in zip(found, (x.form.shape, (channels,), (channels,)))
-    )
-    return gx, gw, gb
-
-
-def _shaped(x: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
-    return None if x is None else reshape(x, shape)
-
-
-@spelled(where=("torch", "functional"))
-def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-05,
-               cudnn_enabled: bool = True) -> Tensor:  # fmt: skip
-    """layer_norm of each group of channels of (batch, channels, *); weight and bias have one value a channel."""
-    check_floating("group_norm", input.form.dtype)
-    shape = tuple(input.form.shape)
-    if len(shape) < 2:
-        raise RuntimeError(
-            message("group_norm", "Expected at least 2 dimensions for input tensor", f"received {len(shape)}")
-        )
-    channels = shape[1]
-    if num_groups <= 0 or channels % num_groups:
-        wrong = (
-            f"Expected number of channels in input to be divisible by num_groups, but got input of shape {list(shape)}"
-        )
-        raise RuntimeError(message("group_norm", f"{wrong} and num_groups={num_groups}"))
-    _check_channels("group_norm", channels, weight=weight, bias=bias)
-    return _by_group(input, weight, bias, num_groups, eps)
-
-
-def _check_channels(name: str, channels: int, **parameters: Tensor | None) -> None:
-    for word, parameter in parameters.items():
-        if parameter is not None and parameter.form.numel != channels:
-            wrong = f"{word} should contain {channels} elements not {parameter.form.numel}"
-            raise RuntimeError(message(name, wrong))
-
-
-@formula()
-def _with_statistics(
-    x: Expression, m: Expression, v: Expression, w: Expression, b: Expression, eps: Expression
-) -> Expression:
-    return (x - m) * (1 / sqrt(v + eps)) * w + b
-
-
-_with_statistics.operation.node.__name__ = "NativeBatchNormBackward0"  # type: ignore[attr-defined]
-
-
-@formula()
-def _moved(running: Expression, new: Expression, momentum: Expression) -> Expression:
-    return running * (1 - momentum) + new * momentum
-
-
-@spelled(where=("torch",))
-def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
-               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-05,
-               cudnn_enabled: bool = True) -> Tensor:  # fmt: skip
-    """(x - mean) / sqrt(variance + eps)·weight + bias for each channel (dim 1).
-
-    training: mean and variance are the batch's, and the running ones move towards them by momentum; otherwise they
-    are the running ones.
-    """
-    check_floating("batch_norm", input.form.dtype)
-    shape = tuple(input.form.shape)
-    if len(shape) < 2:
-        raise RuntimeError(
-            message("batch_norm", "input needs at least 2 dimensions (batch, channels, *)", f"it is {shape}")
-        )
-    channels = shape[1]
-    _check_channels(
-        "batch_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
-    )
-    wide = (1, channels) + (1,) * (len(shape) - 2)
-    if not training:
-        if running_mean is None or running_var is None:
-            missing = "running_mean" if running_mean is None else "running_var"
-            raise RuntimeError(message("batch_norm", f"Expected {missing} to be defined in evaluation mode"))
-        w = one_like(input) if weight is None else reshape(weight, wide)
-        b = mul(one_like(input), 0) if bias is None else reshape(bias, wide)
-        y = _with_statistics(input, reshape(running_mean, wide), reshape(running_var, wide), w, b, eps)
-        return in_dtype(y, input.form.dtype)
-    rows = (0, *range(2, len(shape)))
-    y, m, v = _by_channel(input, _shaped(weight, wide), _shaped(bias, wide), rows, rows, eps)
-    n = input.form.numel // max(channels, 1)
-    with no_grad():
-        _follow(running_mean, m, momentum)
-        _follow(running_var, mul(v, n / (n - 1)) if n > 1 else v, momentum)
-    return y
-
-
-def _follow(running: Tensor | None, new: Tensor, momentum: float) -> None:
-    """Moves a running statistic towards the batch's."""
-    if running is not None:
-        write_out("batch_norm", running, _moved(running, reshape(alias(new), running.form.shape), momentum))
-
-
-@spelled(where=("torch",))
-def instance_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None, running_var: Tensor | None,
-                  use_input_stats: bool, momentum: float, eps: float, cudnn_enabled: bool = True) -> Tensor:  # fmt: skip
-    """batch_norm for each example of (batch, channels, *) by itself."""
-    if not use_input_stats:
-        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    check_floating("instance_norm", input.form.dtype)
-    batch, channels, *window = input.form.shape
-    wide = (1, channels, 1)
-    x = reshape(input, (batch, channels, prod(window)))
-    y, m, v = _by_channel(x, _shaped(weight, wide), _shaped(bias, wide), (2,), (0, 2), eps)
-    n = prod(window)
-    with no_grad():
-        _follow(running_mean, mean_of(alias(m), 0), momentum)
-        _follow(running_var, mul(mean_of(alias(v), 0), n / max(n - 1, 1)), momentum)
-    return reshape(y, input.form.shape)

@@ -28,8 +28,9 @@ def run(
     roots: list[tuple[Node, int, Gradient]], retain_graph: bool, create_graph: bool, targets: Targets | None = None
 ) -> None:
     """Sends the gradients of the roots (node, output, gradient) back to the leaves, or to the targets."""
-    before, outer = mode.recording, current.walk
+    before, outer, settling = mode.recording, current.walk, tape.backward.settling
     mode.recording = create_graph
+    tape.backward.settling = targets is None and not create_graph
     current.walk = Walk(roots, targets)
     at: list[Node] = []  # where the walk is, for anomaly mode
     try:
@@ -41,7 +42,7 @@ def run(
             _tell_where_made(at[0])
         raise
     finally:
-        mode.recording, current.walk = before, outer
+        mode.recording, current.walk, tape.backward.settling = before, outer, settling
 
 
 def walk(

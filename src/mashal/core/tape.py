@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 import traceback
 import weakref
 from collections import OrderedDict
@@ -34,6 +35,15 @@ class _Mode:
 
 
 mode = _Mode()
+
+
+class _Backward(threading.local):
+    """Per thread: does a backward run whose end are the leaves' grads, and nothing else."""
+
+    settling = False
+
+
+backward = _Backward()
 
 
 class Anomaly:

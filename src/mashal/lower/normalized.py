@@ -2,6 +2,7 @@
 
     words: gradient of x, of the weight[, of the bias] | g, x[, means], 1 / deviations, weight | scratch
            | rows, columns, parts
+    words of the one that adds: gradient of the weight[, of the bias] | grad of x, g, x … as above
 
 With y = (x - mean) / deviation the gradient of x needs two sums over each row, those of weight and bias sums over each column.
 Rows are cut into `parts` ranges that follow from the sizes only; each range adds its columns' sums up in its own memory
@@ -20,9 +21,12 @@ from mashal.machine.text import SIZES, Function, Module, Value, vector
 from mashal.machine.threads import PARALLEL_FOR
 
 
-def norm_gradients(d: dtype, of_weight: dtype, centered: bool) -> Module:
-    """The kernel for rows of a dtype and a weight of another; centered: with means (and a bias)."""
-    return _Writer(d, of_weight, centered).module
+def norm_gradients(d: dtype, of_weight: dtype, centered: bool, adds: bool) -> Module:
+    """The kernel for rows of a dtype and a weight of another.
+
+    centered: with means (and a bias). adds: the gradient of x is added to what is there, the first operand.
+    """
+    return _Writer(d, of_weight, centered, adds).module
 
 
 def parts_of(rows: int, columns: int) -> int:
@@ -36,8 +40,8 @@ def scratch_bytes(rows: int, columns: int) -> int:
 
 
 class _Writer:
-    def __init__(self, d: dtype, of_weight: dtype, centered: bool):
-        self.d, self.of_weight, self.centered = d, of_weight, centered
+    def __init__(self, d: dtype, of_weight: dtype, centered: bool, adds: bool):
+        self.d, self.of_weight, self.centered, self.adds = d, of_weight, centered, adds
         self.type = register_type(d)
         self.lanes = HOST.lanes(SIZES[self.type])
         self.vector = vector(self.lanes, self.type)
@@ -46,8 +50,11 @@ class _Writer:
         self._write_kernel()
 
     def _words(self, f: Function, words: Value) -> dict[str, Value]:
-        pointers = ["dx", "dw", *(["db"] if self.centered else []), "g", "x", *(["mean"] if self.centered else []),
-                    "root", "weight", "scratch"]  # fmt: skip
+        of_parameters = ["dw", "db"][: 1 + self.centered]
+        pointers = [
+            *([*of_parameters, "dx"] if self.adds else ["dx", *of_parameters]),
+            *["g", "x", *(["mean"] if self.centered else []), "root", "weight", "scratch"],
+        ]
         names = [*pointers, "rows", "columns", "parts"]
         return {name: f.word(words, i, "ptr" if name in pointers else "i64") for i, name in enumerate(names)}
 
@@ -111,7 +118,9 @@ class _Writer:
             g, y = at(j, mask)
             v = g * self._weight(f, w["weight"], j, mask) - y * shares[0]
             v = v - shares[1] if self.centered else v
-            store_element(f, self.d, v * root, dx_row, j, mask)
+            v = v * root
+            v = v + load_element(f, self.d, dx_row, j, self.lanes, mask) if self.adds else v
+            store_element(f, self.d, v, dx_row, j, mask)
 
         self._sweep(f, n, give)
 

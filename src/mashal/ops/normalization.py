@@ -13,7 +13,7 @@ from typing import Any
 from mashal.core.dtypes import finfo
 from mashal.core.forms import Form
 from mashal.core.tape import mode
-from mashal.core.tensor import Tensor, plan_of
+from mashal.core.tensor import Tensor, bump, plan_of
 from mashal.errors import message
 from mashal.lang.expression import Expression, row_length, sqrt, sum_over
 from mashal.lower.normalized import norm_gradients, parts_of, scratch_bytes
@@ -101,23 +101,28 @@ def gradients(
 _passes: dict[Any, Any] = {}
 
 
-def _one_pass(g: Tensor, x: Tensor, statistics: tuple[Tensor, ...], w: Tensor, lead: int) -> Any:
-    """The plan (g, x, *statistics, w) -> gradients of x, weight[, bias] for rows side by side; None for others."""
-    key = g.form, x.form, w.form, len(statistics)
+def _one_pass(node: Any, g: Tensor, x: Tensor, statistics: tuple[Tensor, ...], w: Tensor, lead: int) -> Any:
+    """Gradients of x, weight[, bias] for rows side by side; None for others. That of a leaf goes into its grad."""
+    grad = node.room(0, g, x, w)
+    key = g.form, x.form, w.form, len(statistics), grad is not None
     if key not in _passes:
-        remember(_passes, key, _plan_pass(g.form, x.form, w.form, len(statistics), lead))
-    return _passes[key]
+        remember(_passes, key, _plan_pass(g.form, x.form, w.form, len(statistics), lead, grad is not None))
+    plan = _passes[key]
+    if plan is None or grad is None:
+        return plan and plan(g, x, *statistics, w)
+    bump(grad)
+    found = plan(grad, g, x, *statistics, w)
+    return (None, *found) if len(statistics) == 2 else (None, found)
 
 
-def _plan_pass(g: Form, x: Form, w: Form, statistics: int, lead: int) -> Any:
+def _plan_pass(g: Form, x: Form, w: Form, statistics: int, lead: int, adds: bool) -> Any:
     if not (g.contiguous and x.contiguous and w.contiguous and g.dtype is x.dtype and x.numel):
         return None
     rows, columns, size = prod(x.shape[:lead]), prod(x.shape[lead:]), x.dtype.itemsize
-    made = [(x.nbytes, x), *[(w.nbytes, w)] * statistics]
     return plan_of(
-        kernel_of(norm_gradients, x.dtype, w.dtype, statistics == 2),
-        made,
-        [size] * (2 + statistics) + [w.dtype.itemsize],
+        kernel_of(norm_gradients, x.dtype, w.dtype, statistics == 2, adds),
+        [*([] if adds else [(x.nbytes, x)]), *[(w.nbytes, w)] * statistics],
+        [size] * (2 + statistics + adds) + [w.dtype.itemsize],
         [rows, columns, parts_of(rows, columns)],
         work=4 * x.numel,
         scratch=scratch_bytes(rows, columns),
@@ -138,9 +143,9 @@ def _(node: Any, g: Tensor) -> tuple:
     x, m, r, w, dims, eps = node.kept()
     columns = tuple(range(x.form.rank - len(dims)))
     if w is not None and columns and node.wants(0) and node.wants(1) and not mode.recording:
-        plan = _one_pass(g, x, (m, r), w, len(columns))
-        if plan is not None:
-            return plan(g, x, m, r, w)
+        found = _one_pass(node, g, x, (m, r), w, len(columns))
+        if found is not None:
+            return found
     gx, gw, gb = gradients(node, g, x, m, r, w, dims, columns, eps)
     shape = x.form.shape[len(columns) :]
     return gx, None if gw is None else with_ones(gw, shape), None if gb is None else with_ones(gb, shape)
@@ -216,9 +221,9 @@ def _(node: Any, g: Tensor) -> tuple:
             sum_(scaled, columns) if columns else scaled, x.form.shape[len(columns) :]
         )
     if w is not None and columns and node.wants(0) and node.wants(1):
-        plan = _one_pass(g, x, (r,), w, len(columns))
-        if plan is not None:
-            return plan(g, x, r, w)
+        found = _one_pass(node, g, x, (r,), w, len(columns))
+        if found is not None:
+            return found
     gx = _root_mean_square_gradient(dims, g, x, r, w) if node.wants(0) else None
     gw = _scale_gradient(columns, g, x, r) if node.wants(1) else None
     return gx, None if gw is None else with_ones(gw, x.form.shape[len(columns) :])

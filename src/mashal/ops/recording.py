@@ -83,6 +83,18 @@ class RecordedNode(Node):
         """Whether the gradient of tensor argument i is asked for."""
         return self.edges[i] is not None
 
+    def room(self, i: int, *readers: Tensor) -> Tensor | None:
+        """The grad of the leaf that tensor argument i is, where a kernel may add this node's share to it: then the rule
+        gives None for it. None where the gradient has to be handed on. readers: what the kernel reads besides."""
+        edge = self.edges[i]
+        if not tape.backward.settling or edge is None or edge[0].sequence >= 0 or edge[0].hooks is not None:
+            return None
+        leaf = edge[0].leaf()
+        grad = None if leaf is None else leaf.grad_
+        if leaf is None or grad is None or grad.form is not leaf.form or grad.node is not None:
+            return None
+        return None if any(x.capsule is grad.capsule for x in readers) else grad
+
     def backward(self, *gradients: Any) -> tuple:
         return tuple(g if e is not None else None for g, e in zip(self.rule(self, *gradients), self.edges))
 

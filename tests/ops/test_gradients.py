@@ -167,3 +167,14 @@ def test_has_no_gradient(name):
         _, now = smooth(call, name)
         given = now.of(DEFINITIONS[name].function)
         assert not any(y.requires_grad for y in flat(given)) or name in {"asarray", "as_tensor", "type"}
+
+
+@pytest.mark.parametrize("layer", ["LayerNorm", "RMSNorm"])
+def test_a_norms_gradient_is_added_to_what_its_input_has_already(layer):
+    x = torch.randn(70, 5, requires_grad=True)
+    norm = getattr(torch.nn, layer)(5)
+    g = torch.randn(70, 5)
+    (once,) = torch.autograd.grad(norm(x), x, g)
+    norm(x).backward(g)
+    norm(x).backward(g)
+    assert torch.allclose(x.grad, 2 * once, atol=1e-5)

@@ -6,8 +6,9 @@ x is (outer, length, inner) and contiguous, a row is what the middle dimension w
 An element becomes an unsigned key whose order is the elements' order: nan is the largest, -0 equals 0, and for a
 descending sort all bits are inverted. A record is a key and its place in the row, in one word where the key has at
 most 32 bits. Records are sorted by digits of 8 bits, the lowest first, which keeps equal ones in order; digits that
-all records share are skipped, and short rows are sorted by insertion. With `partial` only records that can be among
-those kept are sorted: those whose highest bits are not above the bits of the kept-th one.
+all records share are skipped, and short rows are sorted by insertion. Where few are kept, only records that can be among
+them are sorted (`chosen`): by "bits" those whose highest bits are not above the bits of the kept-th one; by "blocks", for
+rows side by side, those not above the kept-th one of the least keys of blocks of the row: at least so many are among them.
 
 Rows are shared out in chunks, each with scratch memory of its own.
 """
@@ -15,7 +16,8 @@ Rows are shared out in chunks, each with scratch memory of its own.
 from __future__ import annotations
 
 from mashal.core.dtypes import dtype
-from mashal.machine.text import Function, Module, Value
+from mashal.machine.host import HOST
+from mashal.machine.text import Function, Module, Value, vector
 from mashal.machine.threads import PARALLEL_FOR
 
 SHORT = 48  # records that are sorted by insertion
@@ -23,9 +25,20 @@ _DIGIT, _TOP = 8, 11  # bits of a digit; of the first look at the keys
 _BUCKETS = 1 << _DIGIT
 
 
-def sort_rows(d: dtype, descending: bool, partial: bool) -> Module:
-    """The kernel for rows of a dtype."""
-    return _Writer(d, descending, partial).module
+_VECTORS = 16  # vectors of blocks
+
+
+def sort_rows(d: dtype, descending: bool, chosen: str) -> Module:
+    """The kernel for rows of a dtype. chosen: how those to be sorted are found: "all", "bits" or "blocks"."""
+    return _Writer(d, descending, chosen).module
+
+
+def choice(d: dtype, length: int, inner: int, kept: int) -> str:
+    """How records to be sorted are found in rows of a length of which so many are kept."""
+    blocks = _VECTORS * HOST.lanes(max(d.itemsize, 4))
+    if inner == 1 and kept * 4 <= blocks and length >= 8 * blocks:
+        return "blocks"
+    return "bits" if kept * 4 <= length and length >= 256 else "all"
 
 
 def chunks_of(d: dtype, rows: int, length: int) -> int:
@@ -41,8 +54,8 @@ def bytes_of_chunk(d: dtype, length: int) -> int:
 
 
 class _Writer:
-    def __init__(self, d: dtype, descending: bool, partial: bool):
-        self.d, self.descending, self.partial = d, descending, partial
+    def __init__(self, d: dtype, descending: bool, chosen: str):
+        self.d, self.descending, self.chosen = d, descending, chosen
         self.packed = d.itemsize <= 4
         self.record = 1 if self.packed else 2  # words of a record
         self.digits = d.itemsize
@@ -80,6 +93,11 @@ class _Writer:
     # ---------------------------------------------------------------- keys and records
     def _key(self, f: Function, x: Value) -> Value:
         """An element as an unsigned i64 in the elements' order."""
+        key = self._narrow_key(f, x)
+        return key if self.d.itemsize == 8 else f.convert("zext", key, "i64")
+
+    def _narrow_key(self, f: Function, x: Value) -> Value:
+        """An element (or a vector of them) as unsigned integers of its size in the elements' order."""
         d = self.d
         bits = d.itemsize * 8
         integer = f"i{bits}"
@@ -89,12 +107,10 @@ class _Writer:
             key = x ^ (-1 << (bits - 1))
         else:
             raw = x.bitcast(integer)
-            raw = f.select((raw << 1).compare("eq", 0), f.constant(integer, 0), raw)  # -0 is 0
+            raw = f.select((raw << 1).compare("eq", 0), f.constant(raw.type, 0), raw)  # -0 is 0
             flipped = raw ^ ((raw >> (bits - 1)) | (-1 << (bits - 1)))
-            key = f.select(self._is_nan(f, raw, bits), f.constant(integer, -1), flipped)
-        if self.descending:
-            key = key ^ -1
-        return key if bits == 64 else f.convert("zext", key, "i64")
+            key = f.select(self._is_nan(f, raw, bits), f.constant(raw.type, -1), flipped)
+        return key ^ -1 if self.descending else key
 
     def _is_nan(self, f: Function, raw: Value, bits: int) -> Value:
         mantissa = {"float16": 10, "bfloat16": 7, "float32": 23, "float64": 52}[self.d.name]
@@ -162,9 +178,11 @@ class _Writer:
         def key(j: Value) -> Value:
             return self._key(f, f.load(x, j * step, self.d.llvm))
 
-        if not self.partial:
+        if self.chosen == "all":
             f.loop(0, n, 1, lambda j: self._put(f, records, j, key(j), j))
             return n
+        if self.chosen == "blocks":
+            return self._gather_by_blocks(f, x, n, records, kept)
         shift = max(self.d.itemsize * 8 - _TOP, 0)
         f.loop(0, 1 << _TOP, 1, lambda b: f.store(f.i64(0), highest, b))
 
@@ -186,6 +204,53 @@ class _Writer:
             return m + f.convert("zext", k.shift_right_unsigned(shift).compare("ult", last), "i64")
 
         return f.loop(0, n, 1, choose, [f.i64(0)])
+
+    def _gather_by_blocks(self, f: Function, x: Value, n: Value, records: Value, kept: Value) -> Value:
+        """Writes the records not above the kept-th of the least keys of blocks; block b is every B-th element from b on."""
+        lanes, bits = HOST.lanes(max(self.d.itemsize, 4)), self.d.itemsize * 8
+        type, keys = vector(lanes, self.d.llvm), vector(lanes, f"i{bits}")
+        key = lambda j: self._narrow_key(f, f.load(x, j, type))
+        whole = n & -lanes
+        big = n & -(lanes * _VECTORS)
+
+        def least(j: Value, *so_far: Value) -> list[Value]:
+            return [f.math("umin", v, key(j + k * lanes)) for k, v in enumerate(so_far)]
+
+        minima = f.loop(0, big, lanes * _VECTORS, least, [f.constant(keys, -1)] * _VECTORS)
+        counted = vector(lanes, "i8")
+
+        def enough(limit: Value) -> Value:
+            wide, total = f.splat(limit, lanes), f.constant(counted, 0)
+            for v in minima:
+                total = total + f.convert("zext", v.compare("ule", wide), "i8")
+            return f.convert("zext", f.reduce("add", f.convert("zext", total, "i32")), "i64").compare("sge", kept)
+
+        def decide(b: Value, prefix: Value) -> Value:
+            bit = f.constant(f"i{bits}", 1) << (b if bits == 64 else f.convert("trunc", b, f"i{bits}"))
+            return f.select(enough(prefix | (bit - 1)), prefix, prefix | bit)
+
+        limit = f.loop(0, bits, 1, lambda b, prefix: decide(bits - 1 - b, prefix), [f.constant(f"i{bits}", 0)])
+        wide = f.splat(limit, lanes)
+
+        def choose(j: Value, m: Value) -> Value:
+            found = f.op(f"i{lanes}", f"bitcast {(c := key(j).compare('ule', wide)).type} {c.spelling} to i{lanes}")
+
+            def take(left: Value, m: Value) -> list[Value]:
+                lane = f.call(left.type, f"llvm.cttz.{left.type}", left, f.constant("i1", 1))
+                place = j + (lane if lanes == 64 else f.convert("zext", lane, "i64"))
+                self._put(f, records, m, self._key(f, f.load(x, place, self.d.llvm)), place)
+                left = left & (left - 1)
+                return [left.compare("ne", 0), left, m + 1]
+
+            return f.if_(found.compare("ne", 0), lambda: f.repeat(take, [found, m])[1], lambda: m)
+
+        def choose_one(j: Value, m: Value) -> Value:
+            mine = f.load(x, j, self.d.llvm)
+            self._put(f, records, m, self._key(f, mine), j)  # overwritten unless it counts
+            return m + f.convert("zext", self._narrow_key(f, mine).compare("ule", limit), "i64")
+
+        m = f.loop(0, whole, lanes, choose, [f.i64(0)])
+        return f.loop(whole, n, 1, choose_one, [m])
 
     def _by_insertion(self, f: Function, records: Value, m: Value) -> None:
         def insert(i: Value) -> None:

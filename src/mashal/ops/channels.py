@@ -136,6 +136,8 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     """
     check_floating("batch_norm", input.form.dtype)
     shape = tuple(input.form.shape)
+    if shape == (0,):
+        return mul(input, 1)
     if len(shape) < 2:
         raise RuntimeError(
             message("batch_norm", "input needs at least 2 dimensions (batch, channels, *)", f"it is {shape}")
@@ -156,6 +158,8 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     rows = (0, *range(2, len(shape)))
     y, m, v = _by_channel(input, _shaped(weight, wide), _shaped(bias, wide), rows, rows, eps)
     n = input.form.numel // max(channels, 1)
+    if not n:
+        return y
     with no_grad():
         _follow(running_mean, m, momentum)
         _follow(running_var, mul(v, n / (n - 1)) if n > 1 else v, momentum)

@@ -13,7 +13,7 @@ from mashal.core.forms import Form, form
 from mashal.core.shapes import wrap_dim
 from mashal.core.tensor import Tensor, plan_of
 from mashal.errors import message
-from mashal.lower.sorting import bytes_of_chunk, chunks_of, sort_rows
+from mashal.lower.sorting import bytes_of_chunk, choice, chunks_of, sort_rows
 from mashal.ops import return_types
 from mashal.ops.define import recorded, row_major, spelled, write_out
 from mashal.ops.moving import spread
@@ -45,7 +45,7 @@ def _plan(of: Form, dim: int, descending: bool, kept: int | None) -> Any:
     if not made[0].numel:
         return plan_of(0, results, [of.dtype.itemsize])
     chunks = chunks_of(of.dtype, outer * inner, length)
-    address = kernel_of(sort_rows, of.dtype, descending, kept * 4 <= length and length >= 256)
+    address = kernel_of(sort_rows, of.dtype, descending, choice(of.dtype, length, inner, kept))
     constants = [outer, length, inner, kept, chunks]
     scratch = chunks * bytes_of_chunk(of.dtype, length)
     return plan_of(address, results, [of.dtype.itemsize], constants, work=8 * of.numel, scratch=scratch)

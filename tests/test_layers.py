@@ -15,7 +15,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 FILES = sorted(SOURCE.rglob("*.py"))
 FLOORS = ["errors", "switches", "machine", "core", "lang", "lower", "ops", "autograd", "methods", "capture"]
-HEIGHT = {name: height for height, name in enumerate(FLOORS)} | {"switches": 0}
+HEIGHT = {name: height for height, name in enumerate(FLOORS)} | {"switches": 0, "nearest": 0}
 PUBLIC = len(FLOORS)  # nn, optim, utils and all other public namespaces
 ROOF = PUBLIC + 1  # mashal itself and its command line
 

@@ -9,7 +9,7 @@ its formula; Tensor's methods come from the same table (mashal.methods). Folders
   lang, lower, machine            formulas, their kernels, and what runs them
 """
 
-import importlib
+import sys
 from math import e, inf, nan, pi
 
 from mashal import (
@@ -126,6 +126,7 @@ from mashal.legacy import (
     ShortTensor,
     set_default_tensor_type,
 )
+from mashal.nearest import nearest as _nearest
 from mashal.nn.functional import (
     channel_shuffle,
     cosine_embedding_loss,
@@ -183,7 +184,6 @@ _INSIDE = {
     "checks",
     "core",
     "errors",
-    "importlib",
     "lang",
     "legacy",
     "lower",
@@ -192,12 +192,11 @@ _INSIDE = {
     "ops",
     "settings",
     "switches",
+    "sys",
+    "torch",
 }
-_LATER = {"multiprocessing", "optim", "testing"}  # imported when they are first asked for
+_LATER = {"multiprocessing", "optim", "signal", "testing"}  # imported when they are first asked for
+torch = sys.modules[__name__]
 __all__ = sorted(name for name in {*globals(), *_LATER} if not name.startswith("_") and name not in _INSIDE)
 
-
-def __getattr__(name: str):
-    if name in _LATER:
-        return importlib.import_module(f"mashal.{name}")
-    raise AttributeError(f"module 'mashal' has no attribute {name!r}")
+__getattr__ = _nearest(__name__, _LATER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mashal.core.devices import device
+from mashal.nearest import nearest
 
 __all__ = [
     "current_accelerator",
@@ -53,3 +54,6 @@ def empty_cache() -> None:
 
 def _refuse() -> Any:
     raise RuntimeError("accelerator: Cannot access accelerator device when none is available.")
+
+
+__getattr__ = nearest(__name__)

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from mashal.nearest import nearest
+
 __all__ = ["assume_constant_result", "compile", "cudagraph_mark_step_begin", "disable", "is_compiling", "is_dynamo_compiling",
            "is_exporting", "list_backends", "reset"]  # fmt: skip
 
@@ -69,3 +71,6 @@ def cudagraph_mark_step_begin() -> None:
 def list_backends(exclude_tags: Any = ()) -> list[str]:
     """The names that compile takes as backend."""
     return ["eager", "inductor"]
+
+
+__getattr__ = nearest(__name__)

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from mashal.nearest import nearest
+
 __all__ = [
     "Stream",
     "current_device",
@@ -63,3 +65,6 @@ def current_stream(device: Any = None) -> Stream:
 def stream(stream: Any) -> Iterator[None]:
     """The work inside the block goes into a queue: it is done at once."""
     yield
+
+
+__getattr__ = nearest(__name__)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from mashal.nearest import nearest
+
 __all__ = [
     "annotate",
     "export",
@@ -68,3 +70,6 @@ def isinstance(obj: Any, target_type: Any) -> bool:
 
 def _same(fn: Anything) -> Anything:
     return fn
+
+
+__getattr__ = nearest(__name__)

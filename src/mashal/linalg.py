@@ -1,8 +1,11 @@
 """torch.linalg: linear algebra, from the definitions that name this place."""
 
 from mashal.errors import LinAlgError
+from mashal.nearest import nearest
 from mashal.ops.names import public
 
 _FUNCTIONS = public("linalg")
 __all__ = ["LinAlgError", *sorted(_FUNCTIONS)]
 globals().update(_FUNCTIONS)
+
+__getattr__ = nearest(__name__)

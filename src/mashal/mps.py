@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mashal.nearest import nearest
+
 __all__ = ["current_allocated_memory", "device_count", "empty_cache", "manual_seed", "seed", "synchronize"]
 
 
@@ -29,3 +31,6 @@ def seed() -> None:
 def current_allocated_memory() -> int:
     """Bytes that tensors hold on the device: 0."""
     return 0
+
+
+__getattr__ = nearest(__name__)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from mashal.core.tensor import Tensor
+from mashal.nearest import nearest
 from mashal.ops.define import overrides
 
 __all__ = [
@@ -78,3 +79,6 @@ def resolve_name(f: Any) -> str:
 def get_default_nowrap_functions() -> set[Any]:
     """The functions whose results a subclass gives out as they are."""
     return set()
+
+
+__getattr__ = nearest(__name__)

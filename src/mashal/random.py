@@ -11,6 +11,7 @@ from typing import Any
 
 from mashal.core.generator import Generator, default_generator
 from mashal.core.tensor import Tensor
+from mashal.nearest import nearest
 
 __all__ = ["fork_rng", "get_rng_state", "initial_seed", "manual_seed", "seed", "set_rng_state", "thread_safe_generator"]
 
@@ -77,3 +78,6 @@ def fork_rng(
         yield
     finally:
         default_generator.set_state_bytes(state)
+
+
+__getattr__ = nearest(__name__)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mashal.nearest import nearest
+
 __all__ = ["device_count", "empty_cache", "is_available", "manual_seed", "manual_seed_all", "synchronize"]
 
 
@@ -31,3 +33,6 @@ def manual_seed(seed: int) -> None:
 
 def manual_seed_all(seed: int) -> None:
     """Seeds all devices: there are none, so nothing happens."""
+
+
+__getattr__ = nearest(__name__)

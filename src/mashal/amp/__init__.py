@@ -3,6 +3,7 @@
 from mashal.amp import autocast_mode, grad_scaler
 from mashal.amp.autocast_mode import autocast, custom_bwd, custom_fwd, is_autocast_available
 from mashal.amp.grad_scaler import GradScaler
+from mashal.nearest import nearest
 
 __all__ = [
     "GradScaler",
@@ -13,3 +14,5 @@ __all__ = [
     "grad_scaler",
     "is_autocast_available",
 ]
+
+__getattr__ = nearest(__name__)

@@ -27,6 +27,7 @@ from mashal.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_
 from mashal.autograd.gradcheck import gradcheck, gradgradcheck
 from mashal.autograd.roots import backward, grad
 from mashal.autograd.variable import Variable
+from mashal.nearest import nearest
 
 __all__ = [
     "Function",
@@ -42,3 +43,5 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
 ]
+
+__getattr__ = nearest(__name__)

@@ -12,5 +12,8 @@ from mashal.cuda.absent import *
 from mashal.cuda.memory import *
 from mashal.cuda.random import *
 from mashal.errors import OutOfMemoryError
+from mashal.nearest import nearest
 
 __all__ = [*absent.__all__, *memory.__all__, *random.__all__, "OutOfMemoryError", "amp", "memory", "nvtx", "random"]
+
+__getattr__ = nearest(__name__)

@@ -26,6 +26,7 @@ from mashal.multiprocessing.spawn import (
     spawn,
     start_processes,
 )
+from mashal.nearest import nearest
 
 __all__ = [
     *multiprocessing.__all__,
@@ -40,3 +41,5 @@ __all__ = [
     "spawn",
     "start_processes",
 ]
+
+__getattr__ = nearest(__name__)

@@ -14,6 +14,7 @@ Read in this order
 Stands on: ops, autograd, core. Used by: programs.
 """
 
+from mashal.nearest import nearest
 from mashal.nn import functional, init, modules, parameter, utils
 from mashal.nn.activation import (
     CELU,
@@ -185,3 +186,5 @@ __all__ = [
     "parameter",
     "utils",
 ]
+
+__getattr__ = nearest(__name__)

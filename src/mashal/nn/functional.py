@@ -4,6 +4,7 @@ Most are operations (`mashal.ops`) as they are; the others, with arguments to ch
 `mashal.nn.functions`.
 """
 
+from mashal.nearest import nearest
 from mashal.nn.functions.activations import (
     celu,
     elu,
@@ -120,3 +121,5 @@ __all__ = [
     "triplet_margin_loss",
     "triplet_margin_with_distance_loss",
 ]
+
+__getattr__ = nearest(__name__)

@@ -15,6 +15,7 @@ from typing import Any
 from mashal.core.interop import numpy
 from mashal.core.tape import no_grad
 from mashal.core.tensor import Tensor
+from mashal.nearest import nearest
 from mashal.ops import empty_like, from_numpy, randperm, where
 
 _GAIN_ONE = ("linear", "sigmoid", *(f"conv{kind}{n}d" for kind in ("", "_transpose") for n in (1, 2, 3)))
@@ -287,3 +288,5 @@ kaiming_uniform = _old_name(kaiming_uniform_)
 kaiming_normal = _old_name(kaiming_normal_)
 orthogonal = _old_name(orthogonal_)
 sparse = _old_name(sparse_)
+
+__getattr__ = nearest(__name__)

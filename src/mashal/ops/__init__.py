@@ -8,13 +8,13 @@ Read in this order
   arithmetic, division, powers, exponential, trigonometric, rounding   numbers, element by element
   comparison, logic, bitwise, selection   choices;  activation, special, polynomials   more functions;  complex   inside formulas
   creation     new tensors; random, random_factories, chances, dropouts: of random numbers
-  copying      copies, filling, other dtypes and devices
+  copying      copies, filling, other dtypes and devices;  assigning: in-place forms of functions
   viewing      how views are written; views, parts: other shapes, pieces; joining: cat, stack
   blocks       elements at indices;  masks: where;  writing: operations that write into their first operand
   indexing     x[…], read and written;  selecting, scattering, embeddings: by index along a dimension
   arranging    flipped, rolled, repeated, triangles;  view_copies: views, copied
   sparse       tensors that keep some elements only
-  contraction  products of matrices; einstein: einsum; attention: composed of them
+  contraction  products of matrices; sums_of_products: addmm …; einstein: einsum; attention: composed of them
   reducing     how reductions are written; reductions, softmaxes: rows of elements joined; rows: formulas over rows
   running, sorting   cumsum …, order along a dimension
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
@@ -75,6 +75,7 @@ from mashal.ops import (
     sparse,
     special,
     statistics,
+    sums_of_products,
     triangles,
     trigonometric,
     view_copies,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from mashal.core.dtypes import float64, int64
 from mashal.core.forms import form, like
 from mashal.core.generator import Generator
 from mashal.core.shapes import broadcast
+from mashal.core.tape import Node, edges, mode
 from mashal.core.tensor import Tensor, empty
 from mashal.errors import message
 from mashal.ops import filling
@@ -17,6 +19,16 @@ from mashal.ops.random_factories import result_of
 
 
 # ---------------------------------------------------------------- tensors of chances
+class BernoulliBackward0(Node):
+    """Throws of a coin do not change with its chance, where they change at all: the gradient is 0."""
+
+    __slots__ = ()
+    frees = False
+
+    def backward(self, *gradients: Any) -> tuple:
+        return (gradients[0] * 0,)
+
+
 @spelled()
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
@@ -26,7 +38,10 @@ def bernoulli(
     input: probabilities from 0 to 1, floating, any shape.
     """
     result = result_of("bernoulli", input.shape, input.dtype, input.device, out)
-    return bernoulli_(result, input if p is None else p, generator=generator)
+    bernoulli_(result, input.detach() if p is None else p, generator=generator)
+    if input.node is not None and out is None and p is None and mode.recording:
+        result.node = BernoulliBackward0(edges(input), None)
+    return result
 
 
 @spelled(("torch",))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 from mashal.core import tape
@@ -11,6 +12,7 @@ from mashal.core.forms import Form, form, like
 from mashal.core.saved import save_result
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, bump, empty
+from mashal.errors import message
 from mashal.lang.expression import cast, operand
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.gradients import Entry
@@ -143,6 +145,28 @@ def write_out(name: str, out: Tensor, result: Tensor) -> Tensor:
         copy_plan(out.form, result.form)(out, out, result)
     bump(out)
     return out
+
+
+def write_outs(name: str, out: Sequence[Tensor], results: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """`write_out` for several results; TypeError unless out has one tensor for each."""
+    if not isinstance(out, (tuple, list)) or len(out) != len(results):
+        raise TypeError(f"{name}(): argument 'out' must be tuple of {len(results)} Tensors, not {type(out).__name__}")
+    return tuple(write_out(name, o, y) for o, y in zip(out, results))
+
+
+def check_apart(name: str, out: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+    """RuntimeError if an out= tensor shares memory with an operand that is still read while it is written."""
+    for o in out:
+        for x in operands:
+            if isinstance(o, Tensor) and o.storage is x.storage and o.storage is not None:
+                raise RuntimeError(
+                    message(
+                        name,
+                        "unsupported operation: an out= tensor and the input share memory, a single memory location "
+                        "would be read and written",
+                        "pass a clone() of the input",
+                    )
+                )
 
 
 def resize_out(name: str, out: Tensor, to: Form) -> None:

@@ -1,4 +1,4 @@
-"""Products of matrices: matmul in all its rank combinations, linear, addmm and their relatives.
+"""Products of matrices: matmul in all its rank combinations, linear, bilinear.
 
 `product` is the one way to the kernels of lower.matmul: forms to a plan, found again by the operands' forms. Vectors are
 matrices of one row or column, and the result is handed out in the shape PyTorch gives it.
@@ -10,10 +10,9 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from mashal.core import tape
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form
-from mashal.core.saved import save, save_two, unpack
+from mashal.core.saved import save_two, unpack
 from mashal.core.shapes import broadcast, contiguous_strides, view_strides
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, empty, new_view, plan_of
@@ -274,10 +273,10 @@ def matmul(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor
     >>> torch.matmul(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.tensor([1.0, 1.0]))
     tensor([3., 7.])
     """
-    return _multiply("matmul", matmul, input, other, out)
+    return multiply("matmul", matmul, input, other, out)
 
 
-def _multiply(operation: str, function: Any, a: Any, b: Any, out: Tensor | None) -> Tensor:
+def multiply(operation: str, function: Any, a: Any, b: Any, out: Tensor | None) -> Tensor:
     if type(a) not in PLAIN or type(b) not in PLAIN:
         kinds = overrides((a, b))
         if kinds:
@@ -302,44 +301,44 @@ def _multiply(operation: str, function: Any, a: Any, b: Any, out: Tensor | None)
 @spelled()
 def mm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of two matrices; no broadcasting."""
-    _check_ranks("mm", input, 2, mat2, 2)
-    return _multiply("mm", mm, input, mat2, out)
+    check_ranks("mm", input, 2, mat2, 2)
+    return multiply("mm", mm, input, mat2, out)
 
 
 @spelled()
 def bmm(input: Tensor, mat2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The products of two stacks of matrices, (b, m, k) and (b, k, n)."""
-    _check_ranks("bmm", input, 3, mat2, 3)
+    check_ranks("bmm", input, 3, mat2, 3)
     if input.shape[0] != mat2.shape[0]:
         raise RuntimeError(
             message("bmm", f"the batches of {tuple(input.shape)} and {tuple(mat2.shape)} must be of one size")
         )
-    return _multiply("bmm", bmm, input, mat2, out)
+    return multiply("bmm", bmm, input, mat2, out)
 
 
 @spelled()
 def mv(input: Tensor, vec: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The product of a matrix and a vector."""
-    _check_ranks("mv", input, 2, vec, 1)
-    return _multiply("mv", mv, input, vec, out)
+    check_ranks("mv", input, 2, vec, 1)
+    return multiply("mv", mv, input, vec, out)
 
 
 @spelled()
 def dot(input: Tensor, tensor: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The inner product of two vectors."""
-    _check_ranks("dot", input, 1, tensor, 1)
-    return _multiply("dot", dot, input, tensor, out)
+    check_ranks("dot", input, 1, tensor, 1)
+    return multiply("dot", dot, input, tensor, out)
 
 
 @spelled(aliases=("ger",))
 def outer(input: Tensor, vec2: Tensor, *, out: Tensor | None = None) -> Tensor:
     """All products of the elements of two vectors."""
-    _check_ranks("outer", input, 1, vec2, 1)
+    check_ranks("outer", input, 1, vec2, 1)
     y = mul(reshaped(input, (input.form.numel, 1)), vec2)
     return y if out is None else write_out("outer", out, y)
 
 
-def _check_ranks(operation: str, a: Any, rank_a: int, b: Any, rank_b: int) -> None:
+def check_ranks(operation: str, a: Any, rank_a: int, b: Any, rank_b: int) -> None:
     for x, rank in ((a, rank_a), (b, rank_b)):
         if isinstance(x, Tensor) and x.form.rank != rank:
             right = f"expected {rank_a}-D and {rank_b}-D" if rank_a != rank_b else f"both must be {rank_a}-D"
@@ -417,12 +416,14 @@ _linear_calls: dict[Any, Any] = {}
 
 
 @spelled(where=("functional",))
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """input·weightᵀ + bias: (..., in), (out, in) and (out) to (..., out).
 
     >>> F.linear(torch.tensor([1.0, 2.0]), torch.tensor([[3.0, 4.0]]), torch.tensor([0.5]))
     tensor([11.5000])
     """
+    if out is not None:
+        return write_out("linear", out, linear(input, weight, bias))
     try:
         call = _linear_calls.get((input.form, weight.form, None if bias is None else bias.form))
     except AttributeError:
@@ -489,85 +490,7 @@ def _linear_call(x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Any, type]:
     return plan, _LINEAR[name]
 
 
-# ---------------------------------------------------------------- sums of products
-def _scaled(x: Tensor, factor: float) -> Tensor:
-    return x if factor == 1 else mul(x, factor)
-
-
-def _add_product(operation: str, input: Tensor, y: Tensor, beta: float, alpha: float, out: Tensor | None) -> Tensor:
-    """beta·input + alpha·y; with beta 0 input is not looked at."""
-    y = _scaled(y, alpha)
-    if beta != 0:
-        y = y + _scaled(input, beta)
-    return y if out is None else write_out(operation, out, y)
-
-
-class AddmmBackward(Node):
-    """saved: mat1, mat2, beta, alpha, the bias's shape."""
-
-    __slots__ = ()
-
-    def backward(self, *gradients: Any) -> tuple:
-        (g,) = gradients
-        a, b, beta, alpha, shape = self.saved
-        a, b = unpack(a, self), unpack(b, self)
-        first = sum_to(_scaled(g, beta), shape) if self.edges[0] is not None else None
-        g = _scaled(g, alpha)
-        return first, *(
-            matmul(*x) if edge is not None else None
-            for edge, x in zip(self.edges[1:], ((g, transposed(b)), (transposed(a), g)))
-        )
-
-
-_ADD_NODES = {name: type(name, (AddmmBackward,), {"__slots__": ()}) for name in ("AddmmBackward0", "BaddbmmBackward0")}
-
-
-def _add_recorded(
-    operation: str, node: str, input: Tensor, a: Tensor, b: Tensor, beta: float, alpha: float, out: Tensor | None
-) -> Tensor:
-    recorded = tape.wants_gradient(input, a, b)
-    with tape.no_grad():
-        y = _add_product(operation, input, _multiply(operation, matmul, a, b, None), beta, alpha, out)
-    if recorded:
-        y.node = _ADD_NODES[node](tape.edges(input, a, b), (save(a), save(b), beta, alpha, input.form.shape))
-    return y
-
-
-@spelled(where=("torch", "method"))
-def addmm(
-    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
-) -> Tensor:
-    """beta·input + alpha·(mat1 @ mat2)."""
-    _check_ranks("addmm", mat1, 2, mat2, 2)
-    return _add_recorded("addmm", "AddmmBackward0", input, mat1, mat2, beta, alpha, out)
-
-
-@spelled(where=("torch", "method"))
-def baddbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
-) -> Tensor:
-    """beta·input + alpha·(batch1 @ batch2), matrix by matrix."""
-    _check_ranks("baddbmm", batch1, 3, batch2, 3)
-    return _add_recorded("baddbmm", "BaddbmmBackward0", input, batch1, batch2, beta, alpha, out)
-
-
-@spelled(where=("torch", "method"))
-def addmv(
-    input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
-) -> Tensor:
-    """beta·input + alpha·(mat @ vec)."""
-    _check_ranks("addmv", mat, 2, vec, 1)
-    return _add_product("addmv", input, _multiply("addmv", mv, mat, vec, None), beta, alpha, out)
-
-
-@spelled(where=("torch", "method"))
-def addr(
-    input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1, out: Tensor | None = None
-) -> Tensor:
-    """beta·input + alpha·outer(vec1, vec2)."""
-    return _add_product("addr", input, outer(vec1, vec2), beta, alpha, out)
-
-
+# ---------------------------------------------------------------- of three operands
 @spelled(where=("torch", "functional"))
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Σᵢⱼ input1ᵢ · weightₒᵢⱼ · input2ⱼ + biasₒ: (…, i), (…, j), (o, i, j) and (o) to (…, o)."""

@@ -479,6 +479,10 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, o
     if dtype is None:
         whole = all(isinstance(x, int) for x in (start, end, step))
         dtype = out.form.dtype if out is not None else dtypes.int64 if whole else get_default_dtype()
+    if dtype.kind in "iu" and step and int(step) == 0:
+        raise ValueError(message("arange", f"step must be nonzero: as {dtype} {step} is 0"))
+    if dtype is dtypes.int64 and all(map(math.isfinite, (start, end, step))):
+        start, end, step = int(start), int(end), int(step)
     _check_arange(start, end, step)
     n = max(0, -(-(end - start) // step) if _whole(start, end, step) else math.ceil((end - start) / step))
     if dtype.kind == "b" and n > 2:
@@ -581,7 +585,8 @@ def _between(of: Form, start: Any, end: Any) -> Tensor:
     if n < 2:
         return filled(of, start)
     kind = of.dtype.to_real() if of.dtype.to_real() in (dtypes.float32, dtypes.float64) else dtypes.float32
-    kind = dtypes.float64 if of.dtype.kind in "iub" else kind
+    if of.dtype.kind in "iub":
+        start, end, kind = int(start), int(end), dtypes.float64
     step = (end - start) / (n - 1)
 
     def value(a: Expression, b: Expression, step: Expression, last: Expression, half: Expression) -> Expression:
@@ -602,6 +607,8 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
     """
     of = _steps_form("logspace", steps, {**options, "dtype": dtype or getattr(out, "dtype", None)})
     start, end, base = _numbers_of("logspace", start, end, base)
+    if of.dtype.kind in "iub":
+        start, end = int(start), int(end)
     n, step = of.numel, (end - start) / max(of.numel - 1, 1)
 
     def value(a: Expression, step: Expression, base: Expression) -> Expression:

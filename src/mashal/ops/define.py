@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mashal.ops.changes import (
+    check_apart,
     check_not_expanded,
     check_writable,
     late,
@@ -27,6 +28,7 @@ from mashal.ops.changes import (
     refuse_recorded_out,
     row_major,
     write_out,
+    write_outs,
 )
 from mashal.ops.doors import door, in_place_door, named_in_place_door, operator_door
 from mashal.ops.elementwise import Pointwise, any_recorded
@@ -39,6 +41,7 @@ from mashal.ops.table import DEFINITIONS, WHERE, Definition, define, spelled
 __all__ = [
     "any_recorded",
     "boolean",
+    "check_apart",
     "check_not_expanded",
     "check_writable",
     "define",
@@ -70,6 +73,7 @@ __all__ = [
     "spelled",
     "WHERE",
     "write_out",
+    "write_outs",
 ]
 
 

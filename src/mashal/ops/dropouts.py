@@ -107,7 +107,7 @@ def rrelu(
 def _dropped(
     name: str, x: Tensor, p: float, train: bool, noise: Callable[[str, Tensor], Form], times: Callable
 ) -> Tensor:
-    _check(name, x, p)
+    _check(name, x, p, train)
     if p == 0 or not train or not x.numel():
         return x
     return times(x, 0.0 if p == 1 else _factor(noise(name, x), p))
@@ -122,7 +122,7 @@ def _factor(of: Form, p: float) -> Tensor:
 def _alpha_dropped(
     name: str, x: Tensor, p: float, train: bool, noise: Callable[[str, Tensor], Form], inplace: bool
 ) -> Tensor:
-    _check(name, x, p)
+    _check(name, x, p, train)
     if p == 0 or not train or not x.numel():
         return x
     if p == 1:
@@ -144,10 +144,10 @@ def _channels(name: str, x: Tensor) -> Form:
     return form(x.dtype, x.device, (*x.shape[:2], *[1] * (x.ndim - 2)))
 
 
-def _check(name: str, x: Tensor, p: float) -> None:
+def _check(name: str, x: Tensor, p: float, train: bool) -> None:
     if not 0 <= p <= 1:
         raise RuntimeError(f"{name}: dropout probability has to be between 0 and 1, but got {p}")
-    if not (x.dtype.is_floating_point or x.dtype.is_complex) and 0 < p < 1:
+    if not (x.dtype.is_floating_point or x.dtype.is_complex) and train and 0 < p < 1:
         raise RuntimeError(
             message(
                 name,

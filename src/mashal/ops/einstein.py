@@ -205,7 +205,11 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
     labels = list(range(a.form.rank))
     others = list(range(a.form.rank, a.form.rank + b.form.rank))
     for i, j in zip(first, second):
-        if a.form.shape[i] != b.form.shape[j]:
+        n, m = a.form.shape[i], b.form.shape[j]
+        if n != m and 1 in (n, m):  # the size 1 stands for all: the other is summed over
+            a = a if n == 1 else a.sum(i, keepdim=True)  # type: ignore[attr-defined]
+            b = b if m == 1 else b.sum(j, keepdim=True)  # type: ignore[attr-defined]
+        elif n != m:
             raise RuntimeError(
                 message(
                     "tensordot",

@@ -12,7 +12,7 @@ from mashal.lang.expression import Expression, is_nan, where
 from mashal.ops import return_types
 from mashal.ops.arithmetic import add, mul, sub
 from mashal.ops.creation import tensor
-from mashal.ops.define import boolean, recorded, spelled, write_out
+from mashal.ops.define import boolean, check_apart, recorded, spelled, write_out, write_outs
 from mashal.ops.moving import collect
 from mashal.ops.parts import narrow
 from mashal.ops.picking import place_along
@@ -88,7 +88,7 @@ _nanmedian_of_all = _chosen("nanmedian", "NanmedianBackward0", lambda x, dim, k:
 
 def _named(name: str, pair: Any, out: Any) -> Any:
     kind = getattr(return_types, name)
-    return kind(*pair) if out is None else kind(*(write_out(name, o, y) for o, y in zip(out, pair)))
+    return kind(*pair) if out is None else kind(*write_outs(name, out, pair))
 
 
 def _size_along(name: str, x: Tensor, dim: int) -> tuple[int, int]:
@@ -114,6 +114,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
         raise RuntimeError(
             message("kthvalue", f"selected number k out of range for dimension {d}: k is {k}", f"the size is {size}")
         )
+    if out is not None:
+        check_apart("kthvalue", out, (input,))
     return _named("kthvalue", _kthvalue(input, d, keepdim, k - 1), out)
 
 

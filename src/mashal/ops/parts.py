@@ -113,6 +113,8 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
 @spelled()
 def narrow_copy(input: Tensor, dim: int, start: int, length: int, *, out: Tensor | None = None) -> Tensor:
     """narrow, copied."""
+    if isinstance(dim, int) and dim >= max(input.form.rank, 1):
+        raise RuntimeError(message("narrow_copy", f"dimension {dim} is outside input of shape {tuple(input.shape)}"))
     result = clone(narrow(input, dim, start, length), memory_format="contiguous_format")
     return result if out is None else write_out("narrow_copy", out, result)
 

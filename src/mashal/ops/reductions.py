@@ -29,7 +29,7 @@ from mashal.lang.expression import (
 )  # fmt: skip
 from mashal.ops import return_types
 from mashal.ops.arithmetic import mul
-from mashal.ops.define import real_part, recorded, spelled, write_out
+from mashal.ops.define import real_part, recorded, spelled, write_out, write_outs
 from mashal.ops.picking import place_along
 from mashal.ops.reducing import Rows, formula, index, reduction, rows_along, truth, whole, with_ones
 from mashal.ops.run import scalar_name
@@ -350,7 +350,14 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out
     """The smallest and the largest element, of all or along dim."""
     low, high = amin(input, dim, keepdim), amax(input, dim, keepdim)
     if out is not None:
-        low, high = write_out("aminmax", out[0], low), write_out("aminmax", out[1], high)
+        for given in out:
+            if given.form.dtype is not input.form.dtype:
+                raise RuntimeError(
+                    message(
+                        "aminmax", f"expected out tensors to have dtype {input.dtype}, but got {given.dtype} instead"
+                    )
+                )
+        low, high = write_outs("aminmax", out, (low, high))
     return return_types.aminmax(low, high)
 
 

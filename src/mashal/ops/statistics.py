@@ -8,6 +8,7 @@ from mashal.core.shapes import wrap_dim
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops import return_types
+from mashal.ops.assigning import assigned
 from mashal.ops.contraction import matmul
 from mashal.ops.counting import bincount, histogram_of, searchsorted
 from mashal.ops.creation import linspace
@@ -52,7 +53,7 @@ def cov(
     for word, w, kinds in (("fweights", fweights, "iu"), ("aweights", aweights, "f")):
         if w is not None:
             _check_weights(word, w, kinds, n)
-            weights = in_dtype(w, x.form.dtype) if weights is None else weights * w
+            weights = w if weights is None else weights * w
     if weights is None:
         total, mean = n, x.mean(1, keepdim=True)
     else:
@@ -134,14 +135,22 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
 
 
-@spelled()
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | None = None) -> Tensor:
     """Slices along dim scaled down to a p-norm of at most maxnorm."""
+    if input.form.rank < 2:
+        raise RuntimeError(message("renorm", f"input needs at least 2 dimensions, got {input.form.rank} dimensions"))
+    if not p > 0:
+        raise RuntimeError(message("renorm", f"non-positive-norm not supported: p is {p}"))
+    if maxnorm < 0:
+        raise RuntimeError(message("renorm", f"expected maxnorm to be >= 0 but got {maxnorm}"))
     d = wrap_dim("renorm", dim, input.form.rank)
     others = tuple(i for i in range(input.form.rank) if i != d)
     norms = vector_norm(input, p, others, True)
     y = input * (maxnorm / (norms + 1e-7)).where(norms > maxnorm, 1.0)
     return y if out is None else write_out("renorm", out, y)
+
+
+spelled(("torch", "method", "in_place"), in_place=assigned(renorm))(renorm)
 
 
 @spelled()
@@ -186,5 +195,9 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
         raise RuntimeError(
             message("sum_to_size", f"size {list(shape)} is not expandable to size {list(input.form.shape)}")
         )
+    if input.form.shape == shape and shape:
+        return input
     dims = [d for d, n in enumerate(input.form.shape) if d < lead or (shape[d - lead] == 1 and n != 1)]
-    return sum_(input, dims, True).reshape(shape) if dims else input
+    if not dims and input.form.dtype.kind not in "iub":
+        return input
+    return (sum_(input, dims, True) if dims else input.long()).reshape(shape)

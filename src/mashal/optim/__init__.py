@@ -11,6 +11,7 @@ Read in this order
 Stands on: lang.update (formulas), lower.update (kernels), machine.table (many tensors handed to one kernel).
 """
 
+from mashal.nearest import nearest
 from mashal.optim import lr_scheduler, swa_utils
 from mashal.optim.adadelta import Adadelta
 from mashal.optim.adagrad import Adagrad
@@ -41,3 +42,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
 ]
+
+__getattr__ = nearest(__name__)

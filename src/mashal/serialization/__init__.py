@@ -16,6 +16,7 @@ Read in this order
 Stands on core and nn.parameter.
 """
 
+from mashal.nearest import nearest
 from mashal.serialization.legacy import MAGIC_NUMBER as MAGIC_NUMBER
 from mashal.serialization.legacy import PROTOCOL_VERSION as PROTOCOL_VERSION
 from mashal.serialization.loading import get_unsafe_globals_in_checkpoint as get_unsafe_globals_in_checkpoint
@@ -38,3 +39,5 @@ from mashal.serialization.settings import set_crc32_options as set_crc32_options
 from mashal.serialization.settings import set_default_load_endianness as set_default_load_endianness
 from mashal.serialization.settings import set_default_mmap_options as set_default_mmap_options
 from mashal.serialization.settings import skip_data as skip_data
+
+__getattr__ = nearest(__name__)

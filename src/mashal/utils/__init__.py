@@ -6,14 +6,9 @@ hooks      handles of registered hooks
 _pytree    nests of dicts, lists and tuples, flattened and put together
 """
 
-import importlib
-
+from mashal.nearest import nearest
 from mashal.utils import _pytree, dlpack, hooks
 
 __all__ = ["data", "dlpack", "hooks"]
 
-
-def __getattr__(name: str):
-    if name == "data":  # the largest part; many programs don't need it
-        return importlib.import_module("mashal.utils.data")
-    raise AttributeError(f"module 'mashal.utils' has no attribute {name!r}")
+__getattr__ = nearest(__name__, {"data"})  # data is the largest part; many programs don't need it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mashal import ops
 from mashal.core.tensor import Tensor
 
 
@@ -26,6 +27,11 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> F.cosine_similarity(torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0]]))
     tensor([1.])
     """
+    if not ops.result_type(x1, x2).is_floating_point:
+        raise RuntimeError(
+            f"cosine_similarity: expected common dtype to be floating point, yet it is {ops.result_type(x1, x2)}"
+        )
+    x1, x2 = ops.broadcast_tensors(x1, x2)
     return (_unit(x1, dim, eps) * _unit(x2, dim, eps)).sum(dim)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mashal import ops
+from mashal.core.dtypes import get_default_dtype
 from mashal.core.tensor import Tensor
 from mashal.nn.functions.distances import cosine_similarity, pairwise_distance
 from mashal.nn.functions.losses import check_same
@@ -139,10 +140,14 @@ def cosine_embedding_loss(
             f"cosine_embedding_loss: inputs {tuple(input1.shape)} and {tuple(input2.shape)} must be (batch, size) "
             f"with a target (batch,), or (size,) with a target (); the target is {tuple(target.shape)}"
         )
-    cosine = cosine_similarity(input1, input2, -1, 1e-12)
+    cosine = cosine_similarity(_floating(input1), _floating(input2), -1, 1e-12)
     near = ops.where(target == 1, 1 - cosine, 0.0)
     far = ops.where(target == -1, (cosine - margin).clamp_min(0), 0.0)
     return reduced(near + far, reduction, "cosine_embedding_loss")
+
+
+def _floating(x: Tensor) -> Tensor:
+    return x if x.is_floating_point() else x.to(get_default_dtype())
 
 
 def triplet_margin_loss(

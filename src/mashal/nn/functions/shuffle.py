@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mashal.core.layouts import contiguous_format
 from mashal.core.tensor import Tensor
 
 
@@ -18,7 +19,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     n = len(batch)
     parts = input.reshape(*batch, channels // (r * r), r, r, height, width)
     moved = parts.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)  # (*, channels, height, r, width, r)
-    return moved.reshape(*batch, channels // (r * r), height * r, width * r)
+    return moved.clone(memory_format=contiguous_format).view(*batch, channels // (r * r), height * r, width * r)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -34,7 +35,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     n = len(batch)
     parts = input.reshape(*batch, channels, height // r, r, width // r, r)
     moved = parts.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)  # (*, channels, r, r, height, width)
-    return moved.reshape(*batch, channels * r * r, height // r, width // r)
+    return moved.clone(memory_format=contiguous_format).view(*batch, channels * r * r, height // r, width // r)
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:

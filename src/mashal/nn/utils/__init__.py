@@ -4,6 +4,7 @@ clip_grad           keep gradients from growing
 convert_parameters  parameters as one vector, and back
 """
 
+from mashal.nearest import nearest
 from mashal.nn.utils import rnn
 from mashal.nn.utils.clip_grad import (
     clip_grad_norm,
@@ -26,3 +27,5 @@ __all__ = [
     "skip_init",
     "vector_to_parameters",
 ]
+
+__getattr__ = nearest(__name__)

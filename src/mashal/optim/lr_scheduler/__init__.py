@@ -9,6 +9,7 @@ Read in this order
   combined   several, one after another or all at once
 """
 
+from mashal.nearest import nearest
 from mashal.optim.lr_scheduler.base import LRScheduler, _LRScheduler
 from mashal.optim.lr_scheduler.combined import ChainedScheduler, SequentialLR
 from mashal.optim.lr_scheduler.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
@@ -30,3 +31,5 @@ __all__ = [
     "LambdaLR", "LinearLR", "MultiStepLR", "MultiplicativeLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "SequentialLR",
     "StepLR", "_LRScheduler",
 ]  # fmt: skip
+
+__getattr__ = nearest(__name__)

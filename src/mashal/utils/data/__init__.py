@@ -9,6 +9,7 @@ Read in this order
 Stands on: core, ops, multiprocessing.
 """
 
+from mashal.nearest import nearest
 from mashal.utils.data import _utils, dataloader, dataset, distributed, sampler
 from mashal.utils.data._utils.collate import default_collate, default_convert
 from mashal.utils.data._utils.worker import get_worker_info
@@ -54,3 +55,5 @@ __all__ = [
     "get_worker_info",
     "random_split",
 ]
+
+__getattr__ = nearest(__name__)

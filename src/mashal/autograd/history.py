@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mashal.core.tensor import Tensor, alias, as_subclass
+from mashal.core.tensor import Tensor, alias, as_subclass, versions
 from mashal.ops.define import PLAIN
 
 __all__ = ["detach", "detach_"]
@@ -23,5 +23,6 @@ def detach_(x: Tensor) -> Tensor:
     """Takes x itself out of the graph that made it: it becomes a leaf without gradient. Not for views."""
     if x.base is not None:
         raise RuntimeError("detach_: x is a view; Can't detach views in-place. Use detach() instead.")
+    versions(x)
     x.node, x.output = None, 0
     return x

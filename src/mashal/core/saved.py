@@ -8,6 +8,8 @@ saved-tensor hooks are on (autograd.graph), what they return is kept instead.
     (tensor, version)          an operand: `save(x)`
     Result(tensor, version, output)   a result of the node itself: `save_result(y)`
     Packed(…)                  either, through hooks
+
+Nodes of plans keep the same in a flat way, `pair` and `pair_of_result`: machine.recording does it natively.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mashal.core import tape
-from mashal.core.tensor import Tensor, alias, version_of
+from mashal.core.tensor import Tensor, alias, twin, version_of
 from mashal.errors import message
 
 
@@ -96,6 +98,34 @@ def save_two(x: Tensor, y: Tensor) -> tuple[Any, Any]:
         return Packed(x, None), Packed(y, None)
     a, b = x.version, y.version
     return (x, 0 if a is None else a[0]), (y, 0 if b is None else b[0])
+
+
+def pair(x: Any) -> tuple[Any, Any]:
+    """A tensor or a number, and its version, as a `PlannedNode` keeps them."""
+    if not isinstance(x, Tensor):
+        return x, 0
+    return (Packed(x, None), None) if packers.pairs else (x, version_of(x))
+
+
+def pair_of_result(y: Tensor) -> tuple[Any, Any]:
+    """`pair` for a result that its own node keeps."""
+    return (Packed(y, 0), None) if packers.pairs else (twin(y), version_of(y))
+
+
+def kept(node: tape.PlannedNode) -> list[Any]:
+    """What a node keeps, in its order; RuntimeError if something has been changed in place since, or was given back."""
+    check_kept(node)
+    things = []
+    for thing, version in zip(node.saved[::2], node.saved[1::2]):
+        if isinstance(thing, Packed):
+            thing = thing.unpacked(node)
+        elif isinstance(thing, Tensor):
+            check_version(thing, version)
+        things.append(thing)
+    if node.entry.keeps_result:
+        place = len(node.entry.kept)
+        things[place] = attached(things[place], node, 0)
+    return things
 
 
 def save_result(y: Tensor, output: int = 0) -> Any:

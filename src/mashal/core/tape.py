@@ -23,7 +23,7 @@ from typing import Any
 from mashal.core.handles import RemovableHandle
 from mashal.machine import modes
 
-_numbers = count()
+numbers = count()
 
 
 class _Mode:
@@ -90,7 +90,7 @@ class Node:
     def __init__(self, edges: tuple, saved: Any):
         self.edges = edges
         self.saved = saved
-        self.sequence = next(_numbers)
+        self.sequence = next(numbers)
         self.hooks: Hooks | None = None
         if anomaly.enabled:
             self.metadata["traceback_"] = traceback.format_stack()[:-1]
@@ -159,6 +159,23 @@ class AccumulateGrad(Node):
     def variable(self) -> Any:
         """The leaf, or None if it is gone."""
         return self.leaf()
+
+
+class PlannedNode(Node):
+    """The node of a plan's call, made by native code as a rule (machine.recording).
+
+    entry: what is known of such calls; it has `kept`, the operands that are saved, and `keeps_result`. saved: these, each followed by
+    its version.
+    """
+
+    __slots__ = ("entry",)
+
+    def share_versions(self, result: Any) -> None:
+        """The result has got a list of versions: the twin of it that is saved has the same."""
+        if self.entry.keeps_result and type(self.saved) is tuple:
+            twin = self.saved[2 * len(self.entry.kept)]
+            if getattr(twin, "capsule", None) is result.capsule:
+                twin.version = result.version
 
 
 def wants_gradient(*operands: Any) -> bool:

@@ -22,6 +22,7 @@ from mashal.core.storage import UntypedStorage
 from mashal.errors import message
 from mashal.machine import memory
 from mashal.machine.launch import Layout
+from mashal.machine.recording import NodeLayout
 
 __all__ = ["Tensor", "alias", "as_subclass", "bump", "is_tensor", "new_view", "plan_of", "version_of"]
 
@@ -270,6 +271,9 @@ class Tensor:
 
 _LAYOUT = Layout(Tensor, none=["node", "version", "base", "grad_", "hooks"], false=["output", "retains"])
 _make = _LAYOUT.make
+_NODES = NodeLayout(Tensor, tape.PlannedNode, _make, tape.numbers)
+recorded_plan = _NODES.recorded
+gradient_plan = _NODES.gradients
 
 
 def pickling(tensor: Tensor) -> Any:
@@ -314,18 +318,14 @@ def new_view(x: Tensor, form: Form, offset: int) -> Tensor:
     """A tensor of another form over x's storage that shares x's version; its history is the caller's to record."""
     view = _make(x.capsule, offset, form)
     view.base = x if x.base is None else x.base
-    if x.version is None:
-        x.version = [0]
-    view.version = x.version
+    view.version = x.version or versions(x)
     return view
 
 
 def alias(x: Tensor) -> Tensor:
     """The same data as a tensor without history (detach): shares storage and version, is no view."""
     same = _make(x.capsule, x.offset, x.form)
-    if x.version is None:
-        x.version = [0]
-    same.version = x.version
+    same.version = x.version or versions(x)
     return same
 
 
@@ -334,18 +334,29 @@ def as_subclass(cls: type, x: Tensor) -> Any:
     made = object.__new__(cls)
     for slot in ("capsule", "offset", "form", "node", "output", "base", "grad_", "hooks", "retains"):
         setattr(made, slot, getattr(x, slot))
-    if x.version is None:
-        x.version = [0]
-    made.version = x.version
+    made.version = x.version or versions(x)
     return made
 
 
 def bump(x: Tensor) -> None:
     """Notes that x's data has changed in place."""
+    (x.version or versions(x))[0] += 1
+
+
+def versions(x: Tensor) -> list[int]:
+    """[how often x's data has been changed], shared by all tensors over the data; made when first needed."""
     if x.version is None:
-        x.version = [1]
-    else:
-        x.version[0] += 1
+        x.version = [0]
+        if isinstance(x.node, tape.PlannedNode):
+            x.node.share_versions(x)
+    return x.version
+
+
+def twin(x: Tensor) -> Tensor:
+    """x's data without history, for x's own node to keep; learns of changes of x (PlannedNode.share_versions)."""
+    same = _make(x.capsule, x.offset, x.form)
+    same.version = x.version
+    return same
 
 
 def version_of(x: Tensor) -> int:

@@ -69,12 +69,18 @@ def sum_to(g: Tensor, shape: Sequence[int]) -> Tensor:
     """g summed over the dimensions in which `shape` was broadcast to g's shape."""
     if g.form.shape == shape:
         return g
-    key = g.form, shape
-    plan = _plans.get(key) or remember(_plans, key, _plan(g.form, tuple(shape)))
-    y = plan(g)
+    y = sum_plan(g.form, shape)(g)  # type: ignore[misc]
     if g.node is not None and tape.mode.recording:
         y.node = SumBackward1(((g.node, g.output),), g.form.shape)
     return y
+
+
+def sum_plan(of: Form, shape: Sequence[int]) -> Any:
+    """The plan of `sum_to` for a form; None if it has the shape already."""
+    if of.shape == shape:
+        return None
+    key = of, shape
+    return _plans.get(key) or remember(_plans, key, _plan(of, tuple(shape)))
 
 
 def _plan(of: Form, shape: tuple[int, ...]) -> Any:

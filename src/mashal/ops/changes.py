@@ -6,10 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from mashal.core import tape
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form, like
-from mashal.core.saved import save_result
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, bump, empty
 from mashal.errors import message
@@ -48,17 +46,15 @@ def change_in_place(op: Any, plan: Any, operands: tuple, options: tuple) -> Tens
         plan(x, *operands)
         bump(x)
         return x
-    backward = op.backward_of(operands, options)
-    edges = tape.edges(*[o if isinstance(o, Tensor) else None for o in operands])
-    before = tuple([_as_it_was(o) if o is x and i in backward.kept else o for i, o in enumerate(operands)])
-    entry = Entry(plan)
-    entry.shapes = backward.shapes_of(operands, x)
-    saved = backward.save(before, x)  # with the versions before the change: another operand may be a view of x
+    entry = Entry(op, plan, x.form, operands, options)
+    entry.learn(operands)
+    before = tuple([_as_it_was(o) if o is x and i in entry.kept else o for i, o in enumerate(operands)])
+    node = entry.node_for(before)  # with the versions before the change: another operand may be a view of x
     plan(x, *operands)
     bump(x)
-    if backward.keeps_result:
-        saved[-1] = save_result(x)
-    late.rebase(x, op.node(edges, (backward, saved, entry)))
+    if entry.keeps_result:
+        entry.keep_result(node, x)
+    late.rebase(x, node)
     return x
 
 

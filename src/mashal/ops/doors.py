@@ -31,10 +31,7 @@ def _unary_door(op: Any) -> Callable[..., Any]:
         entry = entries.get(input.form) if type(input) in PLAIN else None
         if entry is None or out is not None:
             return op.long(call, (input,), out)
-        result = entry.plan(input)
-        if input.node is not None and mode.recording:
-            op.record_one(entry, result, input)
-        return result
+        return entry.plan(input)
 
     return call
 
@@ -58,16 +55,10 @@ def _binary_door(op: Any, long: Callable[..., Any] | None = None) -> Callable[..
 
     def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
         a, b = type(input), type(other)
-        a_tensor, b_tensor = a in PLAIN, b in PLAIN
-        entry = entries.get((input.form if a_tensor else a, other.form if b_tensor else b))
+        entry = entries.get((input.form if a in PLAIN else a, other.form if b in PLAIN else b))
         if entry is None or out is not None:
             return the_long_way(call, (input, other), out)
-        result = entry.plan(input, other)
-        a_node = input.node if a_tensor else None
-        b_node = other.node if b_tensor else None
-        if (a_node is not None or b_node is not None) and mode.recording:
-            op.record_two(entry, result, input, other, a_node, b_node)
-        return result
+        return entry.plan(input, other)
 
     return call
 
@@ -77,10 +68,7 @@ def _any_door(op: Any) -> Callable[..., Any]:
         entry = op.entries.get(tuple([x.form if type(x) in PLAIN else type(x) for x in operands]))
         if entry is None or out is not None:
             return op.long(call, operands, out)
-        result = entry.plan(*operands)
-        if mode.recording:
-            op.record_if_wanted(entry, result, operands)
-        return result
+        return entry.plan(*operands)
 
     return call
 
@@ -89,19 +77,15 @@ def _door_with_options(op: Any) -> Callable[..., Any]:
     """Calls are known by how the options were given, so that the usual ones need not sort them."""
     n, defaults = op.arity, op.options
     names = tuple(defaults)
-    known: dict[Any, tuple[Any, tuple]] = {}
+    known: dict[Any, Any] = {}
 
     def call(input: Any, *arguments: Any, out: Tensor | None = None, **options: Any) -> Tensor:
-        found = None
+        entry = None
         if n == 1 and type(input) in PLAIN:
-            found = known.get((input.form, arguments, *options.items()))
-        if found is None or out is not None:
+            entry = known.get((input.form, arguments, *options.items()))
+        if entry is None or out is not None:
             return others(input, *arguments, out=out, **options)
-        entry, chosen = found
-        result = entry.plan(input)
-        if input.node is not None and mode.recording:
-            op.record(entry, result, (input,), chosen)
-        return result
+        return entry.plan(input)
 
     def others(*arguments: Any, out: Tensor | None = None, **options: Any) -> Tensor:
         operands, more = arguments[:n], arguments[n:]
@@ -113,11 +97,8 @@ def _door_with_options(op: Any) -> Callable[..., Any]:
         if entry is None or out is not None:
             return op.long(call, operands, out, chosen)
         if n == 1 and arguments:
-            remember(known, (operands[0].form, arguments[1:], *options.items()), (entry, chosen))
-        result = entry.plan(*operands)
-        if mode.recording:
-            op.record_if_wanted(entry, result, operands, chosen)
-        return result
+            remember(known, (operands[0].form, arguments[1:], *options.items()), entry)
+        return entry.plan(*operands)
 
     return call
 

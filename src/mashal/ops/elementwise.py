@@ -71,7 +71,7 @@ class Pointwise:
 
     # ---------------------------------------------------------------- the long way round
     def prepare(self, operands: tuple, options: tuple) -> Any:
-        """(plan, operands as the plan takes them): checked, promoted, broadcast."""
+        """(what is known of such a call, operands as its plan takes them): checked, promoted, broadcast."""
         operands = tuple(map(self._normal, operands))
         self._check_numbers(operands)
         tensors = [x for x in operands if isinstance(x, Tensor)]
@@ -86,7 +86,7 @@ class Pointwise:
         nest = self.nest(kinds, compute, result, options)
         forms = [x.form if isinstance(x, Tensor) else None for x in operands]
         made = dense_result([f for f in forms if f is not None], shape, result, device)
-        return plan_pointwise(nest, forms, shape, [made]), operands
+        return Entry(self, plan_pointwise(nest, forms, shape, [made]), made, operands, options), operands
 
     def _check_numbers(self, operands: tuple) -> None:
         """TypeError for a number in place of an operand that must be a tensor."""
@@ -125,56 +125,15 @@ class Pointwise:
             raise TypeError(
                 f"{self.name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}"
             )
-        plan, normal = self.prepare(operands, options)
-        entry = Entry(plan)
+        entry, normal = self.prepare(operands, options)
         if all(a is b for a, b in zip(operands, normal)):
             key = [x.form if isinstance(x, Tensor) else type(x) for x in normal]
             remember(self.entries, (*key, *options) if len(key) > 1 or options else key[0], entry)
-        if out is not None and any_recorded(normal):
-            refuse_recorded_out(self.name)
-        result = plan(*normal)
-        if out is not None:
-            return write_out(self.name, out, result)
+        if out is None:
+            return entry.plan(*normal)
         if any_recorded(normal):
-            self.record(entry, result, normal, options)
-        return result
-
-    # ---------------------------------------------------------------- recording
-    def record(self, entry: Entry, result: Tensor, operands: tuple, options: tuple = ()) -> None:
-        """Notes how the result came about, if its dtype can have a gradient."""
-        backward = entry.backward or self._first_record(entry, result, operands, options)
-        if backward is None:
-            return
-        edges = tuple([(x.node, x.output) if isinstance(x, Tensor) and x.node is not None else None for x in operands])
-        result.node = self.node(edges, (backward, backward.save(operands, result) if backward.places else (), entry))
-
-    def record_one(self, entry: Entry, result: Tensor, x: Tensor) -> None:
-        """`record` for the one operand of a unary operation, which has a history."""
-        backward = entry.backward or self._first_record(entry, result, (x,), ())
-        if backward is not None:
-            saved = backward.save((x,), result) if backward.places else ()
-            result.node = self.node(((x.node, x.output),), (backward, saved, entry))
-
-    def record_two(self, entry: Entry, result: Tensor, x: Any, y: Any, x_node: Any, y_node: Any) -> None:
-        """`record` for the operands of a binary operation, given their nodes (None: no history, or a number)."""
-        backward = entry.backward or self._first_record(entry, result, (x, y), ())
-        if backward is not None:
-            edges = None if x_node is None else (x_node, x.output), None if y_node is None else (y_node, y.output)
-            saved = backward.save((x, y), result) if backward.places else ()
-            result.node = self.node(edges, (backward, saved, entry))
-
-    def _first_record(self, entry: Entry, result: Tensor, operands: tuple, options: tuple) -> Backward | None:
-        """Finds the backward of a call's kind; None for a dtype without gradients."""
-        if result.form.dtype.kind in "fc":
-            entry.backward = self.backward_of(operands, options)
-            entry.shapes = entry.backward.shapes_of(operands, result)
-        return entry.backward
-
-    def record_if_wanted(self, entry: Entry, result: Tensor, operands: tuple, options: tuple = ()) -> None:
-        """`record`, if an operand has a history."""
-        for x in operands:
-            if isinstance(x, Tensor) and x.node is not None:
-                return self.record(entry, result, operands, options)
+            refuse_recorded_out(self.name)
+        return write_out(self.name, out, entry.bare(*normal))
 
     def backward_of(self, operands: tuple, options: tuple) -> Backward:
         """What the gradients of operands of these dtypes are made of."""

@@ -3,33 +3,71 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form
-from mashal.core.saved import Result, check_version, packers, save, save_result
-from mashal.core.tape import Node, mode
+from mashal.core.saved import kept
 from mashal.core.tensor import Tensor
 from mashal.lang.derivative import adjoints
 from mashal.lang.expression import Expression, cast, operand, rebuild, scalar, walk
-from mashal.ops.broadcast import sum_to
+from mashal.ops.broadcast import sum_plan, sum_to
 from mashal.ops.doors import door
+from mashal.ops.planned import Part, Planned, PlanNode
 from mashal.ops.promotion import result_type_of
 from mashal.ops.rules import in_registers, number_kind
-from mashal.ops.run import remember
 
 
-class Entry:
-    """What is known of a call on operands of certain forms: its plan, and (once one was recorded) how to record it."""
+class Entry(Planned):
+    """What is known of a pointwise call on operands of certain forms.
 
-    __slots__ = ("backward", "gradients", "plan", "shapes")
+    form: the result's. backward: its gradients, known once a call was to be recorded; shapes: the operands', if one was broadcast.
+    """
 
-    def __init__(self, plan: Any):
-        self.plan = plan
-        self.gradients: dict[Form, list[Any]] = {}  # form of the incoming gradient -> plan of each operand's gradient
+    __slots__ = ("backward", "form", "operation", "options", "shapes")
+
+    def __init__(self, operation: Any, bare: Callable[..., Any], form: Form, operands: Sequence[Any], options: tuple):
+        self.operation, self.form, self.options = operation, form, options
         self.backward: Backward | None = None
         self.shapes: tuple | None = None
+        super().__init__(bare, None, [isinstance(x, Tensor) for x in operands], len(operands))
+        if form.dtype.kind not in "fc":
+            self.plan = bare
+
+    def record(self, result: Any, *operands: Any) -> None:
+        """Notes a call with all care; the first one finds out what backward needs."""
+        if self.backward is None:
+            self.learn(operands)
+            self.plan = self._recorded()
+        super().record(result, *operands)
+
+    def learn(self, operands: Sequence[Any]) -> None:
+        """Finds out what backward needs."""
+        backward = self.backward = self.operation.backward_of(operands, self.options)
+        self.node, self.kept, self.keeps_result = self.operation.node, backward.kept, backward.keeps_result
+        shape = self.form.shape
+        if any(isinstance(x, Tensor) and x.form.shape != shape for x in operands):
+            self.shapes = tuple([x.form.shape if isinstance(x, Tensor) else None for x in operands])
+
+    def parts(self, things: list[Any], g: Tensor) -> Sequence[Part | None] | None:
+        """Plans of the rules, and of sums where an operand was broadcast."""
+        assert self.backward is not None
+        tensors = self.backward.arranged(things, g)
+        place = {j: k for k, j in enumerate((*self.backward.places, self.backward.n + 1))}
+        found: list[Part | None] = []
+        for i, rule in enumerate(self.backward.rules):
+            if rule is None:
+                found.append(None)
+                continue
+            known = None if rule.passes else rule.entry(tensors)
+            if known is None and not rule.passes:
+                return None
+            made = g.form if known is None else known.form
+            then = None if self.shapes is None else sum_plan(made, self.shapes[i])
+            used = [self.backward.n + 1] if known is None else rule.used
+            found.append(Part(None if known is None else known.bare, tuple([place[j] for j in used]), then))
+        return found
 
 
 class Backward:
@@ -69,46 +107,13 @@ class Backward:
     def _rule(self, i: int, gradient: Expression, d: dtype) -> GradientRule:
         return GradientRule(self.operation.kind, f"{self.operation.name}_backward", gradient, d, self.n)
 
-    def save(self, operands: Sequence[Any], result: Tensor) -> list[Any]:
-        """What backward will need: of `kept` operands the tensors with their versions or the numbers, then the result."""
-        hooked = packers.pairs
-        entries: list[Any] = []
-        for i in self.kept:
-            x = operands[i]
-            if hooked or not isinstance(x, Tensor):
-                entries.append(save(x) if isinstance(x, Tensor) else x)
-            else:
-                entries.append((x, 0 if x.version is None else x.version[0]))
-        if self.keeps_result:
-            entries.append(save_result(result))
-        return entries
-
-    def unpacked(self, entries: Sequence[Any], g: Tensor, node: Node) -> list[Any]:
-        """(*operands, result, g), those that are used."""
+    def arranged(self, things: Sequence[Any], g: Tensor) -> list[Any]:
+        """(*operands, result, g), those that are used, given what a node keeps."""
         tensors: list[Any] = [None] * (self.n + 2)
-        for i, entry in zip(self.places, entries):
-            if type(entry) is tuple:  # the usual one: an operand and its version (core.saved.unpack)
-                x, version = entry
-                if x.version is not None and x.version[0] != version:
-                    check_version(x, version)
-                tensors[i] = x
-            elif type(entry) is Result and not mode.recording:  # the result itself (Result.unpacked)
-                x = entry.tensor
-                if x.version[0] != entry.version:  # type: ignore[index]
-                    check_version(x, entry.version)
-                tensors[i] = x
-            else:
-                tensors[i] = entry if isinstance(entry, (bool, int, float)) else entry.unpacked(node)
+        for i, thing in zip(self.places, things):
+            tensors[i] = thing
         tensors[-1] = g
         return tensors
-
-    def shapes_of(self, operands: Sequence[Any], result: Tensor) -> tuple | None:
-        """The operands' shapes, if one of them was broadcast."""
-        shape = result.form.shape
-        for x in operands:
-            if isinstance(x, Tensor) and x.form.shape != shape:
-                return tuple([x.form.shape if isinstance(x, Tensor) else None for x in operands])
-        return None
 
 
 class GradientRule:
@@ -140,40 +145,25 @@ class GradientRule:
     def __call__(self, tensors: Sequence[Any]) -> Tensor:
         return self.call(*[tensors[i] for i in self.used])
 
-    def plan(self, tensors: Sequence[Any]) -> Any:
-        """The plan that the last call on operands of these forms was made with, if it is remembered."""
-        key = [x.form if isinstance(x, Tensor) else type(x) for x in (tensors[i] for i in self.used)]
-        entry = self.operation.entries.get(tuple(key) if len(key) > 1 else key[0])
-        return None if entry is None else entry.plan
+    def entry(self, tensors: Sequence[Any]) -> Entry | None:
+        """What is known of the call on operands of these forms; None if a plan does not take them as they are."""
+        operands = tuple([tensors[i] for i in self.used])
+        entry, normal = self.operation.prepare(operands, ())
+        return entry if all(a is b for a, b in zip(operands, normal)) else None
 
 
-class PointwiseNode(Node):
-    """A recorded pointwise operation. saved: (Backward, what it keeps of operands and result, Entry)."""
+class PointwiseNode(PlanNode):
+    """A recorded pointwise operation; saved: what its `Backward` needs of operands and result."""
 
     __slots__ = ()
     operation: Any
 
-    def backward(self, *gradients: Any) -> tuple:
-        (g,) = gradients
-        backward, kept, entry = self.saved
-        tensors = backward.unpacked(kept, g, self)
-        plans = None if mode.recording else entry.gradients.get(g.form)
-        if plans is not None and len(plans) == 1 and plans[0] is not None:
-            return (plans[0](*[tensors[j] for j in backward.rules[0].used]),)  # type: ignore[union-attr]
+    def by_operations(self, g: Tensor) -> tuple:
+        """The gradients by their rules."""
+        entry = self.entry
+        tensors = entry.backward.arranged(kept(self), g)
         found: list[Any] = []
-        for i, edge in enumerate(self.edges):
-            rule = backward.rules[i]
-            if edge is None or rule is None:
-                found.append(None)
-                continue
-            if rule.passes:
-                part = g
-            elif plans is not None and plans[i] is not None:
-                part = plans[i](*[tensors[j] for j in rule.used])
-            else:
-                part = rule(tensors)
-            found.append(part if entry.shapes is None else sum_to(part, entry.shapes[i]))
-        if plans is None and not mode.recording:
-            known = [None if rule is None or rule.passes else rule.plan(tensors) for rule in backward.rules]
-            remember(entry.gradients, g.form, known)
+        for i, (edge, rule) in enumerate(zip(self.edges, entry.backward.rules)):
+            part = None if edge is None or rule is None else g if rule.passes else rule(tensors)
+            found.append(part if part is None or entry.shapes is None else sum_to(part, entry.shapes[i]))
         return tuple(found)

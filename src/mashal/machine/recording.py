@@ -1,0 +1,439 @@
+"""Recording: what backward needs is noted by native code, in the same call that computes.
+
+A *recorded plan* is a builtin around a plan. It calls the plan, and if an operand has a node (and the thread records, see
+modes) makes the node of the result; some 0.1 us. A *gradient plan* is the way back: `gradients(node, g)` takes what the
+node kept, compares versions, calls a plan for each operand whose gradient is wanted, and returns a tuple.
+
+What is not usual goes to a Python function that was given for it: hooks on what is saved, anomaly mode, the first call
+(before it is known what backward needs), an operand changed in place, a graph that was freed.
+
+Nothing here knows what a tensor or a node is, but where their slots lie. A node made here has
+
+    edges     for each operand (its node, its output), or None
+    saved     operand, its version, operand, its version … then the result's twin (the same data without history), 0, then
+              the plan's other results, each with 0. Numbers are kept as they are.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mashal.machine.jit import JIT, provide_from_process
+from mashal.machine.launch import builtin, c_string, slot_offset, type_offset
+from mashal.machine.modes import NOT_RECORDING
+from mashal.machine.text import Function, Module, Value
+
+provide_from_process("PyObject_Vectorcall", "PyIter_Next", "PyErr_Clear", "PyTuple_Size", "PyList_GetItem")
+
+_NONE = "@_Py_NoneStruct"
+_NODE_SLOTS = ("edges", "saved", "sequence", "hooks", "entry")
+
+# words of a recorded plan's block, and members of its __self__
+_OPERANDS, _EDGES, _KEPT, _KEEPS_RESULT, _RESULTS, _HEADER = range(6)
+_BLOCK, _PLAN, _NODE, _ENTRY, _OTHERWISE, _NUMBERS, _MAKE = range(7)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """How the calls of a plan are recorded.
+
+    node: the type of the node, None: always `otherwise`. entry: what the node's slot of that name refers to. tensors: for each
+    operand whether it is an object with a node (or a number). edges: how many operands (the first ones) may get a gradient. kept: which
+    operands the node keeps; keeps_result: whether it keeps the result. results: how many the plan gives; the call returns the
+    first, the node keeps the others. otherwise(result or tuple of results, *operands) records whatever is not usual.
+    """
+
+    node: type | None
+    entry: Any
+    tensors: tuple[bool, ...]
+    edges: int
+    kept: tuple[int, ...] = ()
+    keeps_result: bool = False
+    results: int = 1
+    otherwise: Callable[..., None] = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Part:
+    """The gradient of one operand: plan(*operands), then `then` of its result, if given.
+
+    operands: places among what the node kept, in the order of `saved`; what comes after the last is the incoming gradient. plan None: the
+    operand itself.
+    """
+
+    plan: Callable[..., Any] | None
+    operands: tuple[int, ...]
+    then: Callable[..., Any] | None = None
+
+
+class NodeLayout:
+    """Types of objects (with the slots node, output, version, capsule, form) and of nodes, compiled."""
+
+    def __init__(self, type: type, node: type, make: Callable[..., Any], numbers: Any):
+        """make(storage, offset, form): a new object without history. numbers: an iterator of the nodes' numbers."""
+        self.type, self._make, self._numbers = type, make, numbers
+        text = _Writer(type, node).module.text()
+        self._record, self._gradients = JIT.functions(text, "record", ["_plan", "_gradients"])
+
+    def recorded(self, plan: Callable[..., Any], how: Recording) -> Callable[..., Any]:
+        """A plan whose calls are recorded."""
+        words = [len(how.tensors), how.edges, len(how.kept), int(how.keeps_result), how.results]
+        words += [*map(int, how.tensors), *how.kept]
+        owner = _block(words), plan, how.node, how.entry, how.otherwise, self._numbers, self._make
+        return builtin(self._record, "recorded", owner)
+
+    def gradients(
+        self, kept: Sequence[bool], parts: Sequence[Part | None], otherwise: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        """gradients(node, g) -> one for each edge of the node, or None.
+
+        kept: for each thing in `saved` whether it has a version (or is a number). parts: for each edge, None: no gradient.
+        otherwise(node, g): the same by Python, where something is not usual.
+        """
+        words = [len(kept), len(parts), *map(int, kept)]
+        callables: list[Any] = []
+        for part in parts:
+            operands = () if part is None else part.operands
+            words += [len(operands), *operands, *(0,) * (len(kept) + 1 - len(operands))]
+            callables += [None, None] if part is None else [part.plan, part.then]
+        return builtin(self._gradients, "gradients", (_block(words), self.type, otherwise, *callables))
+
+
+def _block(words: Sequence[int]) -> bytes:
+    return struct.pack(f"<{len(words)}q", *words)
+
+
+class _Writer:
+    """Writes the machine code for one type of objects and one of nodes."""
+
+    def __init__(self, type: type, node: type):
+        self.module = Module()
+        self.type_offset = type_offset()
+        self.slots = {name: slot_offset(type, name) for name in ("node", "output", "version", "capsule", "form")}
+        self.node_slots = {name: slot_offset(_owner(node, name), name) for name in _NODE_SLOTS}
+        for name, definition in (
+            ("PyExc_TypeError", "external global ptr"),
+            ("_Py_NoneStruct", "external global i8"),
+            ("record_count", c_string("a recorded plan was given the wrong number of operands")),
+        ):
+            self.module.add_global(name, definition)
+        self._write_node()
+        self._write_plan()
+        self._write_part()
+        self._write_gradients()
+
+    # ---------------------------------------------------------------- what the code below is made of
+    def function(self, name: str, result: str, parameters: str, internal: bool = False) -> tuple[Function, list[Value]]:
+        pairs = [("i64" if p in ("n", "shift") else "ptr", p) for p in parameters.split()]
+        f = self.module.function(f"record_{name}", result, pairs, linkage="internal" if internal else "")
+        return f, f.parameters
+
+    def none(self, f: Function) -> Value:
+        return Value(f, _NONE, "ptr")
+
+    def null(self, f: Function) -> Value:
+        return Value(f, "null", "ptr")
+
+    def same(self, f: Function, a: Value, b: Value) -> Value:
+        return f.op("i1", f"icmp eq ptr {a.spelling}, {b.spelling}")
+
+    def differ(self, f: Function, a: Value, b: Value) -> Value:
+        return f.op("i1", f"icmp ne ptr {a.spelling}, {b.spelling}")
+
+    def read(self, f: Function, obj: Value, offset: int) -> Value:
+        return f.load(f.at(obj, offset, "i8"), type="ptr")
+
+    def item(self, f: Function, tuple: Value, i: Any) -> Value:
+        return f.call("ptr", "PyTuple_GetItem", tuple, i)
+
+    def put(self, f: Function, tuple: Value, i: Any, obj: Value) -> None:
+        """tuple[i] = obj, a reference taken over."""
+        f.call("i32", "PyTuple_SetItem", tuple, i, obj)
+
+    def put_borrowed(self, f: Function, tuple: Value, i: Any, obj: Value) -> None:
+        f.call("void", "Py_IncRef", obj)
+        self.put(f, tuple, i, obj)
+
+    def refuse_null(self, f: Function, obj: Value) -> None:
+        """Returns null, the exception that was raised, if there is no object."""
+        f.return_if(self.same(f, obj, self.null(f)), self.null(f))
+
+    def vectorcall(self, f: Function, callable: Value, args: Value, n: Any) -> Value:
+        return f.call("ptr", "PyObject_Vectorcall", callable, args, n, self.null(f))
+
+    # ---------------------------------------------------------------- recorded plans
+    def _write_plan(self) -> None:
+        f, (owner, args, n) = self.function("plan", "ptr", "self args n")
+        block = f.call("ptr", "PyBytes_AsString", self.item(f, owner, _BLOCK))
+        good, bad = f.new_label(), f.new_label()
+        f.branch_if(n.compare("eq", f.word(block, _OPERANDS)), good, bad)
+        f.block(bad)
+        error = f.load(Value(f, "@PyExc_TypeError", "ptr"), type="ptr")
+        f.call("void", "PyErr_SetString", error, Value(f, "@record_count", "ptr"))
+        f.do("ret ptr null")
+        f.block(good)
+        result = self.vectorcall(f, self.item(f, owner, _PLAN), args, n)
+        self.refuse_null(f, result)
+        several = f.word(block, _RESULTS).compare("ne", 1)
+        first = f.if_(several, lambda: self.item(f, result, 0), lambda: result)
+        tensors = f.at(block, _HEADER, "i64")
+
+        def has_node(i: Value) -> Value:
+            place = f.at(f.load(args, i, "ptr"), self.slots["node"], "i8")
+            return f.convert("zext", self.differ(f, f.load(place, type="ptr"), self.none(f)), "i64")
+
+        def asks(i: Value, found: Value) -> Value:
+            return found | f.if_(f.word(tensors, i).compare("ne", 0), lambda: has_node(i), lambda: f.i64(0))
+
+        asked = f.loop(0, f.word(block, _EDGES), 1, asks, [f.i64(0)])
+        modes = f.if_(asked.compare("ne", 0), lambda: f.call("i64", "mashal_modes"), lambda: f.i64(NOT_RECORDING))
+
+        def note() -> None:
+            node = self.item(f, owner, _NODE)
+            unknown = self.same(f, node, self.none(f))
+            unusual = f.op("i1", f"or i1 {modes.compare('ne', 0).spelling}, {unknown.spelling}")
+            status = f.if_(
+                unusual,
+                lambda: self._otherwise(f, owner, result, args, n),
+                lambda: self._note(f, owner, result, first, args),
+            )
+
+            def fail() -> None:
+                f.call("void", "Py_DecRef", result)
+                f.do("ret ptr null")
+                f.block(f.new_label())
+
+            f.if_(status.compare("ne", 0), fail)
+
+        f.if_((modes & NOT_RECORDING).compare("eq", 0), note)
+
+        def drop() -> None:
+            f.call("void", "Py_IncRef", first)
+            f.call("void", "Py_DecRef", result)
+
+        f.if_(several, drop)
+        f.end(first)
+
+    def _otherwise(self, f: Function, owner: Value, result: Value, args: Value, n: Value) -> Value:
+        """otherwise(result, *operands); whether it raised."""
+        arguments = f.op("ptr", f"alloca ptr, i64 {(n + 1).spelling}, align 16")
+        f.store(result, arguments, 0)
+        f.loop(0, n, 1, lambda i: f.store(f.load(args, i, "ptr"), arguments, i + 1))
+        answer = self.vectorcall(f, self.item(f, owner, _OTHERWISE), arguments, n + 1)
+        raised = self.same(f, answer, self.null(f))
+        f.if_(raised, None, lambda: f.call("void", "Py_DecRef", answer))
+        return f.convert("zext", raised, "i64")
+
+    def _note(self, f: Function, owner: Value, result: Value, first: Value, args: Value) -> Value:
+        """Gives the result its node; whether that failed."""
+        node = f.call("ptr", "record_node", owner, result, first, args)
+        missing = self.same(f, node, self.null(f))
+
+        def set_() -> None:
+            place = f.at(first, self.slots["node"], "i8")
+            f.call("void", "Py_DecRef", f.load(place, type="ptr"))
+            f.store(node, place)
+
+        f.if_(missing, None, set_)
+        return f.convert("zext", missing, "i64")
+
+    def _write_node(self) -> None:
+        """A new node for a call's result."""
+        f, (owner, result, first, args) = self.function("node", "ptr", "owner result first args", internal=True)
+        block = f.call("ptr", "PyBytes_AsString", self.item(f, owner, _BLOCK))
+        operands, edges, kept, keeps_result, results = (f.word(block, i) for i in range(_HEADER))
+        tensors = f.at(block, _HEADER, "i64")
+        places = f.at(tensors, operands, "i64")
+        node = f.call("ptr", "PyType_GenericAlloc", self.item(f, owner, _NODE), 0)
+        self.refuse_null(f, node)
+        to = f.call("ptr", "PyTuple_New", edges)
+        f.loop(0, edges, 1, lambda i: self._put_edge(f, to, i, f.word(tensors, i), f.load(args, i, "ptr")))
+        n_saved = kept + keeps_result + results - 1
+        saved = f.call("ptr", "PyTuple_New", n_saved * 2)
+
+        def keep(i: Value) -> None:
+            place = f.word(places, i)
+            operand = f.load(args, place, "ptr")
+            version = f.if_(
+                f.word(tensors, place).compare("ne", 0), lambda: self._version(f, operand), lambda: self._zero(f)
+            )
+            self.put_borrowed(f, saved, i * 2, operand)
+            self.put(f, saved, i * 2 + 1, version)
+
+        def keep_other(i: Value) -> None:
+            at = (n_saved - results + i) * 2
+            self.put_borrowed(f, saved, at, self.item(f, result, i))
+            self.put(f, saved, at + 1, self._zero(f))
+
+        f.loop(0, kept, 1, keep)
+        f.if_(keeps_result.compare("ne", 0), lambda: self._keep_twin(f, saved, kept, owner, first))
+        f.loop(1, results, 1, keep_other)
+        number = f.call("ptr", "PyIter_Next", self.item(f, owner, _NUMBERS))
+        entry = self.item(f, owner, _ENTRY)
+        f.call("void", "Py_IncRef", entry)
+        f.call("void", "Py_IncRef", self.none(f))
+        for name, value in zip(_NODE_SLOTS, (to, saved, number, self.none(f), entry)):
+            f.store(value, f.at(node, self.node_slots[name], "i8"))
+        f.end(node)
+
+    def _zero(self, f: Function) -> Value:
+        return f.call("ptr", "PyLong_FromLongLong", 0)
+
+    def _put_edge(self, f: Function, to: Value, i: Value, tensor: Value, operand: Value) -> None:
+        """to[i] = (node, output) of an operand, or None."""
+
+        def edge() -> Value:
+            node = self.read(f, operand, self.slots["node"])
+
+            def pair() -> Value:
+                made = f.call("ptr", "PyTuple_New", 2)
+                self.put_borrowed(f, made, 0, node)
+                self.put_borrowed(f, made, 1, self.read(f, operand, self.slots["output"]))
+                return made
+
+            return f.if_(self.same(f, node, self.none(f)), nothing, pair)
+
+        def nothing() -> Value:
+            f.call("void", "Py_IncRef", self.none(f))
+            return self.none(f)
+
+        self.put(f, to, i, f.if_(tensor.compare("ne", 0), edge, nothing))
+
+    def _version(self, f: Function, operand: Value) -> Value:
+        """How often the operand's data has been changed, as a new reference."""
+        versions = self.read(f, operand, self.slots["version"])
+
+        def count() -> Value:
+            number = f.call("ptr", "PyList_GetItem", versions, 0)
+            f.call("void", "Py_IncRef", number)
+            return number
+
+        return f.if_(self.same(f, versions, self.none(f)), lambda: self._zero(f), count)
+
+    def _keep_twin(self, f: Function, saved: Value, kept: Value, owner: Value, first: Value) -> None:
+        """Puts the result's data, without history, behind the operands that were kept."""
+        arguments = f.stack(3 * 8, 16)
+        zero = self._zero(f)
+        f.store(self.read(f, first, self.slots["capsule"]), arguments, 0)
+        f.store(zero, arguments, 1)
+        f.store(self.read(f, first, self.slots["form"]), arguments, 2)
+        self.put(f, saved, kept * 2, self.vectorcall(f, self.item(f, owner, _MAKE), arguments, 3))
+        self.put(f, saved, kept * 2 + 1, zero)
+
+    # ---------------------------------------------------------------- gradient plans
+    def _write_gradients(self) -> None:
+        f, (owner, args, n) = self.function("gradients", "ptr", "self args n")
+        block = f.call("ptr", "PyBytes_AsString", self.item(f, owner, 0))
+        type = self.item(f, owner, 1)
+        node, g = f.load(args, 0, "ptr"), f.load(args, 1, "ptr")
+        kept, edges = f.word(block, 0), f.word(block, 1)
+        versioned = f.at(block, 2, "i64")
+        parts = f.at(versioned, kept, "i64")
+        saved = self.read(f, node, self.node_slots["saved"])
+
+        def otherwise() -> None:
+            f.do(f"ret {self.vectorcall(f, self.item(f, owner, 2), args, n)}")
+            f.block(f.new_label())
+
+        def lost() -> None:
+            f.call("void", "PyErr_Clear")
+            otherwise()
+
+        # a tuple of so many; what stands for a freed graph is none
+        f.if_(f.call("i64", "PyTuple_Size", saved).compare("ne", kept * 2), lost)
+        values = f.op("ptr", f"alloca ptr, i64 {(kept + 1).spelling}, align 16")
+        operands = f.op("ptr", f"alloca ptr, i64 {(kept + 1).spelling}, align 16")
+
+        def fetch(i: Value, good: Value) -> Value:
+            value = self.item(f, saved, i * 2)
+            f.store(value, values, i)
+            check = lambda: self._unchanged(f, type, value, self.item(f, saved, i * 2 + 1))
+            return good & f.if_(f.word(versioned, i).compare("ne", 0), check, lambda: f.i64(1))
+
+        f.if_(f.loop(0, kept, 1, fetch, [f.i64(1)]).compare("eq", 0), otherwise)
+        f.store(g, values, kept)
+        found = f.call("ptr", "PyTuple_New", edges)
+        targets = self.read(f, node, self.node_slots["edges"])
+
+        def one(i: Value) -> None:
+            part = f.at(parts, i * (kept + 2), "i64")
+            wanted = self.differ(f, self.item(f, targets, i), self.none(f))
+
+            def nothing() -> Value:
+                f.call("void", "Py_IncRef", self.none(f))
+                return self.none(f)
+
+            def compute() -> Value:
+                plan, then = self.item(f, owner, i * 2 + 3), self.item(f, owner, i * 2 + 4)
+                return f.call("ptr", "record_part", part, plan, then, values, operands)
+
+            gradient = f.if_(wanted, compute, nothing)
+
+            def fail() -> None:
+                f.call("void", "Py_DecRef", found)
+                f.do("ret ptr null")
+                f.block(f.new_label())
+
+            f.if_(self.same(f, gradient, self.null(f)), fail)
+            self.put(f, found, i, gradient)
+
+        f.loop(0, edges, 1, one)
+        f.end(found)
+
+    def _unchanged(self, f: Function, type: Value, value: Value, version: Value) -> Value:
+        """1 if something kept is of the type (nothing that a hook put there), and its data as it was."""
+        actual = self.read(f, value, self.type_offset)
+
+        def kin() -> Value:
+            return f.convert("sext", f.call("i32", "PyType_IsSubtype", actual, type), "i64")
+
+        def compare() -> Value:
+            versions = self.read(f, value, self.slots["version"])
+
+            def count() -> Value:
+                now = f.call("i64", "PyLong_AsLongLong", f.call("ptr", "PyList_GetItem", versions, 0))
+                then = f.call("i64", "PyLong_AsLongLong", version)
+                return f.convert("zext", now.compare("eq", then), "i64")
+
+            return f.if_(self.same(f, versions, self.none(f)), lambda: f.i64(1), count)
+
+        is_kin = f.if_(self.same(f, actual, type), lambda: f.i64(1), kin)
+        return f.if_(is_kin.compare("ne", 0), compare, lambda: f.i64(0))
+
+    def _write_part(self) -> None:
+        """The gradient of one operand."""
+        f, (part, plan, then, values, operands) = self.function("part", "ptr", "part plan then values operands", True)
+        count = f.word(part, 0)
+        f.loop(0, count, 1, lambda i: f.store(f.load(values, f.word(part, i + 1), "ptr"), operands, i))
+
+        def pass_() -> Value:
+            def first() -> Value:
+                operand = f.load(operands, 0, "ptr")
+                f.call("void", "Py_IncRef", operand)
+                return operand
+
+            def nothing() -> Value:
+                f.call("void", "Py_IncRef", self.none(f))
+                return self.none(f)
+
+            return f.if_(count.compare("ne", 0), first, nothing)
+
+        made = f.if_(self.same(f, plan, self.none(f)), pass_, lambda: self.vectorcall(f, plan, operands, count))
+        self.refuse_null(f, made)
+        finished = self.same(f, then, self.none(f))
+
+        def go_on() -> Value:
+            f.store(made, operands, 0)
+            last = self.vectorcall(f, then, operands, 1)
+            f.call("void", "Py_DecRef", made)
+            return last
+
+        f.end(f.if_(finished, lambda: made, go_on))
+
+
+def _owner(type: type, name: str) -> type:
+    """The class that a slot belongs to."""
+    return next(cls for cls in type.__mro__ if name in cls.__dict__)

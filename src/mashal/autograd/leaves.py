@@ -15,6 +15,7 @@ from mashal.core.forms import Form, form
 from mashal.core.tape import AccumulateGrad, mode
 from mashal.core.tensor import Tensor, empty
 from mashal.errors import message
+from mashal.machine.observing import watch
 
 __all__ = ["settle"]
 
@@ -35,6 +36,8 @@ def settle(pending: dict[AccumulateGrad, Any], targets: Any) -> None:
         leaf = node.leaf()
         if leaf is None:
             continue
+        if watch.recorder is not None:
+            watch.recorder.touch(leaf)
         if leaf.grad_ is None:
             alone = getrefcount(gradient) == _LOCAL and not mode.recording
             if alone and gradient.version is None and gradient.form is leaf.form and _held(gradient.capsule, 1):

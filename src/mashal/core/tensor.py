@@ -22,6 +22,7 @@ from mashal.core.storage import UntypedStorage
 from mashal.errors import message
 from mashal.machine import memory
 from mashal.machine.launch import Layout
+from mashal.machine.observing import watch
 from mashal.machine.recording import NodeLayout
 
 __all__ = ["Tensor", "alias", "as_subclass", "bump", "is_tensor", "new_view", "plan_of", "version_of"]
@@ -240,11 +241,13 @@ class Tensor:
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             _check_gradient(self, value)
+        if watch.recorder is not None:
+            (watch.recorder.forget_gradient if value is None else watch.recorder.touch)(self)
         self.grad_ = value
 
     @grad.deleter
     def grad(self) -> None:
-        self.grad_ = None
+        self.grad = None
 
     @property
     def _base(self) -> Tensor | None:

@@ -17,6 +17,9 @@ What a kernel sees, as `i64 kernel(ptr words)`:
 
 It returns -1, or the position of an index that is out of range; then the plan calls `fail(position, *operands)`,
 which raises.
+
+While a *recorder* listens (`Layout.listen`), a call of any plan becomes `recorder(owner, *operands)`, owner being the plan's
+`__self__`; it runs the plan by `Layout.rerun(owner)` and notes what was done (capture.recorder).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mashal.machine.jit import JIT, provide_from_process
@@ -110,9 +114,12 @@ class Layout:
     def __init__(self, type: type, none: Sequence[str], false: Sequence[str]):
         self.type = type
         text = _Launcher(type, none, false).module.text()
-        launch, make = JIT.functions(text, "launch", ["_plan", "_make"])
+        launch, make, listen = JIT.functions(text, "launch", ["_plan", "_make", "_listen"])
+        self._listen = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(listen)
+        self._recorder: Callable[..., Any] | None = None
         self._definition = _MethodDef(b"plan", launch, _METH_FASTCALL, None)
         self._address = ctypes.addressof(self._definition)
+        JIT.provide("mashal_launch_make", make)
         self.make = builtin(make, "make", type)
         """make(storage, offset, form): a new object over a storage."""
 
@@ -127,19 +134,51 @@ class Layout:
         scratch: int = 0,
         returns_first: bool = False,
         fail: Callable[..., Any] | None = None,
+        recipe: Any = None,
     ) -> Callable[..., Any]:
         """A plan that calls the kernel at an address (0: none, only results are made).
 
         results: for each, its bytes and the form of its object. operands: for each, the size of an element in bytes, or
         NUMBER or INTEGER. constants: the kernel's last words. work: elements, to decide about the GIL. scratch: bytes of
-        memory lent to the kernel. returns_first: the first operand is what the plan returns (in-place, out=).
+        memory lent to the kernel. returns_first: the first operand is what the plan returns (in-place, out=). recipe: what the
+        kernel computes, for whoever records the plan.
         """
         words = [kernel, len(operands), len(results), len(constants), work, scratch, int(returns_first)]
         words.append(len(results) + len(operands) + (1 if scratch else 0) + len(constants))
         words += [*operands, *(bytes for bytes, _ in results), *constants]
         block = struct.pack(f"<{len(words)}q", *words)
-        owner = (block, self.type, fail, *(form for _, form in results))
+        return self.rerun((block, self.type, fail, *(form for _, form in results), recipe))
+
+    def rerun(self, owner: tuple) -> Callable[..., Any]:
+        """The plan whose `__self__` this is."""
         return _new_function(self._address, owner, None)
+
+    def listen(self, recorder: Callable[..., Any] | None) -> None:
+        """From now on calls of plans go to recorder(owner, *operands); None: they run."""
+        self._listen(None if recorder is None else id(recorder))
+        self._recorder = recorder  # kept alive while native code has its address
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a plan's block says: the kernel, and how its words follow from operands."""
+
+    kernel: int
+    work: int
+    scratch: int
+    returns_first: bool
+    kinds: tuple[int, ...]
+    sizes: tuple[int, ...]
+    constants: tuple[int, ...]
+
+    @staticmethod
+    def of(block: bytes) -> Call:
+        words = struct.unpack(f"<{len(block) // 8}q", block)
+        ends = [_HEADER]
+        for i in (_OPERANDS, _RESULTS, _CONSTANTS):
+            ends.append(ends[-1] + words[i])
+        kinds, sizes, constants = (words[a:b] for a, b in zip(ends, ends[1:]))
+        return Call(words[_KERNEL], words[_WORK], words[_SCRATCH], bool(words[_RETURNS_FIRST]), kinds, sizes, constants)
 
 
 class _Launcher:
@@ -158,11 +197,14 @@ class _Launcher:
             ("launch_count", c_string("a plan was given the wrong number of operands")),
             ("launch_type", c_string("a plan was given an operand of the wrong type")),
             ("launch_memory", c_string("memory: %lld bytes were asked for on cpu and could not be had")),
+            ("launch_recorder", "internal global ptr null"),
         ):
             self.module.add_global(name, definition)
         self.module.declare_variadic("ptr", "PyErr_Format", ["ptr", "ptr"])
         self._write_build()
         self._write_make()
+        self._write_listen()
+        self._write_record()
         self._write_plan()
 
     def constant(self, f: Function, name: str) -> Value:
@@ -204,6 +246,29 @@ class _Launcher:
         f.call("void", "Py_DecRef", old)
         f.end(obj)
 
+    def _write_listen(self) -> None:
+        """listen(recorder): its address, or null."""
+        f = self.module.function("launch_listen", "void", [("ptr", "recorder")])
+        f.store(f.parameters[0], self.constant(f, "launch_recorder"))
+        f.end()
+
+    def _write_record(self) -> None:
+        """recorder(owner, *operands)"""
+        parameters = [("ptr", "recorder"), ("ptr", "owner"), ("ptr", "args"), ("i64", "n")]
+        f = self.module.function("launch_record", "ptr", parameters, linkage="internal")
+        recorder, owner, args, n = f.parameters
+        arguments = f.call("ptr", "PyTuple_New", n + 1)
+
+        def put(i, obj):
+            f.call("void", "Py_IncRef", obj)
+            f.call("i32", "PyTuple_SetItem", arguments, i, obj)
+
+        put(f.i64(0), owner)
+        f.loop(0, n, 1, lambda i: put(i + 1, f.load(args, i, "ptr")))
+        answer = f.call("ptr", "PyObject_CallObject", recorder, arguments)
+        f.call("void", "Py_DecRef", arguments)
+        f.end(answer)
+
     def _raise_unless(self, f: Function, condition: Value, message: str) -> None:
         good, bad = f.new_label(), f.new_label()
         f.branch_if(condition, good, bad)
@@ -221,6 +286,12 @@ class _Launcher:
         f = self.module.function("launch_plan", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "nargs")])
         owner, args, nargs = f.parameters
         null = Value(f, "null", "ptr")
+        recorder = f.load(self.constant(f, "launch_recorder"), type="ptr")
+        listening, running = f.new_label(), f.new_label()
+        f.branch_if(f.op("i1", f"icmp eq ptr {recorder.spelling}, null"), running, listening)
+        f.block(listening)
+        f.do(f"ret {f.call('ptr', 'launch_record', recorder, owner, args, nargs)}")
+        f.block(running)
         item = lambda i: f.call("ptr", "PyTuple_GetItem", owner, i)
         block = f.call("ptr", "PyBytes_AsString", item(0))
         type = item(1)

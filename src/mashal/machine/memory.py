@@ -21,6 +21,7 @@ import sys
 
 from mashal.machine.host import memory_bytes
 from mashal.machine.jit import JIT, provide_from_process
+from mashal.machine.observing import watch
 from mashal.switches import HUGE_PAGES, MEMORY_LIMIT
 
 HEAD = 64
@@ -295,17 +296,25 @@ def new_storage(bytes: int) -> object | None:
         return None
     storage = ctypes.cast(address, ctypes.py_object).value
     _decrement(address)
-    return storage
+    return _noted(storage)
 
 
 def foreign_storage(address: int, bytes: int, owner: object) -> object:
     """A storage over memory that `owner` keeps alive."""
     _increment(owner)
-    return _foreign(address, bytes, owner)
+    return _noted(_foreign(address, bytes, owner))
+
+
+def _noted(storage: object) -> object:
+    if watch.recorder is not None:
+        watch.recorder.born(storage)
+    return storage
 
 
 def address_of(storage: object) -> int:
     """Where a storage's data lies."""
+    if watch.recorder is not None:
+        watch.recorder.address_taken(storage)
     return _pointer(storage, None) or 0
 
 

@@ -17,6 +17,7 @@ from mashal.core.shapes import broadcast, contiguous_strides, view_strides
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, empty, new_view, plan_of
 from mashal.errors import message
+from mashal.lang.recipes import Product
 from mashal.lower.arrange import arrange
 from mashal.lower.matmul import contraction
 from mashal.lower.tiles import Epilogue
@@ -64,9 +65,9 @@ def _plan(operation: str, a: Form, b: Form, bias: Form | None, result: Form | No
     address = kernel_of(contraction, found.element, found.form, Epilogue(bias=bias is not None), found.batched)
     constants = [*([] if found.scratch else [0]), _ONE, 0, *found.sizes]
     work = made.numel * a.shape[-1] // 8
-    return plan_of(
-        address, [(made.extent * made.dtype.itemsize, made)], kinds, constants, work=work, scratch=found.scratch
-    )
+    results = [(made.extent * made.dtype.itemsize, made)]
+    recipe = Product(a, b, bias, made)
+    return plan_of(address, results, kinds, constants, work=work, scratch=found.scratch, recipe=recipe)
 
 
 def _in_parts(operation: str, a: Form, b: Form, bias: Form | None, made: Form) -> Any:

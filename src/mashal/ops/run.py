@@ -18,6 +18,7 @@ from mashal.core.tensor import Tensor, empty, plan_of
 from mashal.errors import message
 from mashal.lang.expression import walk
 from mashal.lang.nest import Nest
+from mashal.lang.recipes import Elements, Rows
 from mashal.lower.pointwise import pointwise
 from mashal.lower.rowwise import ACROSS, ALONG, PIECE, SPLIT, RowLayout, rowwise, scratch_bytes
 from mashal.lower.schedule import Layout, collapse, mode
@@ -117,11 +118,12 @@ def plan_pointwise(
     kinds = operand_kinds(nest, operands)
     show(nest, layout)
     address = kernel_of(pointwise, nest, layout) if numel else 0
+    recipe = Elements(nest, tuple(operands), tuple(shape), tuple(results), in_place)
     if in_place:
         kinds = [*(f.dtype.itemsize for f in results), *kinds]
-        return plan_of(address, [], kinds, constants, work=numel, returns_first=True)
+        return plan_of(address, [], kinds, constants, work=numel, returns_first=True, recipe=recipe)
     made = [(f.extent * f.dtype.itemsize, f) for f in results]
-    return plan_of(address, made, kinds, constants, work=numel)
+    return plan_of(address, made, kinds, constants, work=numel, recipe=recipe)
 
 
 def operand_kinds(nest: Nest, operands: Sequence[Form | None]) -> list[int]:
@@ -169,7 +171,9 @@ def plan_rowwise(nest: Nest, operands: Sequence[Form | None], shape: Sequence[in
     for k, r in zip(kept_strides, walked):
         constants += [*k, *r]
     scratch = scratch_bytes(nest, _product(kept_sizes), _product(sizes)) if layout.schedule == SPLIT else 0
-    return plan_of(kernel_of(rowwise, nest, layout), made, kinds, constants, work=numel, scratch=scratch)
+    recipe = Rows(nest, tuple(operands), tuple(shape), tuple(dims), tuple(results), tuple(given))
+    address = kernel_of(rowwise, nest, layout)
+    return plan_of(address, made, kinds, constants, work=numel, scratch=scratch, recipe=recipe)
 
 
 def _product(sizes: Sequence[int]) -> int:

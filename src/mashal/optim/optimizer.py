@@ -14,6 +14,7 @@ from typing import Any
 
 from mashal.core.tensor import Tensor
 from mashal.errors import message
+from mashal.machine.observing import watch
 from mashal.optim.hooks import HookMethods, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from mashal.optim.state import StateDict, StateMethods
 
@@ -160,6 +161,8 @@ class Optimizer(HookMethods, StateMethods):
         for group in self.param_groups:
             for p in group["params"]:
                 if set_to_none:
+                    if watch.recorder is not None:
+                        watch.recorder.forget_gradient(p)
                     p.grad_ = None
                 elif p.grad_ is not None:
                     if p.grad_.grad_fn is not None:

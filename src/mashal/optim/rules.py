@@ -28,6 +28,7 @@ from mashal.errors import message
 from mashal.lang.update import Update, UpdateRule
 from mashal.lower.update import ROW, update_kernel
 from mashal.machine import jit
+from mashal.machine.observing import watch
 from mashal.machine.table import ACTIVE, ELSEWHERE, IDLE, Line, TableLayout
 from mashal.optim.composed import evaluate
 from mashal.optim.optimizer import Optimizer
@@ -73,6 +74,8 @@ class RuleOptimizer(Optimizer):
         """Makes the states that a parameter does not have yet; whether there were any to make."""
         own = self.state[p]
         missing = [name for name in _names(self, group) if own.get(name) is None]
+        if missing and watch.recorder is not None:
+            watch.recorder.unfinished(f"{type(self).__name__} makes its states")
         for name in missing:
             own[name] = _made(self, group, p, name)
         return bool(missing)
@@ -133,7 +136,7 @@ class Prepared:
 
     group: dict[str, Any]
     choices: Any
-    steppers: list[tuple[Callable[..., int], frozenset[int]]] = field(default_factory=list)
+    steppers: list[tuple[Callable[..., int], frozenset[int], Update]] = field(default_factory=list)
     apart: list[tuple[Tensor, bool]] = field(default_factory=list)
     done: frozenset[int] = frozenset()
     lasting: bool = True
@@ -141,9 +144,11 @@ class Prepared:
     def run(self, optimizer: RuleOptimizer) -> frozenset[int] | None:
         """Does a step. Where something is not as prepared for it stops, and returns the places of the parameters done."""
         params, numbers = self.group["params"], optimizer._numbers(self.group)
-        for i, (stepper, _) in enumerate(self.steppers):
+        for i, (stepper, places, update) in enumerate(self.steppers):
+            if watch.recorder is not None:
+                watch.recorder.update(**_noted(optimizer, self, update, sorted(places)))
             if not stepper(params, optimizer.state, *numbers):
-                return self.done.union(*(places for _, places in self.steppers[:i]))
+                return self.done.union(*(places for _, places, _ in self.steppers[:i]))
         for p, first in self.apart:
             _step_copy(optimizer, self.group, p, first, numbers)
         return None
@@ -176,7 +181,7 @@ def prepare(optimizer: RuleOptimizer, group: dict[str, Any], done: frozenset[int
     for (stored, number_dtype, first, _), lines in alike.items():
         kinds = [ACTIVE if i in lines else kind for i, kind in elsewhere.items()]
         update = _update(optimizer, group, stored.to_real(), number_dtype, first)
-        prepared.steppers.append((_stepper(update, params, kinds, list(lines.values())), frozenset(lines)))
+        prepared.steppers.append((_stepper(update, params, kinds, list(lines.values())), frozenset(lines), update))
     return prepared
 
 
@@ -265,10 +270,7 @@ def _table() -> TableLayout:
 
 
 def _stepper(update: Update, params: list[Tensor], kinds: list[int], lines: list[Line]) -> Callable[..., int]:
-    rows = []
-    for i, line in enumerate(lines):
-        elements = line.forms[0].numel * (2 if line.forms[0].dtype.is_complex else 1)
-        rows += [(i, start, min(ROW, elements - start)) for start in range(0, elements, ROW)]
+    rows = _rows([line.forms[0] for line in lines])
     sizes = [lines[0].forms[k].dtype.itemsize for k in range(len(update.slots))]
     return _table().stepper(
         _kernel(update),
@@ -281,6 +283,33 @@ def _stepper(update: Update, params: list[Tensor], kinds: list[int], lines: list
         numbers=len(update.scalars),
         spare=len(update.numbers),
     )
+
+
+def _rows(forms: list[Form]) -> list[tuple[int, int, int]]:
+    """(line, first element, elements) of the rows in which parameters of these forms are walked."""
+    rows = []
+    for i, of in enumerate(forms):
+        elements = of.numel * (2 if of.dtype.is_complex else 1)
+        rows += [(i, start, min(ROW, elements - start)) for start in range(0, elements, ROW)]
+    return rows
+
+
+def _noted(optimizer: RuleOptimizer, prepared: Prepared, update: Update, places: list[int]) -> dict[str, Any]:
+    """What a recording (capture.recorder) keeps of an update that is about to run."""
+    group = prepared.group
+    params = [group["params"][i] for i in places]
+    lines = [(p, p.grad_, *(optimizer.state[p][name] for name in update.slots[2:])) for p in params]
+    return {
+        "kernel": _kernel(update),
+        "lines": lines,
+        "states": [(optimizer.state[p], name, optimizer.state[p][name]) for p in params for name in update.slots[2:]],
+        "rows": _rows([p.form for p in params]),
+        "spare": len(update.numbers),
+        "changed": tuple(e is not None for e in update.results),
+        "numbers": lambda: optimizer._numbers(group) if optimizer._choices(group) == prepared.choices else None,
+        "watched": [(group, name) for name in group if isinstance(name, str)],
+        "name": type(optimizer).__name__,
+    }
 
 
 # ---------------------------------------------------------------- parameters that don't lie in one piece

@@ -17,6 +17,7 @@ from typing import Any
 from mashal.core.tape import no_grad
 from mashal.core.tensor import Tensor
 from mashal.errors import message
+from mashal.machine.observing import repeated
 from mashal.optim.optimizer import Optimizer
 
 
@@ -70,6 +71,7 @@ class LRScheduler:
             message(type(self).__name__, "it does not say what the next learning rate is", "define get_lr")
         )
 
+    @repeated
     def step(self, epoch: int | None = None) -> None:
         """Goes on to the next epoch and sets the learning rates; to be called after optimizer.step()."""
         if self._step_count == 1:

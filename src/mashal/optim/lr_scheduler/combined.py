@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mashal.errors import message
+from mashal.machine.observing import repeated
 from mashal.optim.lr_scheduler.base import LRScheduler, of_groups, write
 from mashal.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from mashal.optim.optimizer import Optimizer
@@ -93,6 +94,7 @@ class SequentialLR(_Combined):
         elif hasattr(schedule, "last_epoch"):
             schedule.last_epoch -= 1
 
+    @repeated
     def step(self) -> None:  # type: ignore[override]
         """Goes on to the next epoch with the schedule whose turn it is."""
         self.last_epoch += 1
@@ -117,6 +119,7 @@ class ChainedScheduler(_Combined):
         self.optimizer = optimizer
         self._last_lr = of_groups(optimizer, "lr")
 
+    @repeated
     def step(self) -> None:  # type: ignore[override]
         """Goes on to the next epoch with every schedule."""
         for scheduler in self._schedulers:

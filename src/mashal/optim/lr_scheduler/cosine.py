@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from mashal.errors import message
+from mashal.machine.observing import repeated
 from mashal.optim.lr_scheduler.base import LRScheduler, flag, of_groups, within_step
 from mashal.optim.optimizer import Optimizer
 
@@ -76,6 +77,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         height = 1 + math.cos(math.pi * self.T_cur / self.T_i)
         return [self.eta_min + (lr - self.eta_min) * height / 2 for lr in self.base_lrs]
 
+    @repeated
     def step(self, epoch: float | None = None) -> None:  # type: ignore[override]
         """Goes on to the next epoch, or to a given one (a fraction will do)."""
         if epoch is None and self.last_epoch < 0:

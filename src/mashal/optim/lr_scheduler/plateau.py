@@ -6,6 +6,7 @@ import math
 from typing import Any, Literal, SupportsFloat
 
 from mashal.errors import message
+from mashal.machine.observing import repeated
 from mashal.optim.lr_scheduler.base import LRScheduler, checked_optimizer, of_groups, warn_of_epoch, write
 from mashal.optim.optimizer import Optimizer
 
@@ -75,6 +76,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.cooldown_counter = 0
         self.num_bad_epochs = 0
 
+    @repeated
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
         """Notes this epoch's measure, a number or a 1-element tensor, and reduces the learning rate if it is time."""
         current = float(metrics)

@@ -1,0 +1,65 @@
+"""Backward of a compiled forward: the results' graph, walked once while it is recorded, becomes one node.
+
+A compiled function whose results need gradients leaves a `CompiledFunctionBackward` behind instead of a node for each operation. Its
+edges are where the recorded graph ended: leaves, and nodes that were there before the call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mashal.autograd import grad
+from mashal.core.saved import FREED
+from mashal.core.tape import AccumulateGrad, Node, mode, no_grad
+from mashal.core.tensor import Tensor, version_of
+from mashal.errors import message
+
+
+class Boundary:
+    """Where the graph of some results ends: leaves, and (node, output) that were there before. hooked: whether a node in
+    between has hooks."""
+
+    def __init__(self, results: list[Tensor], first: int):
+        self.ends: dict[tuple[Node, int], None] = {}
+        self.hooked = self.freed = False
+        seen: set[int] = set()
+        stack = [(x.node, int(x.output)) for x in results]
+        while stack:
+            node, output = stack.pop()
+            if isinstance(node, AccumulateGrad) or node.sequence < first:
+                self.ends[node, output] = None
+                continue
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            self.hooked |= node.hooks is not None
+            self.freed |= node.saved is FREED
+            stack += [(edge[0], int(edge[1])) for edge in node.edges if edge is not None]
+
+
+def gradients_of(results: list[Tensor], inputs: list[Tensor], given: list[Tensor]) -> list[Tensor | None]:
+    """The gradients of the inputs; walks the graph, and frees it."""
+    return list(grad(results, inputs, given, allow_unused=True))
+
+
+class CompiledFunctionBackward(Node):
+    """saved: (backward program, tensors it needs from forward, (tensor, version) that must not have changed)."""
+
+    __slots__ = ("results",)
+
+    def __init__(self, edges: tuple, saved: Any, results: int):
+        super().__init__(edges, saved)
+        self.results = results
+
+    def backward(self, *gradients: Any) -> tuple:
+        program, kept, versions = self.saved
+        if mode.recording:
+            wrong = "the gradient of a compiled function's gradient was asked for (create_graph=True)"
+            raise RuntimeError(message("compile", wrong, "call the function without compile where you need it"))
+        for x, version in versions:
+            if version_of(x) != version:
+                wrong = "one of the variables needed for gradient computation has been modified by an inplace operation"
+                right = f"it is at version {version_of(x)}; expected version {version} instead"
+                raise RuntimeError(f"{wrong}: a tensor {tuple(x.shape)} of {x.dtype}; {right}")
+        with no_grad():
+            return program(gradients, kept)

@@ -1,0 +1,255 @@
+"""From a trail to a replay: where each buffer lies, the kernels' words, and what the call leaves behind.
+
+A buffer that nobody sees after the call lies in the arena, one block of memory in which buffers that are never alive at
+once share room. What outlives the call (results, gradients) gets a block of its own. All else was there before.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from mashal.capture.trail import CONSTANT, MADE, Buffer, Step, Trail, UpdateStep, Value
+from mashal.core.tape import AccumulateGrad
+from mashal.core.tensor import Tensor
+from mashal.machine import jit, memory
+from mashal.machine.launch import NUMBER
+from mashal.machine.replay import SAME, TENSOR, ReplayLayout, Tables
+from mashal.machine.text import Module
+
+MISS = type("Miss", (), {"__repr__": lambda self: "MISS"})()
+_ALIGN = 64
+
+
+@dataclass
+class Operand:
+    """An operand of the call: a tensor's place when it was recorded, its history; or an object that must be the same."""
+
+    value: Value | None
+    history: int = 0
+    type: Any = Tensor
+    same: Any = None
+
+
+@dataclass
+class Plan:
+    """Everything that a replay is made of.
+
+    gradients: buffers that are the gradient of a tensor when the call begins. results: what outlives the call, (value, node);
+    the first `returned` of them are handed out. leaves: (tensor, place in results or -1). apart: storages that must
+    differ, (operand, other operand or -1, capsule or None).
+    """
+
+    trail: Trail
+    operands: list[Operand] = field(default_factory=list)
+    gradients: list[tuple[Any, Value]] = field(default_factory=list)
+    results: list[tuple[Value, Any]] = field(default_factory=list)
+    leaves: list[tuple[Any, int]] = field(default_factory=list)
+    bumps: list[tuple[Any, int]] = field(default_factory=list)
+    slots: list[tuple[int, Any]] = field(default_factory=list)
+    entries: list[tuple[dict, Any, Any]] = field(default_factory=list)
+    apart: list[tuple[int, int, Any]] = field(default_factory=list)
+    kept_gradients: set[int] = field(default_factory=set)
+    returned: int = 0
+    returns: int = 0
+
+
+@cache
+def _layout() -> ReplayLayout:
+    return ReplayLayout(Tensor, AccumulateGrad)
+
+
+class Program:
+    """A plan made into a replay. numbers: for each update of an optimizer, its step and the words of its numbers."""
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        self.tables = Tables(returned=plan.returned, returns=plan.returns)
+        self.numbers: list[tuple[UpdateStep, Any]] = []
+        self._bases: dict[Buffer, tuple[int, int]] = {}  # buffer -> (base, what to add to an offset in bytes)
+        self._patches: list[list[tuple[int, int]]] = [[]]  # base 0 is the arena
+        self._lives = lives(plan.trail, {v.buffer for v, _ in plan.results})
+        self._place()
+        for i, step in enumerate(plan.trail.steps):
+            self._launch(i, step)
+        self._undo()
+        self._leave()
+        tables = self.tables
+        tables.patches, tables.arena = self._patches, self.arena
+        tables.slots, tables.entries, tables.apart = plan.slots, plan.entries, plan.apart
+        self.replay: Callable[..., Any] = _layout().replay(tables, MISS)
+
+    # ---------------------------------------------------------------- where buffers lie
+    def _base(self) -> int:
+        self._patches.append([])
+        return len(self._patches) - 1
+
+    def _place(self) -> None:
+        tables, plan = self.tables, self.plan
+        for o in plan.operands:
+            if o.value is None:
+                tables.operands.append((SAME, o.same))
+                continue
+            base = self._base()
+            self._bases.setdefault(o.value.buffer, (base, -o.value.start))
+            tables.operands.append((TENSOR, o.value.form, o.history, o.value.form.dtype.itemsize, base, o.type))
+        for x, value in plan.gradients:
+            base = self._base()
+            self._bases[value.buffer] = base, -value.start
+            tables.gradients.append((x, value.form, value.form.dtype.itemsize, base))
+        owners = {which: x for x, which in plan.leaves if which >= 0}
+        for i, (value, _) in enumerate(plan.results):
+            base = self._base()
+            self._bases[value.buffer] = base, 0
+            reusable = owners.get(i) if i >= plan.returned and i not in plan.kept_gradients else None
+            tables.blocks.append((value.buffer.nbytes, base, 0 if reusable is None or value.offset else reusable, value.form))
+        for buffer in used(plan.trail):
+            if buffer not in self._bases and buffer.source is not MADE:
+                base = self._base()
+                self._bases[buffer] = base, 0
+                tables.storages.append((buffer.capsule, base))
+        places, self.arena = arranged(self._lives, plan.trail)
+        for buffer, place in places.items():
+            self._bases[buffer] = 0, place
+
+    # ---------------------------------------------------------------- kernels
+    def _point(self, array: Any, i: int, value: Value) -> None:
+        """Has word i of an array point to a value."""
+        base, added = self._bases[value.buffer]
+        self._patches[base].append((ctypes.addressof(array) + 8 * i, value.start + added))
+
+    def _launch(self, number: int, step: Any) -> None:
+        if isinstance(step, UpdateStep):
+            return self._launch_update(step)
+        if not step.call.kernel:
+            return
+        call = step.call
+        pointers = [*step.results, *step.operands]
+        words: list[int] = []
+        for x, kind in zip(pointers, [*[1] * len(step.results), *call.kinds]):
+            words.append(0 if isinstance(x, Value) else _bits(float(x)) if kind == NUMBER else int(x))
+        if call.scratch:
+            words.append(0)
+        array = self._array([*words, *call.constants])
+        for i, x in enumerate(pointers):
+            if isinstance(x, Value):
+                self._point(array, i, x)
+        if call.scratch:
+            self._patches[0].append((ctypes.addressof(array) + 8 * len(pointers), self._lives.scratch[number]))
+        self.tables.launches.append((call.kernel, ctypes.addressof(array)))
+        self.tables.work += call.work
+
+    def _launch_update(self, step: UpdateStep) -> None:
+        width = len(step.lines[0]) + step.spare
+        table = self._array([0] * (width * len(step.lines)))
+        for i, line in enumerate(step.lines):
+            for k, value in enumerate(line):
+                self._point(table, i * width + k, value)
+        rows = self._array([w for row in step.rows for w in row])
+        elements = sum(count for _, _, count in step.rows)
+        numbers = [_bits(float(x)) for x in step.numbers()]
+        words = self._array([ctypes.addressof(table), ctypes.addressof(rows), len(step.rows), len(step.lines), elements, *numbers])
+        self.numbers.append((step, words))
+        self.tables.launches.append((step.kernel, ctypes.addressof(words)))
+        self.tables.work += elements
+
+    def _array(self, words: Sequence[int]) -> Any:
+        array = (ctypes.c_int64 * max(len(words), 1))(*words)
+        self.tables.keeps.append(array)
+        return array
+
+    # ---------------------------------------------------------------- what is put back, what is left behind
+    def _undo(self) -> None:
+        """What was there before and is changed before a kernel that may fail: copied first, put back if it does."""
+        steps = self.plan.trail.steps
+        last = max((i for i, step in enumerate(steps) if step.fails), default=-1)
+        changed = dict.fromkeys(v.buffer for step in steps[:last] for v in step.written if v.buffer.source is not MADE)
+        for buffer in changed:
+            base, added = self._bases[buffer]
+            self.tables.undo.append((base, added, buffer.nbytes, self.arena))
+            self.arena += -(-buffer.nbytes // _ALIGN) * _ALIGN
+
+    def _leave(self) -> None:
+        tables, plan = self.tables, self.plan
+        tables.results = [(i, v.form, v.offset, node) for i, (v, node) in enumerate(plan.results)]
+        tables.leaves, tables.bumps = list(plan.leaves), list(plan.bumps)
+
+    def adapt(self) -> bool:
+        """Looks at everything again that the replay compares by identity; False if something has another value."""
+        return self._refresh()
+
+    def _refresh(self) -> bool:
+        """Reads the optimizers' numbers anew; False if something else about them has changed."""
+        for step, words in self.numbers:
+            numbers = step.numbers()
+            if numbers is None:
+                return False
+            for i, x in enumerate(numbers):
+                words[5 + i] = _bits(float(x))
+        return True
+
+
+def _bits(x: float) -> int:
+    return struct.unpack("<q", struct.pack("<d", x))[0]
+
+
+def used(trail: Trail) -> list[Buffer]:
+    """The buffers that steps read or write, in the order in which they are met."""
+    return list(dict.fromkeys(v.buffer for step in trail.steps for v in (*step.written, *step.read)))
+
+
+# ---------------------------------------------------------------- the arena
+@dataclass
+class Lives:
+    """From which step to which each buffer of the arena is needed; scratch: where each step's scratch lies."""
+
+    spans: dict[Buffer, tuple[int, int]]
+    scratch: dict[int, int] = field(default_factory=dict)
+
+
+def lives(trail: Trail, outliving: set[Buffer]) -> Lives:
+    """When the buffers that nobody sees after the call are alive."""
+    spans: dict[Buffer, tuple[int, int]] = {}
+    for i, step in enumerate(trail.steps):
+        if isinstance(step, Step) and not step.call.kernel:
+            continue
+        for v in (*step.written, *step.read):
+            if v.buffer.source is MADE and v.buffer not in outliving:
+                spans[v.buffer] = spans.get(v.buffer, (i, i))[0], i
+    return Lives(spans)
+
+
+def arranged(lives: Lives, trail: Trail) -> tuple[dict[Buffer, int], int]:
+    """Places in the arena, and its size: the largest buffers first, each where nobody is at its time."""
+    wanted: list[tuple[int, int, int, Any]] = []  # bytes, first step, last step, buffer or number of a step
+    for buffer, (start, stop) in lives.spans.items():
+        wanted.append((max(buffer.nbytes, 1), start, stop, buffer))
+    for i, step in enumerate(trail.steps):
+        if isinstance(step, Step) and step.call.kernel and step.call.scratch:
+            wanted.append((step.call.scratch, i, i, i))
+    wanted.sort(key=lambda w: -w[0])
+    at: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)  # step -> places taken
+    places: dict[Buffer, int] = {}
+    size = 0
+    for nbytes, start, stop, who in wanted:
+        room = -(-nbytes // _ALIGN) * _ALIGN
+        taken = sorted({span for i in range(start, stop + 1) for span in at[i]})
+        place = 0
+        for a, b in taken:
+            if place + room <= a:
+                break
+            place = max(place, b)
+        for i in range(start, stop + 1):
+            at[i].append((place, place + room))
+        size = max(size, place + room)
+        if isinstance(who, Buffer):
+            places[who] = place
+        else:
+            lives.scratch[who] = place
+    return places, size
+

@@ -1,0 +1,236 @@
+"""The recorder: runs a call and notes every kernel, every buffer, and what Python did past the kernels.
+
+    with Recorder(operands) as recorder:
+        answer = fn(*args)
+    recorder.trail, recorder.obstacles, recorder.touched
+
+The call runs for real, so the first call of a compiled function costs little more than an eager one. If it raises, whatever it
+had changed is put back: the bytes of buffers, versions, gradients, the random generator.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Step, Trail, UpdateStep, Value
+from mashal.core.generator import default_generator
+from mashal.core.tensor import _LAYOUT, Tensor, version_of
+from mashal.machine import memory
+from mashal.machine.launch import Call
+from mashal.machine.observing import watch
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What a replay could not do again. reads: Python read a tensor's values. frames: the user's lines, outermost first."""
+
+    what: str
+    frames: tuple[tuple[Any, int], ...] = ()
+    reads: bool = False
+
+
+@dataclass
+class Touched:
+    """A tensor that was there before, as it was when it was first met."""
+
+    tensor: Tensor
+    storage: Any
+    offset: int
+    form: Any
+    node: Any
+    grad: Any
+    version: int
+    forgets: bool = False
+    """Whether its gradient was dropped before anybody read it."""
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Python that each replay runs again, after so many steps."""
+
+    after: int
+    function: Callable[[], Any]
+
+
+class Recorder:
+    """lines: gives the user's frames at this moment (capture.watch)."""
+
+    def __init__(self, operands: Iterable[Tensor] = (), lines: Callable[[], tuple] = tuple):
+        self.trail = Trail()
+        self.obstacles: list[Obstacle] = []
+        self.touched: dict[int, Touched] = {}
+        self.repeats: list[Repeat] = []
+        self.unlasting: list[str] = []
+        self._buffers: dict[int, Buffer] = {}
+        self._calls: dict[int, Call] = {}
+        self._blocks: list[bytes] = []
+        self._thread = threading.get_ident()
+        self._lines = lines
+        self._operands = list(operands)
+
+    # ---------------------------------------------------------------- on and off
+    def __enter__(self) -> Recorder:
+        assert watch.recorder is None, "one recording at a time"
+        self._random = ctypes.string_at(default_generator.address, _RANDOM_BYTES)
+        for x in self._operands:
+            self.value(x)
+        self._listen(True)
+        return self
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self._listen(False)
+        if kind is not None:
+            self.undo()
+
+    def _listen(self, on: bool) -> None:
+        watch.recorder = self if on else None
+        _LAYOUT.listen(self._record if on else None)
+
+    def aside(self, function: Callable[[], Any]) -> Any:
+        """function(), not recorded."""
+        self._listen(False)
+        try:
+            return function()
+        finally:
+            self._listen(True)
+
+    # ---------------------------------------------------------------- kernels
+    def _record(self, owner: tuple, *operands: Any) -> Any:
+        """Runs a plan in the launcher's stead and notes it."""
+        self._listen(False)
+        try:
+            if threading.get_ident() != self._thread:
+                self.obstacle("another thread computes")
+                return _LAYOUT.rerun(owner)(*operands)
+            step = self._step(owner, operands)
+            for value in step.operands[: step.writes]:
+                if isinstance(value, Value):
+                    self._before_change(value.buffer)
+            result = _LAYOUT.rerun(owner)(*operands)
+            step.results = tuple(self._made(x) for x in _listed(result, len(owner) - 4))
+            self.trail.steps.append(step)
+            return result
+        finally:
+            self._listen(True)
+
+    def _step(self, owner: tuple, operands: tuple) -> Step:
+        block, _, fail, *_, recipe = owner
+        call = self._calls.get(id(block))
+        if call is None:
+            self._blocks.append(block)
+            call = self._calls[id(block)] = Call.of(block)
+        values = tuple(self.value(x) if isinstance(x, Tensor) else x for x in operands)
+        writes = 0 if call.sizes else len(getattr(recipe, "results", "1")) if call.returns_first else 0
+        return Step(call, values, (), writes, fail is not None, recipe, _operation())
+
+    def value(self, x: Tensor) -> Value:
+        """The place that a tensor sees."""
+        buffer = self._buffers.get(id(x.storage)) or self._new_buffer(x.storage, OUTSIDE)
+        if buffer.source is OUTSIDE:
+            self.touch(x)
+            if x.base is not None:
+                self.touch(x.base)
+        return Value(buffer, x.offset, x.form)
+
+    def _made(self, x: Tensor) -> Value:
+        """A result's place; its storage is new, whatever had the same id before is gone."""
+        return Value(self._new_buffer(x.storage, MADE), x.offset, x.form)
+
+    def _new_buffer(self, storage: Any, source: str) -> Buffer:
+        kept = None if source is MADE else storage  # who holds what was made decides whether it may be taken over
+        buffer = Buffer(len(self.trail.buffers), kept, memory.bytes_of(storage), source)
+        self.trail.buffers.append(buffer)
+        self._buffers[id(storage)] = buffer
+        return buffer
+
+    def _before_change(self, buffer: Buffer) -> None:
+        if buffer.source is not MADE and buffer.before is None:
+            buffer.before = ctypes.string_at(memory.address_of(buffer.capsule), buffer.nbytes)
+        buffer.changed = True
+
+    # ---------------------------------------------------------------- what Python does (machine.observing)
+    def address_taken(self, storage: Any) -> None:
+        """Python reads or writes a storage."""
+        if threading.get_ident() != self._thread:
+            return
+        buffer = self._buffers.get(id(storage))
+        if buffer is not None and buffer.source is MADE and not self._written(buffer):
+            buffer.source, buffer.capsule = CONSTANT, storage
+        elif buffer is None or buffer.source is not CONSTANT:
+            self.obstacle("a tensor's values are read in Python", reads=True)
+
+    def born(self, storage: Any) -> None:
+        """Python makes a storage."""
+        if threading.get_ident() == self._thread:
+            self._new_buffer(storage, CONSTANT)
+
+    def _written(self, buffer: Buffer) -> bool:
+        return any(v.buffer is buffer for step in self.trail.steps for v in step.written
+                   if not (isinstance(step, Step) and not step.call.kernel))  # fmt: skip
+
+    def touch(self, x: Tensor) -> None:
+        """x was there before: notes its slots."""
+        if id(x) not in self.touched:
+            self.touched[id(x)] = Touched(x, x.storage, x.offset, x.form, x.node, x.grad_, version_of(x))
+
+    def forget_gradient(self, x: Tensor) -> None:
+        """x's gradient is about to be dropped."""
+        new = id(x) not in self.touched
+        self.touch(x)
+        was = self.touched[id(x)]
+        was.forgets |= new or x.grad_ is was.grad and id(was.grad) not in self.touched
+
+    def unfinished(self, why: str) -> None:
+        self.unlasting.append(why)
+
+    def obstacle(self, what: str, reads: bool = False) -> None:
+        self.obstacles.append(Obstacle(what, self._lines(), reads))
+
+    def repeat(self, function: Callable[[], Any]) -> None:
+        """Notes that each replay calls function() here."""
+        self.repeats.append(Repeat(len(self.trail.steps), function))
+
+    def update(self, lines: list[tuple[Tensor, ...]], **rest: Any) -> None:
+        """Notes an optimizer's kernel that is about to run."""
+        step = UpdateStep(lines=[tuple(map(self.value, line)) for line in lines], **rest)
+        self.aside(lambda: [self._before_change(value.buffer) for value in step.written])
+        self.trail.steps.append(step)
+
+    # ---------------------------------------------------------------- taking back
+    def undo(self) -> None:
+        """Puts back what the call changed so far."""
+        for buffer in self.trail.buffers:
+            if buffer.before is not None and buffer.source is OUTSIDE:
+                ctypes.memmove(memory.address_of(buffer.capsule), buffer.before, buffer.nbytes)
+        for was in self.touched.values():
+            x = was.tensor
+            x.storage, x.offset, x.form, x.node, x.grad_ = was.storage, was.offset, was.form, was.node, was.grad
+            if x.version is not None:
+                x.version[0] = was.version
+        ctypes.memmove(default_generator.address, self._random, _RANDOM_BYTES)
+
+
+_RANDOM_BYTES = 64 + 624 * 4
+_PACKAGE = __file__[: __file__.rindex("capture")]
+
+
+def _listed(result: Any, count: int) -> tuple:
+    return () if not count else (result,) if count == 1 else result
+
+
+def _operation() -> str:
+    """The name of the operation whose kernel is being recorded."""
+    frame = sys._getframe(2)
+    name = ""
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        code = frame.f_code
+        if "ops" in code.co_filename[len(_PACKAGE) :].split("/")[0] and not code.co_name.startswith(("_", "<")):
+            op = frame.f_locals.get("op")
+            name = getattr(op, "name", code.co_name) if code.co_name in ("call", "unary", "binary") else code.co_name
+        frame = frame.f_back
+    return name

@@ -1,0 +1,113 @@
+"""The trail: what a recorded call did, kernel by kernel.
+
+A `Buffer` is a storage that kernels read or write, a `Value` a tensor's place in one, a `Step` a kernel call. What a
+buffer is from the call's point of view is its `source`:
+
+    made         a kernel of the call makes it; later calls make it anew
+    outside      it was there before: parameters, the tensors a closure holds, an operand of the call
+    constant     Python wrote it during the call (`tensor([1, 2])`): the same in every call
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mashal.core.forms import Form
+from mashal.lang.recipes import Recipe
+from mashal.machine.launch import Call
+
+MADE, OUTSIDE, CONSTANT = "made", "outside", "constant"
+
+
+class Buffer:
+    """A storage. before: its bytes before the first change, if no kernel of the call made it."""
+
+    __slots__ = ("before", "capsule", "changed", "nbytes", "number", "source")
+
+    def __init__(self, number: int, capsule: Any, nbytes: int, source: str):
+        self.number, self.capsule, self.nbytes, self.source = number, capsule, nbytes, source
+        self.changed = False
+        self.before: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"b{self.number}({self.source}, {self.nbytes} bytes)"
+
+
+@dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor: elements of a form in a buffer, from an offset in elements on."""
+
+    buffer: Buffer
+    offset: int
+    form: Form
+
+    @property
+    def start(self) -> int:
+        """Where it begins, in bytes."""
+        return self.offset * self.form.dtype.itemsize
+
+    @property
+    def stop(self) -> int:
+        """Where the bytes that it sees end."""
+        return (self.offset + self.form.extent) * self.form.dtype.itemsize
+
+
+@dataclass(eq=False)
+class Step:
+    """A kernel call. operands: values and numbers; the first `writes` of them are changed; results: values made.
+
+    fails: whether the kernel may find an index out of range. line: where in the user's program it was asked for.
+    """
+
+    call: Call
+    operands: tuple[Any, ...]
+    results: tuple[Value, ...]
+    writes: int = 0
+    fails: bool = False
+    recipe: Recipe | None = None
+    name: str = ""
+
+    @property
+    def read(self) -> list[Value]:
+        """The values whose elements it reads (also those that it changes)."""
+        return [x for x in self.operands if isinstance(x, Value)]
+
+    @property
+    def written(self) -> list[Value]:
+        return [*self.results, *(x for x in self.operands[: self.writes] if isinstance(x, Value))]
+
+
+@dataclass(eq=False)
+class UpdateStep:
+    """An optimizer's kernel. lines: for each parameter the values of its slots; states: (dictionary, name, tensor) that must
+    stay; rows as in lower.update; numbers: gives the options that are numbers at each call, None if others have changed;
+    watched: (dictionary, key) from which they come; changed: which slots are written."""
+
+    kernel: int
+    lines: list[tuple[Value, ...]]
+    states: list[tuple[dict, str, Any]]
+    spare: int
+    rows: list[tuple[int, int, int]]
+    numbers: Any
+    watched: list[tuple[dict, str]]
+    changed: tuple[bool, ...]
+    name: str = ""
+    fails: bool = False
+    recipe: Recipe | None = None
+
+    @property
+    def read(self) -> list[Value]:
+        return [v for line in self.lines for v in line]
+
+    @property
+    def written(self) -> list[Value]:
+        return [v for line in self.lines for v, changed in zip(line, self.changed) if changed]
+
+
+@dataclass(eq=False)
+class Trail:
+    """steps in the order in which they ran; buffers by number."""
+
+    steps: list[Any] = field(default_factory=list)
+    buffers: list[Buffer] = field(default_factory=list)

@@ -1,0 +1,48 @@
+"""Recipes: what a plan computes, kept beside its kernel so that `compile` can join it with its neighbours.
+
+A plan without a recipe is computed by its kernel as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mashal.core.forms import Form
+from mashal.lang.nest import Nest
+
+
+@dataclass(frozen=True, eq=False)
+class Elements:
+    """A pointwise nest over elements of `shape`. operands: forms that broadcast to it, None for a number. in_place: the
+    results are the first operands of the plan, before those of the nest."""
+
+    nest: Nest
+    operands: tuple[Form | None, ...]
+    shape: tuple[int, ...]
+    results: tuple[Form, ...]
+    in_place: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A rowwise nest over elements of `shape`, rows along `dims`. given: the forms in which the results are handed out."""
+
+    nest: Nest
+    operands: tuple[Form | None, ...]
+    shape: tuple[int, ...]
+    dims: tuple[int, ...]
+    results: tuple[Form, ...]
+    given: tuple[Form, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """a (..., m, k) times b (..., k, n), plus a bias of n if there is one (else the plan's third operand is a number)."""
+
+    a: Form
+    b: Form
+    bias: Form | None
+    result: Form
+
+
+Recipe = Elements | Rows | Product

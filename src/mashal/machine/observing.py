@@ -1,0 +1,38 @@
+"""Who watches while a call is recorded: what Python does to memory and tensors past the launcher.
+
+`watch.recorder` is None but during a recording (capture.recorder). Those who do such things tell it:
+
+    address_taken(storage)      Python reads or writes a storage's memory
+    born(storage)               Python has made a storage
+    touched(tensor)             Python is about to change a tensor's slots (its grad)
+    update(step)                an optimizer's kernel is about to run
+    unfinished(why)             what was made now is there already the next time, so a replay would differ
+    repeat(function)            Python that a replay has to do again (a schedule's step)
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+
+class _Watch:
+    recorder: Any = None
+
+
+watch = _Watch()
+
+
+def repeated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Python that changes state outside tensors: a recording runs it unrecorded, and each replay runs it again."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **options: Any) -> Any:
+        recorder = watch.recorder
+        if recorder is None:
+            return function(*args, **options)
+        recorder.repeat(functools.partial(function, *args, **options))
+        return recorder.aside(functools.partial(function, *args, **options))
+
+    return run

@@ -14,7 +14,7 @@ from typing import Any
 
 from mashal.capture.making import Refused, make
 from mashal.capture.program import MISS
-from mashal.capture.structure import flatten, rebuild
+from mashal.capture.structure import flatten
 from mashal.core.tape import mode
 from mashal.machine.observing import watch
 

@@ -13,11 +13,10 @@ from mashal.capture.recorder import Recorder, Touched
 from mashal.capture.structure import PLAIN, equal, flatten, rebuild
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, Value
 from mashal.core import tape
-from mashal.core.dtypes import uint8
 from mashal.core.forms import form
 from mashal.core.saved import FREED
 from mashal.core.tape import AccumulateGrad, mode
-from mashal.core.tensor import Tensor, bump, empty, make as make_tensor, new_view, version_of
+from mashal.core.tensor import Tensor, bump, empty, new_view, version_of
 from mashal.machine.launch import slot_offset
 from mashal.machine.replay import ANY_HISTORY, LEAF, MANY, NO_HISTORY, NONE, ONE
 
@@ -30,9 +29,11 @@ class Refused(Exception):
         self.answer = answer
 
 
-def make(fn: Callable[..., Any], args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> tuple[Any, Any]:
+def make(
+    fn: Callable[..., Any], args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]
+) -> tuple[Any, Any]:
     """(what the call returned, the recording, or None if the next call has to be recorded anew)."""
-    first = next(tape._numbers)
+    first = next(tape.numbers)
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
     with recorder:
         answer = fn(*args, **options)
@@ -106,13 +107,17 @@ class _Maker:
         self.differentiable = list({(id(x.node), int(x.output)): x for x in live}.values())
         self.boundary = history.Boundary(self.differentiable, self.first)
         if self.boundary.hooked or self.boundary.freed:
-            self.trouble = "results have hooks" if self.boundary.hooked else "part of the graph of its results was freed"
+            self.trouble = (
+                "results have hooks" if self.boundary.hooked else "part of the graph of its results was freed"
+            )
             return
         self.reached = [self._tensor_at(node, output) for node, output in self.boundary.ends]
         if any(x is None for x in self.reached):
             self.trouble = "results depend on a graph from outside that no tensor of the call stands for"
             return
-        self.given = self.recorder.aside(lambda: [empty(form(x.dtype, x.device, x.shape)).fill_(1) for x in self.differentiable])
+        self.given = self.recorder.aside(
+            lambda: [empty(form(x.dtype, x.device, x.shape)).fill_(1) for x in self.differentiable]
+        )
         before = {id(x): version_of(x) for x in self.reached}
         self.gradients = history.gradients_of(self.differentiable, self.reached, self.given)
 
@@ -140,7 +145,7 @@ class _Maker:
                 return f"it returns a {type(x).__name__}"
         for was in recorder.touched.values():
             x = was.tensor
-            if x.storage is not was.storage or x.form is not was.form or (x.node is not was.node and self._lives(x)):
+            if x.capsule is not was.capsule or x.form is not was.form or (x.node is not was.node and self._lives(x)):
                 return "a tensor that was there before has become another one (its data, shape or requires_grad)"
         if any(b.source is CONSTANT and b.changed for b in recorder.trail.buffers):
             return "a tensor made of Python numbers is changed"
@@ -225,10 +230,12 @@ class _Maker:
             if not isinstance(x, Tensor):
                 answers.append(_Constant(x))
                 continue
-            buffer = recorder._buffers.get(id(x.storage))
+            buffer = recorder._buffers.get(id(x.capsule))
             if id(x) in by_id:
                 answers.append(_Argument(by_id[id(x)]))
-            elif buffer is None or (buffer.source is not MADE and id(x) in recorder.touched and not self._is_new(x) and x.base is None):
+            elif buffer is None or (
+                buffer.source is not MADE and id(x) in recorder.touched and not self._is_new(x) and x.base is None
+            ):
                 answers.append(_Constant(x))
             elif buffer.source is MADE:
                 value = Value(buffer, x.offset, x.form)
@@ -238,7 +245,10 @@ class _Maker:
                 same = known.form is value.form and known.offset == value.offset
                 answers.append(_Made(place) if same else _View(place, value.form, value.offset))
             else:
-                owner = next((i for i, leaf in enumerate(self.leaves) if isinstance(leaf, Tensor) and leaf.storage is x.storage), None)
+                owner = next(
+                    (i for i, leaf in enumerate(self.leaves) if isinstance(leaf, Tensor) and leaf.capsule is x.capsule),
+                    None,
+                )
                 answers.append(_Seen(owner, x, self.leaves[owner].offset if owner is not None else 0))
         return answers, list(plan.results)
 
@@ -257,7 +267,7 @@ class _Maker:
         for was in list(touched.values()):
             x, now = was.tensor, was.tensor.grad_
             if was.grad is not None and id(was.grad) in touched:
-                buffer = self.recorder._buffers.get(id(was.grad.storage))
+                buffer = self.recorder._buffers.get(id(was.grad.capsule))
                 if buffer is not None and buffer.source is OUTSIDE and buffer in read:
                     plan.gradients.append((x, self.recorder.value(was.grad)))
                     self._grads_from.add(id(was.grad))
@@ -267,7 +277,7 @@ class _Maker:
                 if now is None:
                     plan.leaves.append((x, -1))
                 elif now is not was.grad:
-                    buffer = self.recorder._buffers[id(now.storage)]
+                    buffer = self.recorder._buffers[id(now.capsule)]
                     place = len(plan.results)
                     if any(v.buffer is buffer for v, _ in plan.results) or buffer.source is not MADE:
                         self.trouble = "a gradient shares memory with something else"
@@ -276,7 +286,11 @@ class _Maker:
                     plan.leaves.append((x, place))
                     if id(was.grad) in self._grads_from:
                         plan.kept_gradients.add(place)
-            if version_of(x) != was.version and id(x.version) not in versions and not any(x is leaf for leaf in self.leaves):
+            if (
+                version_of(x) != was.version
+                and id(x.version) not in versions
+                and not any(x is leaf for leaf in self.leaves)
+            ):
                 versions.add(id(x.version))
                 plan.bumps.append((x, version_of(x) - was.version))
 
@@ -286,7 +300,7 @@ class _Maker:
             x = was.tensor
             if id(x) in mine or id(x) in self._grads_from or not _outlives(x, was):
                 continue
-            for name, expected in (("storage", was.storage), ("form", was.form), ("node", was.node)):
+            for name, expected in (("capsule", was.capsule), ("form", was.form), ("node", was.node)):
                 plan.slots.append((id(x) + _OFFSETS[name], expected))
         for x, expected in self._gradient_guards:
             plan.slots.append((id(x) + _OFFSETS["grad_"], expected))
@@ -305,7 +319,7 @@ def _constant(x: Any) -> bool:
     return isinstance(x, (type, frozenset)) or type(x).__module__.startswith("mashal")
 
 
-_OFFSETS = {name: slot_offset(Tensor, name) for name in ("storage", "form", "node", "grad_")}
+_OFFSETS = {name: slot_offset(Tensor, name) for name in ("capsule", "form", "node", "grad_")}
 
 
 # ---------------------------------------------------------------- how an answer is built

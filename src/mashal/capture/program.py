@@ -14,13 +14,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from mashal.capture.trail import CONSTANT, MADE, Buffer, Step, Trail, UpdateStep, Value
+from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
-from mashal.machine import jit, memory
 from mashal.machine.launch import NUMBER
 from mashal.machine.replay import SAME, TENSOR, ReplayLayout, Tables
-from mashal.machine.text import Module
 
 MISS = type("Miss", (), {"__repr__": lambda self: "MISS"})()
 _ALIGN = 64
@@ -107,7 +105,9 @@ class Program:
             base = self._base()
             self._bases[value.buffer] = base, 0
             reusable = owners.get(i) if i >= plan.returned and i not in plan.kept_gradients else None
-            tables.blocks.append((value.buffer.nbytes, base, 0 if reusable is None or value.offset else reusable, value.form))
+            tables.blocks.append(
+                (value.buffer.nbytes, base, 0 if reusable is None or value.offset else reusable, value.form)
+            )
         for buffer in used(plan.trail):
             if buffer not in self._bases and buffer.source is not MADE:
                 base = self._base()
@@ -153,7 +153,9 @@ class Program:
         rows = self._array([w for row in step.rows for w in row])
         elements = sum(count for _, _, count in step.rows)
         numbers = [_bits(float(x)) for x in step.numbers()]
-        words = self._array([ctypes.addressof(table), ctypes.addressof(rows), len(step.rows), len(step.lines), elements, *numbers])
+        words = self._array(
+            [ctypes.addressof(table), ctypes.addressof(rows), len(step.rows), len(step.lines), elements, *numbers]
+        )
         self.numbers.append((step, words))
         self.tables.launches.append((step.kernel, ctypes.addressof(words)))
         self.tables.work += elements
@@ -252,4 +254,3 @@ def arranged(lives: Lives, trail: Trail) -> tuple[dict[Buffer, int], int]:
         else:
             lives.scratch[who] = place
     return places, size
-

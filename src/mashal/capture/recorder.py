@@ -39,7 +39,7 @@ class Touched:
     """A tensor that was there before, as it was when it was first met."""
 
     tensor: Tensor
-    storage: Any
+    capsule: Any
     offset: int
     form: Any
     node: Any
@@ -125,12 +125,11 @@ class Recorder:
             self._blocks.append(block)
             call = self._calls[id(block)] = Call.of(block)
         values = tuple(self.value(x) if isinstance(x, Tensor) else x for x in operands)
-        writes = 0 if call.sizes else len(getattr(recipe, "results", "1")) if call.returns_first else 0
-        return Step(call, values, (), writes, fail is not None, recipe, _operation())
+        return Step(call, values, (), call.writes, fail is not None, recipe, _operation())
 
     def value(self, x: Tensor) -> Value:
         """The place that a tensor sees."""
-        buffer = self._buffers.get(id(x.storage)) or self._new_buffer(x.storage, OUTSIDE)
+        buffer = self._buffers.get(id(x.capsule)) or self._new_buffer(x.capsule, OUTSIDE)
         if buffer.source is OUTSIDE:
             self.touch(x)
             if x.base is not None:
@@ -139,7 +138,7 @@ class Recorder:
 
     def _made(self, x: Tensor) -> Value:
         """A result's place; its storage is new, whatever had the same id before is gone."""
-        return Value(self._new_buffer(x.storage, MADE), x.offset, x.form)
+        return Value(self._new_buffer(x.capsule, MADE), x.offset, x.form)
 
     def _new_buffer(self, storage: Any, source: str) -> Buffer:
         kept = None if source is MADE else storage  # who holds what was made decides whether it may be taken over
@@ -176,7 +175,7 @@ class Recorder:
     def touch(self, x: Tensor) -> None:
         """x was there before: notes its slots."""
         if id(x) not in self.touched:
-            self.touched[id(x)] = Touched(x, x.storage, x.offset, x.form, x.node, x.grad_, version_of(x))
+            self.touched[id(x)] = Touched(x, x.capsule, x.offset, x.form, x.node, x.grad_, version_of(x))
 
     def forget_gradient(self, x: Tensor) -> None:
         """x's gradient is about to be dropped."""
@@ -209,7 +208,7 @@ class Recorder:
                 ctypes.memmove(memory.address_of(buffer.capsule), buffer.before, buffer.nbytes)
         for was in self.touched.values():
             x = was.tensor
-            x.storage, x.offset, x.form, x.node, x.grad_ = was.storage, was.offset, was.form, was.node, was.grad
+            x.capsule, x.offset, x.form, x.node, x.grad_ = was.capsule, was.offset, was.form, was.node, was.grad
             if x.version is not None:
                 x.version[0] = was.version
         ctypes.memmove(default_generator.address, self._random, _RANDOM_BYTES)

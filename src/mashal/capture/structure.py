@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from mashal.core.tensor import Tensor
@@ -52,5 +52,3 @@ def equal(a: Any, b: Any) -> bool:
     if isinstance(a, tuple):
         return len(a) == len(b) and all(map(equal, a, b))
     return isinstance(a, PLAIN) and not isinstance(a, Tensor) and a == b
-
-

@@ -35,10 +35,10 @@ from mashal.machine.memory import HEAD
 from mashal.machine.text import Function, Module, Value
 
 RELEASE = 50_000  # work (elements, roughly) above which the GIL is dropped: about 10 us; dropping costs 28 ns
-_HEADER = 8  # words of a plan's block before its tables
+_HEADER = 9  # words of a plan's block before its tables
 
 # words of a plan's block
-_KERNEL, _OPERANDS, _RESULTS, _CONSTANTS, _WORK, _SCRATCH, _RETURNS_FIRST, _COUNT = range(_HEADER)
+_KERNEL, _OPERANDS, _RESULTS, _CONSTANTS, _WORK, _SCRATCH, _RETURNS_FIRST, _COUNT, _WRITES = range(_HEADER)
 
 NUMBER = -8  # kind of an operand that is a Python number read as a double
 INTEGER = -16  # kind of an operand that is a Python int
@@ -135,16 +135,19 @@ class Layout:
         returns_first: bool = False,
         fail: Callable[..., Any] | None = None,
         recipe: Any = None,
+        writes: int | None = None,
     ) -> Callable[..., Any]:
         """A plan that calls the kernel at an address (0: none, only results are made).
 
         results: for each, its bytes and the form of its object. operands: for each, the size of an element in bytes, or
         NUMBER or INTEGER. constants: the kernel's last words. work: elements, to decide about the GIL. scratch: bytes of
         memory lent to the kernel. returns_first: the first operand is what the plan returns (in-place, out=). recipe: what the
-        kernel computes, for whoever records the plan.
+        kernel computes, for whoever records the plan. writes: how many of the first operands the kernel changes, if not the one
+        that is returned.
         """
         words = [kernel, len(operands), len(results), len(constants), work, scratch, int(returns_first)]
         words.append(len(results) + len(operands) + (1 if scratch else 0) + len(constants))
+        words.append(int(returns_first) if writes is None else writes)
         words += [*operands, *(bytes for bytes, _ in results), *constants]
         block = struct.pack(f"<{len(words)}q", *words)
         return self.rerun((block, self.type, fail, *(form for _, form in results), recipe))
@@ -167,6 +170,7 @@ class Call:
     work: int
     scratch: int
     returns_first: bool
+    writes: int
     kinds: tuple[int, ...]
     sizes: tuple[int, ...]
     constants: tuple[int, ...]
@@ -178,7 +182,7 @@ class Call:
         for i in (_OPERANDS, _RESULTS, _CONSTANTS):
             ends.append(ends[-1] + words[i])
         kinds, sizes, constants = (words[a:b] for a, b in zip(ends, ends[1:]))
-        return Call(words[_KERNEL], words[_WORK], words[_SCRATCH], bool(words[_RETURNS_FIRST]), kinds, sizes, constants)
+        return Call(words[_KERNEL], words[_WORK], words[_SCRATCH], bool(words[_RETURNS_FIRST]), words[_WRITES], kinds, sizes, constants)
 
 
 class _Launcher:
@@ -295,7 +299,7 @@ class _Launcher:
         item = lambda i: f.call("ptr", "PyTuple_GetItem", owner, i)
         block = f.call("ptr", "PyBytes_AsString", item(0))
         type = item(1)
-        kernel, n_operands, n_results, n_constants, work, scratch, returns_first, n_words = (
+        kernel, n_operands, n_results, n_constants, work, scratch, returns_first, n_words, _ = (
             f.word(block, i, "ptr" if i == _KERNEL else "i64") for i in range(_HEADER)
         )
         self._raise_unless(f, nargs.compare("eq", n_operands), "launch_count")

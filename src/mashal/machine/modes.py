@@ -118,6 +118,8 @@ _begin, _now, _read, _write = JIT.functions(_TEXT, "modes", ["_begin", "_now", "
 if ctypes.CFUNCTYPE(ctypes.c_int)(_begin)():
     raise RuntimeError("modes: the system has no more room for what belongs to a thread (pthread_key_create)")
 JIT.provide("mashal_modes", _now)
+now = ctypes.CFUNCTYPE(ctypes.c_int64)(_now)
+"""The word of this thread."""
 
 
 def switch(bit: int, usual: bool = False, everywhere: bool = False) -> property:

@@ -5,7 +5,7 @@
                          an int, the number of the launch that found an index out of range
 
 A replay is a builtin function (CPython's METH_FASTCALL) that walks tables of 8-byte words. First it compares: the
-operands' forms and histories, pointers in memory (`slots`: attributes of objects, cells, slots of tensors), entries of
+modes of the thread, the operands' forms and histories, pointers in memory (`slots`: attributes of objects, cells, slots of tensors), entries of
 dictionaries. Nothing has been changed if it misses. Then it finds the *bases*, the addresses that everything else is
 relative to (storages, operands, gradients, the arena of intermediate results, blocks that outlive the call),
 writes those that have moved since the last time into the kernels' words, calls the kernels one after another,
@@ -21,18 +21,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mashal.machine import memory
+from mashal.machine import memory, modes
 from mashal.machine.jit import JIT, provide_from_process
 from mashal.machine.launch import RELEASE, builtin, slot_offset, type_offset
 from mashal.machine.memory import HEAD
-from mashal.machine.text import Function, Module, Value
+from mashal.machine.text import Module, Value
 
 provide_from_process("PyList_GetItem", "PyList_SetItem", "PyList_New", "PyDict_GetItem", "memcpy", "PyLong_AsVoidPtr")
 
 # words of the block: a count and the address of a table each, in this order
 TABLES = ("operands", "apart", "slots", "entries", "storages", "gradients", "blocks", "bases", "undo", "launches", "results", "leaves",
           "bumps")  # fmt: skip
-_BUSY, _ARENA, _ARENA_BASE, _WORK, _RETURNS, _RETURNED, _HEAD = range(7)
+_BUSY, _ARENA, _ARENA_BASE, _WORK, _RETURNS, _RETURNED, _MODES, _HEAD = range(8)
 _WORDS = {"operands": 6, "apart": 3, "slots": 2, "entries": 3, "storages": 2, "gradients": 4, "blocks": 4, "bases": 4, "undo": 4,
           "launches": 2, "results": 4, "leaves": 2, "bumps": 2}  # fmt: skip
 TENSOR, SAME = range(2)  # what an operand must be: a tensor of a form, or one object
@@ -101,7 +101,9 @@ def _block(tables: Tables) -> Any:
     for name in TABLES:
         if name == "bases":
             continue
-        rows[name] = [_word(x, tables) for row in getattr(tables, name) for x in (*row, *[0] * (_WORDS[name] - len(row)))]
+        rows[name] = [
+            _word(x, tables) for row in getattr(tables, name) for x in (*row, *[0] * (_WORDS[name] - len(row)))
+        ]
     patches = [_array([w for patch in each for w in patch]) for each in tables.patches]
     tables.keeps += patches
     rows["bases"] = [
@@ -109,7 +111,7 @@ def _block(tables: Tables) -> Any:
     ]
     arrays = {name: _array(rows[name]) for name in TABLES}
     tables.keeps += arrays.values()
-    head = [0, tables.arena, tables.arena_base, tables.work, tables.returns, tables.returned]
+    head = [0, tables.arena, tables.arena_base, tables.work, tables.returns, tables.returned, modes.now()]
     for name in TABLES:
         head += [len(rows[name]) // _WORDS[name], ctypes.addressof(arrays[name])]
     return _array(head)
@@ -133,7 +135,7 @@ class _Replay:
     def __init__(self, type: type):
         self.module = Module()
         self.type_offset = type_offset()
-        names = ("storage", "offset", "form", "node", "base", "grad_", "version")
+        names = ("capsule", "offset", "form", "node", "base", "grad_", "version")
         self.slots = {name: slot_offset(type, name) for name in names}
         self.module.add_global("_Py_NoneStruct", "external global i8")
         self.data_offset = _capsule_offset()
@@ -169,7 +171,7 @@ class _Replay:
         """Of an object's first element."""
         f = self.f
         offset = f.call("i64", "PyLong_AsLongLong", self.slot(obj, "offset"))
-        return f.at(self.data(self.slot(obj, "storage")), offset * size, "i8")
+        return f.at(self.data(self.slot(obj, "capsule")), offset * size, "i8")
 
     def each(self, name: str, body: Callable[..., None]) -> None:
         """body(number, *words of the row, row) for each row of a table."""
@@ -202,6 +204,7 @@ class _Replay:
     def _write(self) -> None:
         f = self.f
         self.miss_unless(f.word(self.block, _BUSY).compare("eq", 0))
+        self.miss_unless(f.call("i64", "mashal_modes").compare("eq", f.word(self.block, _MODES)))
         self.miss_unless(self.nargs.compare("eq", self.tables["operands"][0]))
         self._compare()
         self._find_bases()
@@ -229,11 +232,13 @@ class _Replay:
                 self.miss_unless(history.compare("ne", NO_HISTORY) | free)
                 self.miss_unless(history.compare("ne", LEAF) | leaf)
 
-            f.if_(kind.compare("eq", TENSOR), tensor, lambda: self.miss_unless(self.same(given, self.pointer(expected))))
+            f.if_(
+                kind.compare("eq", TENSOR), tensor, lambda: self.miss_unless(self.same(given, self.pointer(expected)))
+            )
 
         def apart(i, a, b, obj, row):
-            one = self.slot(f.load(self.args, a, "ptr"), "storage")
-            other = f.if_(b.compare("sge", 0), lambda: self.slot(f.load(self.args, b, "ptr"), "storage"),
+            one = self.slot(f.load(self.args, a, "ptr"), "capsule")
+            other = f.if_(b.compare("sge", 0), lambda: self.slot(f.load(self.args, b, "ptr"), "capsule"),
                           lambda: self.pointer(obj))  # fmt: skip
             self.miss_unless(f.op("i1", f"icmp ne ptr {one.spelling}, {other.spelling}"))
 
@@ -249,14 +254,23 @@ class _Replay:
             self.miss_unless(f.op("i1", f"icmp ne ptr {g.spelling}, {self.none.spelling}"))
             self.miss_unless(self.same(self.slot(g, "form"), self.pointer(expected)))
 
-        for name, body in (("operands", operand), ("apart", apart), ("slots", slot), ("entries", entry), ("gradients", gradient)):
+        for name, body in (
+            ("operands", operand),
+            ("apart", apart),
+            ("slots", slot),
+            ("entries", entry),
+            ("gradients", gradient),
+        ):
             self.each(name, body)
 
     def _find_bases(self) -> None:
         f = self.f
 
         def operand(i, kind, expected, history, size, base, type, row):
-            f.if_(kind.compare("eq", TENSOR), lambda: self._set_base(base, self.address(f.load(self.args, i, "ptr"), size)))
+            f.if_(
+                kind.compare("eq", TENSOR),
+                lambda: self._set_base(base, self.address(f.load(self.args, i, "ptr"), size)),
+            )
 
         def storage(i, capsule, base, row):
             self._set_base(base, self.data(self.pointer(capsule)))
@@ -269,7 +283,7 @@ class _Replay:
                            lambda: Value(f, "null", "ptr"))  # fmt: skip
             f.set_word(self._base(base), 3, reused)
             fresh = lambda: f.at(self._get(bytes, i), HEAD, "i8")
-            old = lambda: self.data(self.slot(reused, "storage"))
+            old = lambda: self.data(self.slot(reused, "capsule"))
             self._set_base(base, f.if_(f.op("i1", f"icmp eq ptr {reused.spelling}, null"), fresh, old))
 
         self.each("operands", operand)
@@ -320,7 +334,7 @@ class _Replay:
         null = lambda: Value(f, "null", "ptr")
 
         def look():
-            storage = self.slot(g, "storage")
+            storage = self.slot(g, "capsule")
             alone = self.references(g).compare("eq", 1) & self.same(self.type_of(g), self.type)
             alone = alone & self.same(self.slot(g, "form"), form)
             for name in ("version", "node", "base"):
@@ -435,7 +449,9 @@ class _Replay:
         def leaf(i, obj, which, row):
             place = f.at(self.pointer(obj), self.slots["grad_"], "i8")
             old = f.load(place, type="ptr")
-            new = f.if_(which.compare("sge", 0), lambda: f.load(f.at(made, which, "ptr"), type="ptr"), lambda: self.none)
+            new = f.if_(
+                which.compare("sge", 0), lambda: f.load(f.at(made, which, "ptr"), type="ptr"), lambda: self.none
+            )
             f.if_(which.compare("slt", 0), lambda: f.call("void", "Py_IncRef", self.none))
             f.store(new, place)
             f.call("void", "Py_DecRef", old)

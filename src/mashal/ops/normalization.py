@@ -125,6 +125,7 @@ def _plan_pass(g: Form, x: Form, w: Form, statistics: int, lead: int, adds: bool
         [size] * (2 + statistics + adds) + [w.dtype.itemsize],
         [rows, columns, parts_of(rows, columns)],
         work=4 * x.numel,
+        writes=int(adds),
         scratch=scratch_bytes(rows, columns),
     )
 

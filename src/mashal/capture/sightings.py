@@ -1,0 +1,256 @@
+"""What is seen at the places of a program that read or change something: guards, and changes.
+
+`Sightings` collects both while a program runs, and says at the end which changes were of things that were there
+before: the young generation of the garbage collector, emptied before and not collected since, is exactly what was made
+meanwhile. The collector does not know dictionaries of plain values; of them those count as new that were seen being made.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    FrameType,
+    FunctionType,
+    MethodDescriptorType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any
+
+from mashal.capture.bytecode import Site, shown, sites
+from mashal.capture.effects import Effect, Mutation, of_builtin
+from mashal.capture.frames import foreign, lines_above
+from mashal.capture.guards import ABSENT, UNKNOWN, Guard, content_guards, evaluate, look_up
+from mashal.core.tensor import Tensor
+
+__all__ = ["Sightings"]
+
+_REPORTED = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, MethodWrapperType)  # to profilers
+_OF_FIRST_ARGUMENT = (next, setattr, delattr, object.__setattr__, object.__delattr__)
+
+
+class Sightings:
+    """What a program was seen reading and changing.
+
+    function: what was called. is_program: whether a frame is the program's; outside: the frame above its first.
+    """
+
+    def __init__(self, function: Any, is_program: Callable[[FrameType], bool], outside: FrameType | None) -> None:
+        self.function = function
+        self.is_program = is_program
+        self.outside = outside
+        self.found: dict[tuple[int, Any], tuple[Guard, Any]] = {}  # with the object whose dictionary the holder is
+        self.changes: list[Effect | Mutation] = []
+        self.written: dict[tuple[int, Any], Any] = {}
+        self.made: dict[int, Any] = {}
+        self.pending: dict[FrameType, str] = {}
+        self.closures: dict[FrameType, FunctionType | None] = {}
+
+    def conclude(self) -> tuple[list[Guard], list[Effect]]:
+        """The guards and the effects. What was made since the beginning is nobody's business."""
+        young = {id(thing) for thing in gc.get_objects(generation=0)}
+        changed, effects = set(), []
+        for change in self.changes:
+            if isinstance(change, Mutation):
+                if id(change.changed) in (young if change.tracked else self.made):
+                    continue
+                changed.add(id(change.changed))
+                change = Effect(change.frame_lines, change.what)
+            if change not in effects:
+                effects.append(change)
+        old = [guard for guard, owner in self.found.values() if id(owner) not in young and id(owner) not in self.made]
+        return [
+            guard for guard in old if not (type(guard.holder) in (list, dict, set) and id(guard.holder) in changed)
+        ], effects
+
+    # ---------------------------------------------------------------- noting
+    def mutation(self, frame: FrameType, what: str, changed: Any) -> None:
+        """An object, or what cannot be found out, is changed."""
+        lines = lines_above(frame, self.is_program, self.outside)
+        if changed is UNKNOWN or (type(changed) is dict and "__dict__" in frame.f_code.co_names):
+            self.changes.append(Effect(lines, what))
+        else:
+            self.changes.append(Mutation(lines, what, changed, gc.is_tracked(changed)))
+
+    def effect(self, frame: FrameType, what: str) -> None:
+        """Something happens that no replay repeats."""
+        self.changes.append(Effect(lines_above(frame, self.is_program, self.outside), what))
+
+    def new(self, made: Any) -> None:
+        """An object was made."""
+        self.made[id(made)] = made
+
+    def guard(self, guard: Guard, owner: Any) -> None:
+        """Something was read, unless the program wrote it before."""
+        place = (id(guard.holder), guard.key)
+        if place not in self.written:
+            self.found.setdefault(place, (guard, owner))
+
+    def read_layer(self, frame: FrameType) -> None:
+        """All that a layer's function may read of its module."""
+        first = ("local", frame.f_code.co_varnames[0])
+        for site in (site for found in sites(frame.f_code).values() for site in found if site.kind == "read"):
+            beginning = site.expression
+            while beginning is not None and beginning[0] == "attribute":
+                beginning = beginning[1]
+            if beginning == first:
+                self.read(frame, site)
+
+    def settle(self, frame: FrameType) -> None:
+        """What `keep` announced is there now."""
+        name = self.pending.pop(frame, None)
+        if name is not None:
+            self.new(frame.f_locals.get(name))
+
+    # ---------------------------------------------------------------- sites
+    def visit(self, frame: FrameType, site: Site) -> None:
+        """What happens at a site, just before it does."""
+        try:
+            getattr(self, site.kind)(frame, site)
+        except Exception as error:  # an object that cannot be looked at must not break the program that uses it
+            self.effect(frame, f"{shown(site.expression)} cannot be looked at ({type(error).__name__})")
+
+    def read(self, frame: FrameType, site: Site) -> None:
+        """A global, a cell, an attribute or an item is read: it becomes a guard."""
+        expression = site.expression
+        kind = expression[0]
+        if kind == "global":
+            owner = holder = frame.f_globals
+            key, words = expression[1], f"global `{expression[1]}`"
+            value = holder.get(key, ABSENT)
+            if value is ABSENT:
+                return
+        elif kind == "cell":
+            owner = holder = self.cell(frame, expression[1])
+            key, words = None, f"`{expression[1]}`, which is closed over"
+            if holder is None:
+                return
+            value = evaluate(expression, frame)
+        else:
+            owner = evaluate(expression[1], frame)
+            words = f"`{shown(expression)}`"
+            if owner is UNKNOWN:
+                return
+            key = expression[2] if kind == "attribute" else evaluate(expression[2], frame)
+            holder = self.holder(owner, key, kind)
+            value = look_up(owner, key)[1] if kind == "attribute" else evaluate(expression, frame)
+        if value is UNKNOWN:
+            return
+        if holder is not None:
+            self.guard(Guard(holder, key, value, words), owner)
+            own = getattr(owner, "__dict__", None) if kind == "attribute" else None
+            if isinstance(own, dict) and holder is not own and not isinstance(owner, (type, ModuleType)):
+                self.guard(Guard(own, key, ABSENT, words), owner)
+        if site.whole and isinstance(value, (list, dict, set)) and not (kind == "global" and value is frame.f_globals):
+            for guard in content_guards(value, words):
+                self.guard(guard, value)
+
+    def holder(self, owner: Any, key: Any, kind: str) -> Any:
+        if kind == "item":
+            return owner if isinstance(owner, (list, dict)) and not isinstance(key, type(UNKNOWN)) else None
+        if isinstance(owner, ModuleType):
+            file = getattr(owner, "__file__", None) or ""
+            return vars(owner) if file and not foreign(file) else None
+        return look_up(owner, key)[0]
+
+    def cell(self, frame: FrameType, name: str) -> CellType | None:
+        """The cell of a free variable; None where the frame's function isn't found."""
+        if name == "__class__":
+            return None
+        if frame not in self.closures:
+            candidates = [f for f in [self.function, *gc.get_referrers(frame.f_code)] if isinstance(f, FunctionType)]
+            fitting = [f for f in candidates if f.__code__ is frame.f_code and _fits(f, frame)]
+            self.closures[frame] = fitting[0] if fitting else None
+        function = self.closures[frame]
+        return None if function is None else (function.__closure__ or ())[frame.f_code.co_freevars.index(name)]
+
+    def store(self, frame: FrameType, site: Site) -> None:
+        """An attribute or an item is set or deleted."""
+        way, name, deleted = site.detail
+        what = shown(("attribute", site.expression, name)) if way == "attribute" else f"{shown(site.expression)}[…]"
+        changed = evaluate(site.expression, frame)
+        if isinstance(changed, Tensor):
+            if way == "item" or name == "grad":
+                return
+        elif changed is not UNKNOWN and way == "attribute":
+            own = getattr(changed, "__dict__", None)
+            self.written[(id(own), name)] = own
+            self.written[(id(changed), name)] = changed
+        self.mutation(frame, f"{'del ' * deleted}{what}{'' if deleted else ' = …'}", changed)
+
+    def rebind(self, frame: FrameType, site: Site) -> None:
+        """A global or a cell of an outer function gets another value."""
+        kind, name = site.expression
+        if kind == "global":
+            self.written[(id(frame.f_globals), name)] = frame.f_globals
+            self.effect(frame, f"global {name} = …")
+            return
+        cell = self.cell(frame, name)
+        self.written[(id(cell), None)] = cell
+        self.mutation(frame, f"nonlocal {name} = …", UNKNOWN if cell is None else cell)
+
+    def inplace(self, frame: FrameType, site: Site) -> None:
+        """`x += y` with x a list or the like changes the list itself."""
+        changed = evaluate(site.expression, frame)
+        if hasattr(type(changed), "__iadd__") and not isinstance(changed, Tensor):
+            self.mutation(frame, f"{shown(site.expression)} += …", changed)
+
+    def iterate(self, frame: FrameType, site: Site) -> None:
+        """A loop over an iterator uses it up, and so does a builtin that gets it."""
+        value = evaluate(site.expression, frame)
+        if value is not UNKNOWN and hasattr(type(value), "__next__"):
+            self.mutation(frame, f"{shown(site.expression)} is an iterator, and used up", value)
+
+    def call(self, frame: FrameType, site: Site) -> None:
+        """A call whose function is no builtin, or a builtin whose argument matters."""
+        _, callee, arguments = site.expression
+        function = evaluate(callee, frame)
+        if isinstance(getattr(function, "__func__", function), FunctionType) or isinstance(
+            getattr(type(function), "__call__", None),  # noqa: B004
+            FunctionType,
+        ):
+            return
+        if any(function is f for f in _OF_FIRST_ARGUMENT) and arguments:
+            return self.change_by(frame, function, arguments[0])
+        for argument in arguments:
+            self.iterate(frame, Site("iterate", argument))
+        if function is not UNKNOWN and not isinstance(function, (type, *_REPORTED)):
+            what = of_builtin(function)
+            if what is not None:
+                self.effect(frame, what)
+
+    def change_by(self, frame: FrameType, function: Any, argument: Any) -> None:
+        changed = evaluate(argument, frame)
+        if function is next:
+            if changed is UNKNOWN and argument is not None and argument[0] == "call":
+                if evaluate(argument[1], frame) is not iter or not argument[2]:
+                    return
+                of = argument[2][0]
+                changed = evaluate(of, frame)
+                if (of is not None and of[0] == "call") or not hasattr(type(changed), "__next__"):
+                    return
+            self.mutation(frame, f"next({shown(argument)})", changed)
+        elif not isinstance(changed, Tensor):
+            self.mutation(frame, f"{function.__name__}({shown(argument)}, …)", changed)
+
+    def keep(self, frame: FrameType, site: Site) -> None:
+        """A new container becomes a local: noted at the next instruction, when it is there."""
+        if site.expression[0] == "new" or evaluate(site.expression[1], frame) in (dict, list, set):
+            self.pending[frame] = site.detail
+
+
+def _fits(function: FunctionType, frame: FrameType) -> bool:
+    """Whether a function's cells hold what a frame of its code sees."""
+    seen = frame.f_locals
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+        try:
+            if seen.get(name, ABSENT) is not cell.cell_contents:
+                return False
+        except ValueError:
+            if name in seen:
+                return False
+    return True

@@ -1,0 +1,218 @@
+"""Watching a program while it is recorded: what it read (guards), what it did besides computing (effects), where it is.
+
+A replay runs no Python. `Watch` therefore follows the frames of the program (`frames`) while its function runs once: before each
+instruction that reads or changes something (`bytecode`) it notes what that is (`sightings`), and calls of builtins are
+reported to it (`effects`).
+
+Inside mashal only `nn` is read, at the entry of its functions: what `self.training`, `self.p` and the like were.
+What runs inside a scheduler's step or an import is not watched.
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from types import CodeType, FrameType, FunctionType, MethodType
+from typing import Any
+
+from mashal.capture import effects
+from mashal.capture.bytecode import Site, sites
+from mashal.capture.effects import Effect
+from mashal.capture.frames import (
+    HOME,
+    IMPORTS,
+    LAYERS,
+    LIBRARY,
+    MASHAL,
+    PROGRAM,
+    Lines,
+    code_of,
+    kind_of,
+    lines_above,
+    was_begun,
+)
+from mashal.capture.guards import Guard
+from mashal.capture.sightings import Sightings
+from mashal.core.tensor import Tensor
+
+__all__ = ["Watch"]
+
+_COMPREHENSIONS = ("<listcomp>", "<dictcomp>", "<setcomp>")  # functions of their own up to 3.11
+_LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
+
+class Watch:
+    """A context around one call of `function`; afterwards `guards`, `effects`, and while inside `line()`.
+
+    declined: why nothing was watched (a profiler runs), or "".
+
+    >>> scale = 2.0
+    >>> def double(x):
+    ...     return x * scale
+    >>> with Watch(double) as watch:
+    ...     y = double(torch.ones(2))
+    >>> [guard.what for guard in watch.guards], watch.effects
+    (['global `scale`'], [])
+    """
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+        self.root = code_of(function)
+        self.guards: list[Guard] = []
+        self.effects: list[Effect] = []
+        self.declined = ""
+        self._kinds: dict[int, tuple[CodeType, str]] = {}
+        self._begun: set[FrameType] = set()
+        self._quiet: FrameType | None = None  # nothing is watched until this frame returns
+
+    # ---------------------------------------------------------------- entering and leaving
+    def __enter__(self) -> Watch:
+        self._outside = sys._getframe(1)
+        self._tracer, self._profiler = sys.gettrace(), sys.getprofile()
+        if self._profiler is not None and not isinstance(self._profiler, (FunctionType, MethodType)):
+            self.declined = "a profiler is running"
+            return self
+        self._seen = Sightings(self.function, self._is_program, self._outside)
+        gc.collect(0)
+        self._collects = gc.isenabled()
+        gc.disable()
+        here = sys._getframe()
+        here.f_trace_opcodes = True  # CPython 3.12 looks only here whether anyone wants to see instructions
+        self._trace, self._profile = self._on_trace, self._on_profile
+        sys.setprofile(self._profile)
+        sys.settrace(self._trace)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        if self.declined:
+            return
+        sys.settrace(self._tracer)
+        sys.setprofile(self._profiler)
+        try:
+            self.guards, self.effects = self._seen.conclude()
+        finally:
+            if self._collects:
+                gc.enable()
+            self._kinds.clear()
+            self._begun.clear()
+            del self._outside, self._tracer, self._profiler, self._trace, self._profile, self._seen
+
+    # ---------------------------------------------------------------- where we are
+    def line(self) -> Lines:
+        """The program's frames at this moment, the compiled function first: (code, line) each."""
+        return lines_above(sys._getframe(1), self._is_program, self._outside)
+
+    def _is_program(self, frame: FrameType) -> bool:
+        return self._kind(frame) is PROGRAM
+
+    def _kind(self, frame: FrameType) -> str:
+        code = frame.f_code
+        known = self._kinds.get(id(code))
+        if known is None:
+            known = self._kinds[id(code)] = (code, PROGRAM if code is self.root else kind_of(frame))
+        return known[1]
+
+    def _who(self, frame: FrameType | None) -> str:
+        """For whom a frame of the library works: the kind of the nearest frame above it that isn't the library's."""
+        while frame is not None and frame is not self._outside:
+            kind = self._kind(frame)
+            if kind is not LIBRARY:
+                return kind
+            frame = frame.f_back
+        return MASHAL
+
+    # ---------------------------------------------------------------- events
+    def _on_profile(self, frame: FrameType, event: str, argument: Any) -> None:
+        """Calls of builtins, and calls of functions that are not the program's."""
+        if self._quiet is not None:
+            if event == "return" and frame is self._quiet:
+                self._quiet = None
+        elif event == "c_call":
+            self._builtin(frame, argument)
+        elif event == "call":
+            self._entered(frame)
+
+    def _builtin(self, frame: FrameType, function: Any) -> None:
+        kind = self._kind(frame)
+        if kind is PROGRAM:
+            changed = effects.changes(function)
+            if changed is not None and not isinstance(changed, Tensor):
+                self._seen.mutation(frame, f"{type(changed).__name__}.{function.__name__}()", changed)
+            what = effects.of_builtin(function)
+        elif kind is LIBRARY and self._who(frame) is PROGRAM:
+            what = effects.of_library(function)
+        else:
+            return
+        if what is not None:
+            self._seen.effect(frame, what)
+
+    def _entered(self, frame: FrameType) -> None:
+        code = frame.f_code
+        kind = self._kind(frame)
+        if kind is IMPORTS or (kind is PROGRAM and code.co_name == "<module>"):
+            self._quiet = frame
+        elif kind is MASHAL or kind is LAYERS:
+            self._entered_mashal(frame, code, kind)
+
+    def _entered_mashal(self, frame: FrameType, code: CodeType, kind: str) -> None:
+        file = code.co_filename[len(HOME) :].replace(os.sep, "/")
+        if file.startswith("optim/lr_scheduler/") and code.co_name == "step":
+            self._quiet = frame
+            return
+        if kind is LAYERS and code.co_argcount:
+            self._seen.read_layer(frame)
+        if self._who(frame.f_back) is PROGRAM:
+            how = effects.of_mashal(file, code.co_name)
+            if how == "always":
+                self._seen.effect(frame, f"{code.co_name}()")
+            elif how == "own":
+                self._seen.mutation(frame, f"{code.co_name}()", frame.f_locals.get(code.co_varnames[0]))
+
+    def _on_trace(self, frame: FrameType, event: Any, argument: Any) -> Any:
+        """A function is called: its instructions are watched if it is the program's."""
+        theirs = self._tracer(frame, event, argument) if self._tracer is not None else None
+        if self._tracer is not None and sys.gettrace() != self._trace:
+            sys.settrace(self._trace)
+        if self._kind(frame) is not PROGRAM or self._quiet is not None or frame.f_code.co_name == "<module>":
+            return theirs
+        code = frame.f_code
+        if code.co_flags & _LAZY:
+            self._resumed(frame)
+        if code.co_flags & inspect.CO_VARKEYWORDS:
+            count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
+            self._seen.new(frame.f_locals.get(code.co_varnames[count]))
+        frame.f_trace = follow = self._local(sites(code), theirs)  # CPython 3.13 wants it before the next line
+        frame.f_trace_opcodes = True
+        return follow
+
+    def _resumed(self, frame: FrameType) -> None:
+        """A generator runs on: an effect if it was begun before the call, or if it is the compiled function."""
+        if frame.f_code is self.root:
+            self._seen.effect(frame, "yield")
+        elif frame not in self._begun and was_begun(frame):
+            self._seen.effect(frame, f"generator {frame.f_code.co_name} was begun before")
+        self._begun.add(frame)
+
+    def _local(self, places: dict[int, list[Site]], theirs: Any) -> Callable[..., Any]:
+        """The trace function of one frame: at each instruction that is a site, see what happens there."""
+        ours_too = isinstance(getattr(self._tracer, "__self__", None), Watch)
+
+        def follow(frame: FrameType, event: str, argument: Any) -> Any:
+            nonlocal theirs
+            if event == "opcode":
+                seen = self._seen
+                if seen.pending:
+                    seen.settle(frame)
+                if self._quiet is None:
+                    for site in places.get(frame.f_lasti, ()):
+                        seen.visit(frame, site)
+            elif event == "return" and frame.f_code.co_name in _COMPREHENSIONS:
+                self._seen.new(argument)
+            if theirs is not None and (event != "opcode" or ours_too):
+                theirs = theirs(frame, event, argument)
+            return follow
+
+        return follow

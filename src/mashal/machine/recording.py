@@ -60,8 +60,8 @@ class Recording:
 class Part:
     """The gradient of one operand: plan(*operands), then `then` of its result, if given.
 
-    operands: places among what the node kept, in the order of `saved`; what comes after the last is the incoming gradient. plan None: the
-    operand itself.
+    operands: places among what the node kept, in the order of `saved`; after them stand the incoming gradient and the number 0. plan
+    None: the operand itself.
     """
 
     plan: Callable[..., Any] | None
@@ -97,7 +97,7 @@ class NodeLayout:
         callables: list[Any] = []
         for part in parts:
             operands = () if part is None else part.operands
-            words += [len(operands), *operands, *(0,) * (len(kept) + 1 - len(operands))]
+            words += [len(operands), *operands, *(0,) * (len(kept) + 2 - len(operands))]
             callables += [None, None] if part is None else [part.plan, part.then]
         return builtin(self._gradients, "gradients", (_block(words), self.type, otherwise, *callables))
 
@@ -344,8 +344,8 @@ class _Writer:
 
         # a tuple of so many; what stands for a freed graph is none
         f.if_(f.call("i64", "PyTuple_Size", saved).compare("ne", kept * 2), lost)
-        values = f.op("ptr", f"alloca ptr, i64 {(kept + 1).spelling}, align 16")
-        operands = f.op("ptr", f"alloca ptr, i64 {(kept + 1).spelling}, align 16")
+        values = f.op("ptr", f"alloca ptr, i64 {(kept + 2).spelling}, align 16")
+        operands = f.op("ptr", f"alloca ptr, i64 {(kept + 2).spelling}, align 16")
 
         def fetch(i: Value, good: Value) -> Value:
             value = self.item(f, saved, i * 2)
@@ -354,12 +354,14 @@ class _Writer:
             return good & f.if_(f.word(versioned, i).compare("ne", 0), check, lambda: f.i64(1))
 
         f.if_(f.loop(0, kept, 1, fetch, [f.i64(1)]).compare("eq", 0), otherwise)
+        zero = self._zero(f)
         f.store(g, values, kept)
+        f.store(zero, values, kept + 1)
         found = f.call("ptr", "PyTuple_New", edges)
         targets = self.read(f, node, self.node_slots["edges"])
 
         def one(i: Value) -> None:
-            part = f.at(parts, i * (kept + 2), "i64")
+            part = f.at(parts, i * (kept + 3), "i64")
             wanted = self.differ(f, self.item(f, targets, i), self.none(f))
 
             def nothing() -> Value:
@@ -381,6 +383,7 @@ class _Writer:
             self.put(f, found, i, gradient)
 
         f.loop(0, edges, 1, one)
+        f.call("void", "Py_DecRef", zero)
         f.end(found)
 
     def _unchanged(self, f: Function, type: Value, value: Value, version: Value) -> Value:

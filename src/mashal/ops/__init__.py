@@ -19,7 +19,7 @@ Read in this order
   running, sorting   cumsum …, order along a dimension
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
   running, sorting, order, counting   cumsum …; order along a dimension; bins and distinct elements;  norms
-  normalization, losses, classes   layer_norm …; mse_loss …; nll_loss, cross_entropy
+  normalization, losses, classes, cross_entropies   layer_norm …; mse_loss …; nll_loss; cross_entropy
   queries      questions that compute nothing
   names        all public names, from the table; they are this package's names too
 
@@ -44,6 +44,7 @@ from mashal.ops import (
     copying,
     counting,
     creation,
+    cross_entropies,
     division,
     dropouts,
     einstein,
@@ -51,6 +52,7 @@ from mashal.ops import (
     exponential,
     indexing,
     joining,
+    linear_map,
     logic,
     losses,
     masks,

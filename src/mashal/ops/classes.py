@@ -1,4 +1,4 @@
-"""Losses of classes: nll_loss and cross_entropy.
+"""nll_loss, and what losses of classes have in common.
 
 x is (classes,), (batch, classes) or (batch, classes, *); the classes are integers of that shape without the second
 dimension. A class outside [0, classes), unless it is ignore_index, is an IndexError that says where it is.
@@ -10,24 +10,14 @@ from typing import Any
 
 from mashal.core.dtypes import int64, uint8
 from mashal.core.forms import Form, form
-from mashal.core.saved import save, unpack
-from mashal.core.tape import Node, mode
-from mashal.core.tensor import Tensor, alias, plan_of
+from mashal.core.tensor import Tensor, plan_of
 from mashal.errors import message
-from mashal.lower.crossentropy import cross_entropy as fused_kernel
-from mashal.lower.crossentropy import scratch_bytes
 from mashal.lower.picked import picked_gradient, picked_loss
 from mashal.machine.launch import INTEGER
-from mashal.ops.arithmetic import add, mul, neg, sub
-from mashal.ops.comparison import ne
 from mashal.ops.define import recorded, spelled
-from mashal.ops.division import div
 from mashal.ops.losses import check_reduction
-from mashal.ops.picking import place_along
-from mashal.ops.reducing import in_dtype, with_ones
-from mashal.ops.reductions import sum_
+from mashal.ops.reducing import in_dtype
 from mashal.ops.run import kernel_of, remember
-from mashal.ops.softmaxes import log_softmax, softmax
 
 _plans: dict[Any, Any] = {}
 
@@ -192,151 +182,3 @@ def nll_loss(
     check_reduction("nll_loss", reduction)
     check_classes("nll_loss", input, target, weight)
     return _nll(input, target, None if weight is None else in_dtype(weight, input.form.dtype), ignore_index, reduction)
-
-
-# ---------------------------------------------------------------- cross_entropy
-_fused: dict[Any, Any] = {}
-
-
-class _CrossEntropyNode(Node):
-    """saved: (input, target, gradient made by the forward kernel or None, factor of each row, reduction)."""
-
-    __slots__ = ()
-
-    def backward(self, *gradients: Any) -> tuple:
-        (g,) = gradients
-        x, target, made, factor, reduction = self.saved
-        x, target = unpack(x, self), unpack(target, self)
-        if reduction == "none":
-            g = with_ones(g, (*g.form.shape, 1))
-        if made is None or mode.recording:
-            return (self._again(g, x, target, factor),)
-        self.saved = self.saved[0], self.saved[1], None, factor, reduction  # whoever gets it may change it
-        if reduction != "none" and made.form.numel >= 4096 and g.item() == 1:
-            return (made,)
-        return (mul(made, g),)
-
-    def _again(self, g: Tensor, x: Tensor, target: Tensor, factor: Tensor) -> Tensor:
-        """The gradient written with operations."""
-        dim = x.form.rank - 1
-        labels = with_ones(in_dtype(target, int64), factor.form.shape)
-        at_labels = place_along(factor, labels, x.form.shape, dim)
-        return mul(sub(mul(softmax(x, dim), factor), at_labels), g)
-
-
-_CrossEntropyNode.__name__ = "NllLossBackward0"
-
-
-def _fused_plan(x: Form, target: Form, weight: Form | None, reduction: str, gradient: bool) -> Any:
-    """The plan of one kernel for loss and gradient, for scores whose classes lie side by side; None for others."""
-    fits = x.rank in (1, 2) and x.strides[-1] == 1 and x.numel and x.device.type == "cpu"
-    if not fits or target.rank != x.rank - 1 or (weight is not None and weight.dtype is not x.dtype):
-        return None
-    n, classes = x.shape if x.rank == 2 else (1, x.shape[0])
-    address = kernel_of(fused_kernel, x.dtype, target.dtype, weight is not None, reduction, gradient)
-    loss = form(x.dtype, x.device, target.shape if reduction == "none" else ())
-    made = [loss, form(x.dtype, x.device, x.shape), form(x.dtype, x.device, (*x.shape[:-1], 1))][: 3 if gradient else 1]
-    kinds = [f.dtype.itemsize for f in (x, target, weight) if f is not None]
-    strides = [
-        x.strides[0] if x.rank == 2 else 0,
-        target.strides[0] if target.rank else 0,
-        weight.strides[0] if weight else 0,
-    ]
-    return plan_of(
-        address,
-        [(f.nbytes, f) for f in made],
-        [*kinds, INTEGER],
-        [n, classes, *strides],
-        work=16 * x.numel,
-        scratch=scratch_bytes(n),
-        fail=wrong_class("cross_entropy", classes),
-    )
-
-
-@spelled(where=())
-def cross_entropy(
-    input: Tensor, target: Tensor, weight: Tensor | None = None, *, ignore_index: int = -100, reduction: str = "mean",
-    label_smoothing: float = 0.0,
-) -> Tensor:  # fmt: skip
-    """-log softmax(input) at each row's class, or for a target of probabilities of input's shape their mean by it."""
-    recorded_ = mode.recording and input.node is not None
-    key = input.form, target.form, None if weight is None else weight.form, reduction, label_smoothing, recorded_
-    plan = _fused.get(key)
-    if plan is None:
-        plan = _prepared(key, input, target, weight, reduction, label_smoothing)
-        if plan is False:
-            return _composed(input, target, weight, ignore_index, reduction, label_smoothing)
-    made = plan(input, target, ignore_index) if weight is None else plan(input, target, weight, ignore_index)
-    if not recorded_:
-        return made
-    loss, gradient, factor = made
-    loss.node = _CrossEntropyNode(
-        ((input.node, input.output),), (save(input), save(target), gradient, factor, reduction)
-    )
-    return loss
-
-
-def _prepared(key: tuple, x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float) -> Any:
-    """The plan of one kernel; False where the loss is composed of other operations."""
-    check_reduction("cross_entropy", reduction)
-    if not 0.0 <= smoothing <= 1.0:
-        raise RuntimeError(message("cross_entropy", f"label_smoothing must be between 0.0 and 1.0, got {smoothing}"))
-    if target.form.shape == x.form.shape and target.form.dtype.kind == "f":
-        return False
-    check_classes("cross_entropy", x, target, weight)
-    if smoothing or (weight is not None and weight.node is not None):
-        return False
-    plan = _fused_plan(x.form, target.form, None if weight is None else weight.form, reduction, key[-1])
-    return False if plan is None else remember(_fused, key, plan)
-
-
-def _composed(
-    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float
-) -> Tensor:
-    dim = 1 if input.form.rank > 1 else 0
-    if target.form.shape == input.form.shape and target.form.dtype.kind == "f":
-        return _from_probabilities(input, target, weight, reduction, label_smoothing, dim)
-    logarithms = log_softmax(input, dim)
-    if label_smoothing:
-        return _smoothed(logarithms, target, weight, ignore_index, reduction, label_smoothing, dim)
-    return nll_loss(logarithms, target, weight, ignore_index=ignore_index, reduction=reduction)
-
-
-def _from_probabilities(
-    x: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float, dim: int
-) -> Tensor:
-    if smoothing:
-        target = add(mul(target, 1 - smoothing), smoothing / x.form.shape[dim])
-    losses = mul(log_softmax(x, dim), target)
-    losses = losses if weight is None else mul(losses, _by_class(weight, x, dim))
-    if reduction == "none":
-        return neg(sum_(losses, dim))
-    total = neg(sum_(losses))
-    return total if reduction == "sum" else div(total, max(x.form.numel // max(x.form.shape[dim], 1), 1) if dim else 1)
-
-
-def _by_class(weight: Tensor, x: Tensor, dim: int) -> Tensor:
-    """A weight for each class, in a shape that broadcasts to x."""
-    n = x.form.shape[dim]
-    return with_ones(weight, (1,) * dim + (n,) + (1,) * (x.form.rank - dim - 1))
-
-
-def _smoothed(
-    logs: Tensor, target: Tensor, weight: Tensor | None, ignored: int, reduction: str, smoothing: float, dim: int
-) -> Tensor:
-    """(1 - smoothing) times the loss of the classes, and the rest spread over all classes."""
-    chosen = nll_loss(logs, target, weight, ignore_index=ignored, reduction=reduction)
-    everywhere = neg(sum_(logs if weight is None else mul(logs, _by_class(weight, logs, dim)), dim))
-    counted = ne(target, ignored)
-    spread = mul(everywhere, counted)
-    if reduction != "none":
-        spread = sum_(spread)
-    if reduction == "mean":
-        ones = neg(full_like_rows(logs, dim))
-        spread = div(spread, sum_(nll_loss(ones, target, weight, ignore_index=ignored, reduction="none")))
-    return add(mul(chosen, 1 - smoothing), mul(spread, smoothing / logs.form.shape[dim]))
-
-
-def full_like_rows(x: Tensor, dim: int) -> Tensor:
-    """Ones of x's form, without history."""
-    return add(mul(alias(x), 0), 1)

@@ -1,4 +1,4 @@
-"""Products of matrices: matmul in all its rank combinations, linear, bilinear.
+"""Products of matrices: matmul in all its rank combinations, bilinear.
 
 `product` is the one way to the kernels of lower.matmul: forms to a plan, found again by the operands' forms. Vectors are
 matrices of one row or column, and the result is handed out in the shape PyTorch gives it.
@@ -12,7 +12,7 @@ from typing import Any
 
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form
-from mashal.core.saved import save_two, unpack
+from mashal.core.saved import kept
 from mashal.core.shapes import broadcast, contiguous_strides, view_strides
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, empty, new_view, plan_of
@@ -24,9 +24,10 @@ from mashal.lower.tiles import Epilogue
 from mashal.machine.launch import INTEGER
 from mashal.machine.threads import get_num_threads
 from mashal.ops.arithmetic import add, mul
-from mashal.ops.broadcast import sum_nest, sum_to
+from mashal.ops.broadcast import sum_to
 from mashal.ops.define import PLAIN, dispatched, overrides, row_major, spelled, write_out
-from mashal.ops.run import kernel_of, plan_rowwise, remember, same_device, scalar_name
+from mashal.ops.planned import Part, Planned, PlanNode
+from mashal.ops.run import kernel_of, remember, same_device, scalar_name
 
 _ELEMENTS = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "bfloat", "int8": "i8", "uint8": "i8",
              "int16": "i16", "int32": "i32", "int64": "i64"}  # fmt: skip
@@ -39,12 +40,12 @@ def product(operation: str, a: Tensor, b: Tensor, bias: Tensor | None, result: F
     """a (..., m, k) times b (..., k, n), plus a bias of n; not recorded. result: the form to hand it out in."""
     key = a.form, b.form, None if bias is None else bias.form, result
     plan = _plans.get(key) or remember(
-        _plans, key, _plan(operation, a.form, b.form, None if bias is None else bias.form, result)
+        _plans, key, plan_product(operation, a.form, b.form, None if bias is None else bias.form, result)
     )
     return plan(a, b, 0 if bias is None else bias)
 
 
-def _plan(operation: str, a: Form, b: Form, bias: Form | None, result: Form | None) -> Any:
+def plan_product(operation: str, a: Form, b: Form, bias: Form | None, result: Form | None) -> Any:
     batch = broadcast(operation, a.shape[:-2], b.shape[:-2]) if a.rank > 2 or b.rank > 2 else ()
     shape = (*batch, a.shape[-2], b.shape[-1])
     made = result or form(a.dtype, a.device, shape)
@@ -54,11 +55,11 @@ def _plan(operation: str, a: Form, b: Form, bias: Form | None, result: Form | No
     if not made.numel:
         return plan_of(0, [(0, made)], kinds)
     if bias is not None and bias.strides[-1] != 1 and bias.numel > 1:
-        with_copy = _plan(operation, a, b, form(bias.dtype, bias.device, bias.shape), result)
+        with_copy = plan_product(operation, a, b, form(bias.dtype, bias.device, bias.shape), result)
         return lambda x, y, z: with_copy(x, y, _contiguous(z))
     found = arrange(a.shape, a.strides, b.shape, b.strides, _element(operation, a.dtype), threads=get_num_threads())
     if found.copy:
-        flat = _plan(operation, form(a.dtype, a.device, a.shape), form(b.dtype, b.device, b.shape), bias, result)
+        flat = plan_product(operation, form(a.dtype, a.device, a.shape), form(b.dtype, b.device, b.shape), bias, result)
         if a.contiguous and b.contiguous:
             return _in_parts(operation, a, b, bias, made)
         return lambda x, y, z: flat(_contiguous(x), _contiguous(y), z)
@@ -77,7 +78,7 @@ def _in_parts(operation: str, a: Form, b: Form, bias: Form | None, made: Form) -
     for n in batch:
         items *= n
     whole = [form(f.dtype, f.device, (items, *f.shape[-2:])) for f in (a, b)]
-    plan = _plan(operation, whole[0], whole[1], bias, made)
+    plan = plan_product(operation, whole[0], whole[1], bias, made)
 
     def run(x: Tensor, y: Tensor, z: Any) -> Tensor:
         full = [_seen(row_major(_expanded(t, (*batch, *t.form.shape[-2:]))), f) for t, f in zip((x, y), whole)]
@@ -152,28 +153,28 @@ class TransposeBackward0(Node):
         return (transposed(gradients[0]),)
 
 
+def turned(f: Form) -> Form:
+    """A form with its last two dimensions swapped."""
+    return f.viewed((*f.shape[:-2], f.shape[-1], f.shape[-2]), (*f.strides[:-2], f.strides[-1], f.strides[-2]))
+
+
 def transposed(x: Tensor) -> Tensor:
     """x with its last two dimensions swapped; a view."""
-    f = x.form
-    y = new_view(
-        x,
-        f.viewed((*f.shape[:-2], f.shape[-1], f.shape[-2]), (*f.strides[:-2], f.strides[-1], f.strides[-2])),
-        x.offset,
-    )
+    y = new_view(x, turned(x.form), x.offset)
     if x.node is not None and mode.recording:
         y.node = TransposeBackward0(((x.node, x.output),), None)
     return y
 
 
 # ---------------------------------------------------------------- matmul
-class ProductBackward(Node):
+class ProductBackward(PlanNode):
     """saved: a, b. Gradients of a product: g·bᵀ and aᵀ·g, summed where the batch was broadcast."""
 
     __slots__ = ()
 
-    def backward(self, *gradients: Any) -> tuple:
-        (g,) = gradients
-        a, b = (unpack(s, self) for s in self.saved)
+    def by_operations(self, g: Tensor) -> tuple:
+        """The gradients as products, recorded if asked for."""
+        a, b = kept(self)
         rows = a if a.form.rank > 1 else reshaped(a, (1, *a.form.shape))
         columns = b if b.form.rank > 1 else reshaped(b, (*b.form.shape, 1))
         batch = broadcast("matmul", rows.form.shape[:-2], columns.form.shape[:-2])
@@ -209,10 +210,10 @@ _NODES = {
 }
 
 
-class _Call:
-    """What is known of a product of certain forms: the form of its result, and its node."""
+class _Call(Planned):
+    """What is known of a product of certain forms: plan(a, b, 0). a, b: the operands as matrices, where they are vectors."""
 
-    __slots__ = ("a", "b", "node", "result")
+    __slots__ = ("a", "b", "result")
 
     def __init__(self, operation: str, a: Tensor, b: Tensor):
         same_device(operation, [a, b])
@@ -235,12 +236,26 @@ class _Call:
         self.b = None if g.rank > 1 else g.viewed(tuple(columns), (*g.strides, 0))
         self.result = form(f.dtype, f.device, shape)
         name = {(1, 1): "DotBackward0", (2, 1): "MvBackward0", (1, 2): "SqueezeBackward4", (2, 2): "MmBackward0"}
-        self.node = _NODES[name.get((f.rank, g.rank), "BmmBackward0" if operation == "bmm" else "UnsafeViewBackward0")]
+        node = _NODES[name.get((f.rank, g.rank), "BmmBackward0" if operation == "bmm" else "UnsafeViewBackward0")]
+        if self.a is self.b is None:
+            bare = plan_product(operation, f, g, None, self.result)
+        else:
+            bare = lambda a, b, _: self._of_vectors(operation, a, b)
+        super().__init__(bare, node, (True, True, False), 2, kept=(0, 1), recorded=f.dtype.kind in "fc")
 
-    def run(self, operation: str, a: Tensor, b: Tensor) -> Tensor:
+    def _of_vectors(self, operation: str, a: Tensor, b: Tensor) -> Tensor:
         a = a if self.a is None else new_view(a, self.a, a.offset)
         b = b if self.b is None else new_view(b, self.b, b.offset)
         return product(operation, a, b, None, self.result)
+
+    def parts(self, things: list[Any], g: Tensor) -> list[Part] | None:
+        """Two products, where both operands are matrices, or batches of the same shape."""
+        a, b = things[0].form, things[1].form
+        if a.rank != b.rank or not 2 <= a.rank <= 4 or a.shape[:-2] != b.shape[:-2]:
+            return None
+        of_a = plan_product("matmul", g.form, turned(b), None, form(a.dtype, a.device, tuple(a.shape)))
+        of_b = plan_product("matmul", turned(a), g.form, None, form(b.dtype, b.device, tuple(b.shape)))
+        return [Part(of_a, (2, 1, 3)), Part(of_b, (0, 2, 3))]
 
 
 def _mismatch(operation: str, f: Form, g: Form, rows: Sequence[int], columns: Sequence[int]) -> str:
@@ -290,13 +305,7 @@ def multiply(operation: str, function: Any, a: Any, b: Any, out: Tensor | None) 
                 )
     key = a.form, b.form, operation == "bmm"
     call = _calls.get(key) or remember(_calls, key, _Call(operation, a, b))
-    y = call.run(operation, a, b)
-    if out is not None:
-        return write_out(operation, out, y)
-    if (a.node is not None or b.node is not None) and mode.recording and y.form.dtype.kind in "fc":
-        edges = None if a.node is None else (a.node, a.output), None if b.node is None else (b.node, b.output)
-        y.node = call.node(edges, save_two(a, b))
-    return y
+    return call.plan(a, b, 0) if out is None else write_out(operation, out, call.bare(a, b, 0))
 
 
 @spelled()
@@ -346,152 +355,7 @@ def check_ranks(operation: str, a: Any, rank_a: int, b: Any, rank_b: int) -> Non
             raise RuntimeError(message(operation, f"shapes {tuple(a.shape)} and {tuple(b.shape)}", right))
 
 
-# ---------------------------------------------------------------- linear
-class LinearBackward(Node):
-    """saved: input, weight. Gradients g·W, gᵀ·x and the column sums of g."""
-
-    __slots__ = ()
-
-    def backward(self, *gradients: Any) -> tuple:
-        (g,) = gradients
-        x, w = unpack(self.saved[0], self), unpack(self.saved[1], self)
-        if w.form.rank == 1:
-            return self._of_row(g, x, w)
-        if not mode.recording:
-            return self._at_once(g, x, w)
-        n, k = w.form.shape
-        gx = gw = gb = None
-        if self.edges[0] is not None:
-            gx = matmul(g, w)
-        if self.edges[1] is not None or (len(self.edges) > 2 and self.edges[2] is not None):
-            rows = x.form.numel // k if k else g.form.numel // max(n, 1)
-            flat = reshaped(g, (rows, n))
-            gw = matmul(transposed(flat), reshaped(x, (rows, k))) if self.edges[1] is not None else None
-            gb = sum_to(flat, (n,)) if len(self.edges) > 2 and self.edges[2] is not None else None
-        return (gx, gw, gb)[: len(self.edges)]
-
-    def _of_row(self, g: Tensor, x: Tensor, w: Tensor) -> tuple:
-        """A weight without the dimension of results: one result for each input."""
-        column = reshaped(g, (*g.form.shape, 1))
-        gx = mul(column, w) if self.edges[0] is not None else None
-        gw = sum_to(mul(column, x), w.form.shape) if self.edges[1] is not None else None
-        return gx, gw, *(sum_to(g, ()) if e is not None else None for e in self.edges[2:])
-
-    def _at_once(self, g: Tensor, x: Tensor, w: Tensor) -> tuple:
-        """The same by plans found by the three forms, no views made on the way."""
-        key = g.form, x.form, w.form
-        plans = _linear_backward.get(key) or remember(_linear_backward, key, _linear_backward_plans(*key))
-        if not g.form.contiguous:
-            g = row_major(g)
-        edges = self.edges
-        gx = plans[0](g, w, 0) if edges[0] is not None else None
-        gw = plans[1](g, x if plans[3] else row_major(x), 0) if edges[1] is not None else None
-        if len(edges) == 2:
-            return gx, gw
-        return gx, gw, plans[2](g) if edges[2] is not None else None
-
-
-_linear_backward: dict[Any, tuple] = {}
-
-
-def _linear_backward_plans(g: Form, x: Form, w: Form) -> tuple:
-    """(plan of g·W, of gᵀ·x, of g's column sums, whether x is read as it lies) for contiguous g."""
-    n, k = w.shape
-    rows = x.numel // k if k else g.numel // max(n, 1)
-    strides = view_strides(x.shape, x.strides, (rows, k))
-    flat = form(g.dtype, g.device, (rows, n))
-    seen = x.viewed((rows, k), strides or (k, 1))
-    made = form(x.dtype, x.device, tuple(x.shape))
-    of_x = _plan("linear", flat, w, None, made)
-    of_w = _plan("linear", flat.viewed((n, rows), (1, n)), seen, None, form(w.dtype, w.device, (n, k)))
-    column = form(g.dtype, g.device, (1, n))
-    of_bias = plan_rowwise(sum_nest(g.dtype), [flat], (rows, n), [0], [column], [form(g.dtype, g.device, (n,))])
-    return of_x, of_w, of_bias, strides is not None
-
-
-_LINEAR = {
-    name: type(name, (LinearBackward,), {"__slots__": ()})
-    for name in ("AddmmBackward0", "MmBackward0", "ViewBackward0", "UnsafeViewBackward0")
-}
-_linear_calls: dict[Any, Any] = {}
-
-
-@spelled(where=("functional",))
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
-    """input·weightᵀ + bias: (..., in), (out, in) and (out) to (..., out).
-
-    >>> F.linear(torch.tensor([1.0, 2.0]), torch.tensor([[3.0, 4.0]]), torch.tensor([0.5]))
-    tensor([11.5000])
-    """
-    if out is not None:
-        return write_out("linear", out, linear(input, weight, bias))
-    try:
-        call = _linear_calls.get((input.form, weight.form, None if bias is None else bias.form))
-    except AttributeError:
-        raise TypeError(f"linear(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}") from None
-    if call is None or type(input) not in PLAIN:
-        kinds = overrides((input, weight, bias))
-        if kinds:
-            return dispatched(linear, kinds, (input, weight, bias), {})
-        key = (input.form, weight.form, None if bias is None else bias.form)
-        call = remember(_linear_calls, key, _linear_call(input, weight, bias))
-    plan, node = call
-    y = plan(input, weight, 0 if bias is None else bias)
-    if (
-        weight.node is not None or input.node is not None or (bias is not None and bias.node is not None)
-    ) and mode.recording:
-        x_edge = None if input.node is None else (input.node, input.output)
-        w_edge = None if weight.node is None else (weight.node, weight.output)
-        edges: tuple = (x_edge, w_edge)
-        if bias is not None:
-            edges = (x_edge, w_edge, None if bias.node is None else (bias.node, bias.output))
-        y.node = node(edges, save_two(input, weight))
-    return y
-
-
-def _linear_call(x: Tensor, w: Tensor, bias: Tensor | None) -> tuple[Any, type]:
-    """(plan, node) of a linear map of certain forms."""
-    same_device("linear", [t for t in (x, w, bias) if t is not None])
-    if w.form.rank not in (1, 2) or not x.form.rank:
-        raise RuntimeError(
-            message("linear", f"input {tuple(x.shape)} and weight {tuple(w.shape)}", "weight must be (out, in)")
-        )
-    if w.form.rank == 1:
-        w_form = w.form.viewed((1, *w.form.shape), (0, *w.form.strides))
-    else:
-        w_form = w.form
-    n, k = w_form.shape
-    if x.form.shape[-1] != k:
-        wrong = f"input {tuple(x.shape)} has {x.form.shape[-1]} features, weight {tuple(w.shape)} expects {k}"
-        raise RuntimeError(f"linear: {wrong} (mat1 and mat2 shapes cannot be multiplied)")
-    if bias is not None and tuple(bias.shape) not in ((n,), (1,), ()):
-        raise RuntimeError(
-            message("linear", f"bias {tuple(bias.shape)} does not fit the {n} results of weight {tuple(w.shape)}")
-        )
-    for t in (w, bias):
-        if t is not None and t.form.dtype is not x.form.dtype:
-            raise RuntimeError(
-                message("linear", f"input is {x.dtype}, weight or bias {t.dtype}", "all must have one dtype")
-            )
-    turned = w_form.viewed((k, n), (w_form.strides[1], w_form.strides[0]))
-    shape = (*x.form.shape[:-1], *((n,) if w.form.rank == 2 else ()))
-    made = form(x.form.dtype, x.form.device, shape)
-    left = x.form if x.form.rank > 1 else x.form.viewed((1, k), (0, *x.form.strides))
-    fits = bias is None or tuple(bias.shape) == (n,)
-    plan = _plan("linear", left, turned, bias.form if bias is not None and fits else None, made)
-    if not fits:
-        inner = plan
-        plan = lambda a, b, c: inner(a, b, 0) + c
-    two = x.form.rank == 2
-    name = (
-        ("AddmmBackward0" if two else "ViewBackward0")
-        if bias is not None
-        else ("MmBackward0" if two else "UnsafeViewBackward0")
-    )
-    return plan, _LINEAR[name]
-
-
-# ---------------------------------------------------------------- of three operands
+# ---------------------------------------------------------------- bilinear
 @spelled(where=("torch", "functional"))
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Σᵢⱼ input1ᵢ · weightₒᵢⱼ · input2ⱼ + biasₒ: (…, i), (…, j), (o, i, j) and (o) to (…, o)."""

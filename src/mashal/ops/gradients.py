@@ -31,9 +31,8 @@ class Entry(Planned):
         self.operation, self.form, self.options = operation, form, options
         self.backward: Backward | None = None
         self.shapes: tuple | None = None
-        super().__init__(bare, None, [isinstance(x, Tensor) for x in operands], len(operands))
-        if form.dtype.kind not in "fc":
-            self.plan = bare
+        tensors = [isinstance(x, Tensor) for x in operands]
+        super().__init__(bare, None, tensors, len(operands), recorded=form.dtype.kind in "fc")
 
     def record(self, result: Any, *operands: Any) -> None:
         """Notes a call with all care; the first one finds out what backward needs."""

@@ -26,17 +26,18 @@ class Planned:
 
     bare: the plan itself; plan: the same, recorded. node: the type of the node. tensors: for each operand whether it is a tensor.
     edges: how many operands (the first ones) may have a gradient. kept, keeps_result: what the node keeps of operands and result;
-    what the plan gives besides its first result is kept too. gradients: {form of the incoming gradient: gradient plan}.
+    what the plan gives besides its first result is kept too. recorded: False where there are no gradients.
+    gradients: {form of the incoming gradient: gradient plan}.
     """
 
     __slots__ = ("bare", "edges", "gradients", "keeps_result", "kept", "node", "plan", "results", "tensors")
 
     def __init__(self, bare: Callable[..., Any], node: type | None, tensors: Sequence[bool], edges: int, *,
-                 kept: Sequence[int] = (), keeps_result: bool = False, results: int = 1):  # fmt: skip
+                 kept: Sequence[int] = (), keeps_result: bool = False, results: int = 1, recorded: bool = True):  # fmt: skip
         self.bare, self.node, self.tensors, self.edges = bare, node, tuple(tensors), edges
         self.kept, self.keeps_result, self.results = tuple(kept), keeps_result, results
         self.gradients: dict[Form, Callable[..., tuple]] = {}
-        self.plan = self._recorded()
+        self.plan = self._recorded() if recorded else bare
 
     def _recorded(self) -> Callable[..., Any]:
         how = Recording(

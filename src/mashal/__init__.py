@@ -13,6 +13,7 @@ import sys
 from math import e, inf, nan, pi
 
 from mashal import (
+    _C,
     accelerator,
     amp,
     autograd,
@@ -140,6 +141,7 @@ from mashal.nn.functional import (
     triplet_margin_loss,
 )
 from mashal.nn.parameter import Parameter
+from mashal.ops.foreach import FOREACH as _FOREACH
 from mashal.ops.names import public as _public
 from mashal.random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state
 from mashal.serialization import load, save
@@ -180,6 +182,7 @@ from mashal.version import __version__
 newaxis = None
 legacy_contiguous_format = contiguous_format
 globals().update(_public("torch"))
+globals().update(_FOREACH)
 _INSIDE = {
     "checks",
     "core",

@@ -11,29 +11,43 @@ from mashal.errors import message
 from mashal.methods.construction import legacy
 
 __all__ = ["BFloat16Tensor", "BoolTensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor",
-           "LongTensor", "ShortTensor", "set_default_tensor_type"]  # fmt: skip
+           "LongTensor", "ShortTensor", "set_default_tensor_type", "tensor_class"]  # fmt: skip
 
 
 class _OfDtype(type):
     """The class of FloatTensor …: every tensor of the dtype counts as an instance."""
 
     def __instancecheck__(cls: Any, instance: Any) -> bool:
-        return isinstance(instance, Tensor) and instance.form.dtype is cls.dtype and instance.form.device.type == "cpu"
+        form = instance.form if isinstance(instance, Tensor) else None
+        return form is not None and form.dtype is cls.dtype and form.device.type == cls.place
 
 
-def _named(name: str, d: dtype) -> Any:
+def tensor_class(name: str, d: dtype, place: str = "cpu") -> Any:
+    """The old class of tensors of a dtype on a device."""
+    module = "torch" if place == "cpu" else f"torch.{place}"
+
     def make(cls: Any, *arguments: Any, device: Any = None) -> Tensor:
+        if place != "cpu":
+            raise TypeError(f"type {module}.{name} not available. Torch not compiled with {place.upper()} enabled.")
         return legacy(arguments, d, device)
 
-    doc = f"Old name for tensors of {d} on the cpu: {name}(sizes …) or {name}(sequence)."
-    return _OfDtype(name, (), {"__new__": make, "dtype": d, "__doc__": doc, "__module__": "torch", "is_cuda": False})
+    doc = f"Old name for tensors of {d} on the {place}: {name}(sizes …) or {name}(sequence)."
+    parts = {
+        "__new__": make,
+        "dtype": d,
+        "place": place,
+        "__doc__": doc,
+        "__module__": module,
+        "is_cuda": place == "cuda",
+    }
+    return _OfDtype(name, (), parts)
 
 
-FloatTensor, DoubleTensor = _named("FloatTensor", dtypes.float32), _named("DoubleTensor", dtypes.float64)
-HalfTensor, BFloat16Tensor = _named("HalfTensor", dtypes.float16), _named("BFloat16Tensor", dtypes.bfloat16)
-LongTensor, IntTensor = _named("LongTensor", dtypes.int64), _named("IntTensor", dtypes.int32)
-ShortTensor, CharTensor = _named("ShortTensor", dtypes.int16), _named("CharTensor", dtypes.int8)
-ByteTensor, BoolTensor = _named("ByteTensor", dtypes.uint8), _named("BoolTensor", dtypes.bool)
+FloatTensor, DoubleTensor = tensor_class("FloatTensor", dtypes.float32), tensor_class("DoubleTensor", dtypes.float64)
+HalfTensor, BFloat16Tensor = tensor_class("HalfTensor", dtypes.float16), tensor_class("BFloat16Tensor", dtypes.bfloat16)
+LongTensor, IntTensor = tensor_class("LongTensor", dtypes.int64), tensor_class("IntTensor", dtypes.int32)
+ShortTensor, CharTensor = tensor_class("ShortTensor", dtypes.int16), tensor_class("CharTensor", dtypes.int8)
+ByteTensor, BoolTensor = tensor_class("ByteTensor", dtypes.uint8), tensor_class("BoolTensor", dtypes.bool)
 _BY_DTYPE = {kind.dtype: kind for kind in (FloatTensor, DoubleTensor, HalfTensor, BFloat16Tensor, LongTensor, IntTensor, ShortTensor,
                                            CharTensor, ByteTensor, BoolTensor)}  # fmt: skip
 _BY_NAME = {f"torch.{kind.__name__}": kind for kind in _BY_DTYPE.values()}

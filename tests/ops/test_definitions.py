@@ -54,6 +54,8 @@ ABOUT_DTYPES = set(
 )
 """The dtype is what they are about: results in another one are other results."""
 WRAPPING = {
+    "gradient",
+    "hash_tensor",
     "l1_loss",
     "full_like",
     "new_full",

@@ -9,7 +9,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-TYPES = ("cpu", "cuda", "mps", "meta", "xpu", "hip", "xla", "mkldnn", "privateuseone")
+TYPES = (
+    "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps",
+    "meta", "hpu", "mtia", "privateuseone",
+)  # fmt: skip
 
 
 class device:
@@ -117,8 +120,8 @@ def usable(place: device) -> device:
         if place.type == "cpu" and place.index not in (None, 0):
             return CPU
         return CPU if place.type == "cpu" else META
-    if place.type == "cuda":
-        raise AssertionError("Torch not compiled with CUDA enabled")
+    if place.type in ("cuda", "xpu", "mtia"):
+        raise AssertionError(f"Torch not compiled with {place.type.upper()} enabled")
     if place.type == "mps":
         raise RuntimeError("mps: this build has no MPS backend; the nearest device is 'cpu'")
     raise RuntimeError(f"{place.type}: there is no such device in this build; the nearest one is 'cpu'")

@@ -129,6 +129,26 @@ class Stream:
     def __new__(cls, *arguments: Any, **options: Any) -> Any:
         return _refuse()
 
+    def synchronize(self) -> None:
+        """Waits until the queue's work is done; AssertionError, for there is none."""
+        _refuse()
+
+    def query(self) -> bool:
+        """Whether the queue's work is done; AssertionError, for there is none."""
+        return _refuse()
+
+    def wait_stream(self, stream: Any) -> None:
+        """Waits for another queue's work; AssertionError, for there is none."""
+        _refuse()
+
+    def wait_event(self, event: Any) -> None:
+        """Waits for a mark; AssertionError, for there is none."""
+        _refuse()
+
+    def record_event(self, event: Any = None) -> Any:
+        """Puts a mark into the queue; AssertionError, for there is none."""
+        return _refuse()
+
 
 class Event:
     """A mark in a queue of work; it can be made, and used with a device only."""
@@ -152,6 +172,15 @@ class Event:
     def query(self) -> bool:
         """Whether what is before the mark is done."""
         return True
+
+    @classmethod
+    def from_ipc_handle(cls, device: Any, handle: Any) -> Any:
+        """Another process's mark; AssertionError, for there is no device."""
+        return _refuse()
+
+    def ipc_handle(self) -> Any:
+        """What another process finds the mark by; AssertionError, for there is no device."""
+        return _refuse()
 
     def elapsed_time(self, end_event: Any) -> float:
         """Milliseconds between two marks; AssertionError, for there is no device."""

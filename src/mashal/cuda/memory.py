@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
+from mashal.core.devices import device as device_of
+from mashal.core.devices import usable
+
 __all__ = [
+    "get_per_process_memory_fraction", "host_memory_stats", "host_memory_stats_as_nested_dict", "memory_snapshot",
+    "memory_stats_as_nested_dict", "reset_accumulated_host_memory_stats", "reset_peak_host_memory_stats",
     "max_memory_allocated", "max_memory_cached", "max_memory_reserved", "memory_allocated", "memory_cached", "memory_reserved",
     "memory_stats", "memory_summary", "reset_accumulated_memory_stats", "reset_max_memory_allocated", "reset_max_memory_cached",
     "reset_peak_memory_stats", "set_per_process_memory_fraction",
@@ -57,3 +63,36 @@ reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats
 
 def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:
     """Limits the memory of a device: there is none."""
+
+
+def get_per_process_memory_fraction(device: Any = None) -> float:
+    """The limit of a device's memory, as a part of it; AssertionError, for there is none."""
+    return usable(device_of("cuda"))  # type: ignore[return-value]
+
+
+def memory_stats_as_nested_dict(device: Any = None) -> dict[str, Any]:
+    """All statistics, nested: none."""
+    return {}
+
+
+def memory_snapshot(mempool_id: Any = None) -> list[dict[str, Any]]:
+    """Every block of device memory: none."""
+    return []
+
+
+def host_memory_stats() -> dict[str, Any]:
+    """Statistics of pinned memory: none."""
+    return OrderedDict()
+
+
+def host_memory_stats_as_nested_dict() -> dict[str, Any]:
+    """Statistics of pinned memory, nested: none."""
+    return {}
+
+
+def reset_peak_host_memory_stats() -> None:
+    """Starts the highest numbers of pinned memory anew."""
+
+
+def reset_accumulated_host_memory_stats() -> None:
+    """Starts the sums of pinned memory anew."""

@@ -5,8 +5,8 @@ Read in this order
   numbers    item, tolist, float(x), x in y, len … : tensors as Python's numbers and sequences
   texts      how tensors print
   gradients  backward, hooks, leaving the graph
-  construction  Tensor(…), new, subclasses;  copies: copy.deepcopy;  data: x.data, set_;  subclasses
+  construction  Tensor(…), new, subclasses;  copies: copy.deepcopy;  data: x.data, set_;  subclasses;  rare: seldom used
 Stands on: autograd, ops, core. Used by: all that is above.
 """
 
-from mashal.methods import attach, construction, copies, data, gradients, numbers, subclasses, texts
+from mashal.methods import attach, construction, copies, data, gradients, numbers, rare, subclasses, texts

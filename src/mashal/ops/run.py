@@ -121,7 +121,9 @@ def plan_pointwise(
     recipe = Elements(nest, tuple(operands), tuple(shape), tuple(results), in_place)
     if in_place:
         kinds = [*(f.dtype.itemsize for f in results), *kinds]
-        return plan_of(address, [], kinds, constants, work=numel, returns_first=True, recipe=recipe, writes=len(results))
+        return plan_of(
+            address, [], kinds, constants, work=numel, returns_first=True, recipe=recipe, writes=len(results)
+        )
     made = [(f.extent * f.dtype.itemsize, f) for f in results]
     return plan_of(address, made, kinds, constants, work=numel, recipe=recipe)
 

@@ -3,12 +3,13 @@
 data       datasets, samplers, the DataLoader
 dlpack     tensors of other libraries and for them
 hooks      handles of registered hooks
+checkpoint memory saved by computing twice
 _pytree    nests of dicts, lists and tuples, flattened and put together
 """
 
 from mashal.nearest import nearest
-from mashal.utils import _pytree, dlpack, hooks
+from mashal.utils import _mode_utils, _pytree, dlpack, hooks
 
 __all__ = ["data", "dlpack", "hooks"]
 
-__getattr__ = nearest(__name__, {"data"})  # data is the largest part; many programs don't need it
+__getattr__ = nearest(__name__, {"checkpoint", "data"})  # data is the largest part; many programs don't need it

@@ -155,6 +155,7 @@ class _Part:
         self.checked = check != "none"
         self.about: list[tuple] = []  # of every tensor saved at first: shape, dtype, device
         self.again: dict[int, Tensor] = {}
+        self.asked: int | None = None
 
     def pack(self, x: Tensor) -> int:
         self.about.append((tuple(x.shape), x.dtype, x.device))
@@ -163,7 +164,10 @@ class _Part:
     def unpack(self, place: int) -> Tensor:
         if place not in self.again:
             self._compute()
-        return self.again.pop(place)
+        if self.asked is not None and self.asked != place:
+            self.again.pop(self.asked, None)  # the last one asked for stays: it may be asked for once more
+        self.asked = place
+        return self.again[place]
 
     def _compute(self) -> None:
         found: list[Tensor] = []

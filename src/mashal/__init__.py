@@ -198,7 +198,13 @@ _INSIDE = {
     "sys",
     "torch",
 }
-_LATER = {"multiprocessing", "optim", "signal", "testing"}  # imported when they are first asked for
+_LATER = {  # imported when they are first asked for
+    "distributions",
+    "multiprocessing",
+    "optim",
+    "signal",
+    "testing",
+}
 torch = sys.modules[__name__]
 __all__ = sorted(name for name in {*globals(), *_LATER} if not name.startswith("_") and name not in _INSIDE)
 

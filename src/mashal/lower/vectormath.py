@@ -6,7 +6,7 @@ Operands are values of one type, float or double, scalar or vector (narrower flo
 Held by tests/lower/test_vectormath.py: float within 2 ulp (sigmoid 2.1, erfinv, lgamma, digamma 4), double within 2.2
 (special functions: 1e-13 relative; lgamma and digamma absolute beside their zeros), infinities, NaN, denormals and -0.0
 as IEEE and C have them. Branches: sin, cos, tan (arguments from 2^30 on), fmod, remainder, erfinv of doubles; loops: those
-of `iterated`.
+of `iterated` and `pathwise`.
 
     >>> from mashal.machine.text import Module
     >>> f = Module().function("half_power", "float", [("float", "x")])
@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mashal.lower import exponentials, floating, iterated, special, trigonometry
+from mashal.lower import exponentials, floating, iterated, pathwise, special, trigonometry
 from mashal.machine.text import Function, Value
 
 FUNCTIONS: dict[str, Callable[..., Value]] = {
@@ -35,6 +35,7 @@ FUNCTIONS: dict[str, Callable[..., Value]] = {
         trigonometry: "sin cos tan asin acos atan atan2",
         special: """erf erfc erfcx erfinv ndtr log_ndtr ndtri gelu_cdf lgamma digamma i0 i0e i1 i1e""",
         iterated: "gcd zeta gamma_p gamma_q",
+        pathwise: "gamma_path beta_path",
         floating: """sqrt rsqrt floor ceil trunc round copysign nextafter frexp_mantissa frexp_exponent ldexp
                      fmod remainder hypot""",
     }.items()

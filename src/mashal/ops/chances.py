@@ -12,8 +12,10 @@ from mashal.core.shapes import broadcast
 from mashal.core.tape import Node, edges, mode
 from mashal.core.tensor import Tensor, empty
 from mashal.errors import message
+from mashal.lang import expression as e
 from mashal.ops import filling
-from mashal.ops.define import spelled
+from mashal.ops.define import RecordedNode, pointwise, recorded, spelled
+from mashal.ops.define import floating as in_floating
 from mashal.ops.random import bernoulli_, exponential_, filled, floating
 from mashal.ops.random_factories import result_of
 
@@ -73,9 +75,36 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
     return filled(result, "Binomial", filling.binomial, generator, n.data_ptr(), p.data_ptr())
 
 
-@spelled(("torch",))
-def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor:
-    """Gamma numbers of scale 1 with the shapes in input. input: float32 or float64, > 0."""
+@pointwise(in_floating, where=("torch",), name="_standard_gamma_grad")
+def _standard_gamma_grad(shape: e.Expression, sample: e.Expression) -> e.Expression:
+    """How gamma samples of scale 1 move when their shape does: dx/da."""
+    return e.apply("gamma_path", shape, sample)
+
+
+@pointwise(in_floating, where=("torch",), name="_dirichlet_grad")
+def _dirichlet_grad(x: e.Expression, alpha: e.Expression, total: e.Expression) -> e.Expression:
+    """How a share x of a Dirichlet sample moves when its concentration alpha of `total` does, over 1 - x."""
+    return e.apply("beta_path", x, alpha, total - alpha) / (1 - x)
+
+
+@spelled(("torch",), name="_standard_gamma")
+@recorded("StandardGammaBackward0")
+def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Any:
+    """Gamma numbers of scale 1 with the shapes in input; its gradient is how samples move with them.
+
+    input: float32 or float64, > 0.
+    """
+    result = _gamma_numbers(input, generator)
+    return result, (input, result)
+
+
+@_standard_gamma.backward
+def _(node: RecordedNode, g: Tensor) -> tuple:
+    shape, sample = node.kept()
+    return (g * _standard_gamma_grad(shape, sample),)
+
+
+def _gamma_numbers(input: Tensor, generator: Generator | None) -> Tensor:
     if input.dtype.name not in ("float32", "float64"):
         raise NotImplementedError(message("_standard_gamma", f"dtype {input.dtype}", "it must be float32 or float64"))
     shapes = input.detach().contiguous()
@@ -83,12 +112,21 @@ def _standard_gamma(input: Tensor, generator: Generator | None = None) -> Tensor
     return filled(result, "StandardGamma", filling.gamma, generator, shapes.data_ptr())
 
 
-@spelled(("torch",))
-def _sample_dirichlet(input: Tensor, generator: Generator | None = None) -> Tensor:
+@spelled(("torch",), name="_sample_dirichlet")
+@recorded("SampleDirichletBackward0")
+def _sample_dirichlet(input: Tensor, generator: Generator | None = None) -> Any:
     """Shares that sum to 1 over the last dimension, of the Dirichlet distribution with the concentrations in input."""
-    drawn = _standard_gamma(input.to(float64), generator)
+    drawn = _gamma_numbers(input.to(float64), generator)
     tiny, below_one = (2.0**-1022, 1 - 2.0**-53) if input.dtype is float64 else (2.0**-126, 1 - 2.0**-24)
-    return (drawn / drawn.sum(-1, keepdim=True)).to(input.dtype).clamp(tiny, below_one)
+    result = (drawn / drawn.sum(-1, keepdim=True)).to(input.dtype).clamp(tiny, below_one)
+    return result, (input, result)
+
+
+@_sample_dirichlet.backward
+def _(node: RecordedNode, g: Tensor) -> tuple:
+    alpha, x = node.kept()
+    path = _dirichlet_grad(x, alpha, alpha.sum(-1, keepdim=True).expand_as(alpha))
+    return (path * (g - (x * g).sum(-1, keepdim=True)),)
 
 
 @spelled()

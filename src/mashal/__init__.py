@@ -22,7 +22,6 @@ from mashal import (
     cpu,
     cuda,
     jit,
-    linalg,
     methods,
     mps,
     nn,
@@ -127,6 +126,7 @@ from mashal.legacy import (
     ShortTensor,
     set_default_tensor_type,
 )
+from mashal.methods.families import found_name as _found_name
 from mashal.nearest import nearest as _nearest
 from mashal.nn.functional import (
     channel_shuffle,
@@ -141,6 +141,7 @@ from mashal.nn.functional import (
     triplet_margin_loss,
 )
 from mashal.nn.parameter import Parameter
+from mashal.ops.families import names_at as _names_at
 from mashal.ops.foreach import FOREACH as _FOREACH
 from mashal.ops.names import public as _public
 from mashal.random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state
@@ -200,12 +201,14 @@ _INSIDE = {
 }
 _LATER = {  # imported when they are first asked for
     "distributions",
+    "linalg",
     "multiprocessing",
     "optim",
     "signal",
     "testing",
 }
+_FAMILIES = _names_at("torch")  # functions whose family is imported when one of them is first asked for
 torch = sys.modules[__name__]
-__all__ = sorted(name for name in {*globals(), *_LATER} if not name.startswith("_") and name not in _INSIDE)
+__all__ = sorted(name for name in {*globals(), *_LATER, *_FAMILIES} if not name.startswith("_") and name not in _INSIDE)
 
-__getattr__ = _nearest(__name__, _LATER)
+__getattr__ = _nearest(__name__, _LATER, lambda name: _found_name(name, "torch"))

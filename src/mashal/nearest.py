@@ -22,7 +22,9 @@ class AbsentName(AttributeError):
 
     def __str__(self) -> str:
         wrong = f"module '{self.obj.__name__}' has no attribute {self.name!r}"
-        near = nearest_names(str(self.name), [n for n in vars(self.obj) if not n.startswith("_")])
+        near = nearest_names(
+            str(self.name), [n for n in {*vars(self.obj), *getattr(self.obj, "__all__", ())} if not n.startswith("_")]
+        )
         return f"{wrong}; the nearest it has: {', '.join(near)}" if near else wrong
 
 
@@ -39,13 +41,21 @@ def nearest_names(name: str, names: Iterable[str], most: int = 3) -> list[str]:
     return list(dict.fromkeys([*alike, *parts]))[:most]
 
 
-def nearest(module: str, later: Iterable[str] = ()) -> Callable[[str], Any]:
-    """A module's `__getattr__`: imports what comes later, else raises the AttributeError."""
+def nearest(
+    module: str, later: Iterable[str] = (), find_value: Callable[[str], Any] | None = None
+) -> Callable[[str], Any]:
+    """A module's `__getattr__`: imports what comes later, else raises the AttributeError.
+
+    find_value: gives the value of a name that is looked for when it is first asked for, and then kept; None if there is none.
+    """
     waiting = frozenset(later)
 
     def find(name: str) -> Any:
         if name in waiting:
             return importlib.import_module(f"{module}.{name}")
+        value = None if find_value is None else find_value(name)
+        if value is not None:
+            return vars(sys.modules[module]).setdefault(name, value)
         raise AbsentName(sys.modules[module], name)
 
     return find

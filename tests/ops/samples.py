@@ -15,7 +15,12 @@ from typing import Any
 import numpy as np
 
 import mashal as torch
+from mashal.methods.families import found
 from mashal.ops.define import DEFINITIONS, Pointwise
+from mashal.ops.families import FAMILIES
+
+for _family in FAMILIES:
+    found(_family)
 
 
 @dataclass

@@ -12,6 +12,7 @@ import pytest
 
 import mashal as torch
 from mashal.ops.define import DEFINITIONS, Pointwise
+from ops.algebra_calls import ALGEBRA
 from ops.references import NUMPY, numpy_call
 from ops.samples import BITS, Call, calls_of, changed, every_second, transposed
 
@@ -23,7 +24,7 @@ RANDOM = set(
     rand randn randint randperm normal rand_like randn_like randint_like bernoulli poisson binomial _standard_gamma
     _sample_dirichlet multinomial uniform_ normal_ random_ bernoulli_ exponential_ geometric_ cauchy_ log_normal_ dropout
     dropout_ feature_dropout feature_dropout_ alpha_dropout alpha_dropout_ feature_alpha_dropout feature_alpha_dropout_
-    native_dropout rrelu rrelu_ gumbel_softmax
+    native_dropout rrelu rrelu_ gumbel_softmax svd_lowrank pca_lowrank lobpcg
 """.split()
 )
 """Values are drawn; tests/ops/test_random holds them."""
@@ -72,6 +73,7 @@ REFUSED = {
     **dict.fromkeys(["quantile", "nanquantile"], (torch.float16, torch.bfloat16)),
 }
 """Floating dtypes that PyTorch refuses too."""
+REFUSED |= dict.fromkeys(ALGEBRA, (torch.float16, torch.bfloat16))
 JUMPS = {"floor_divide", "remainder", "fmod", "frac", "sign", "floor", "ceil", "trunc", "round"}
 VALUES = [name for name in NAMES if name not in RANDOM | UNDEFINED]
 FLOATING = [name for name in VALUES if name not in ABOUT_DTYPES | BITS]
@@ -303,7 +305,7 @@ NO_META = set(
     from_numpy frombuffer tensor as_tensor asarray is_nonzero new_tensor item tolist is_set_to cpu cuda equal allclose
     bernoulli poisson binomial multinomial nonzero nonzero_static
     argwhere normal one_hot mode quantile nanquantile masked_select unique unique_consecutive
-    repeat_interleave bincount histc histogram data_ptr
+    repeat_interleave bincount histc histogram data_ptr linalg_lu lstsq lobpcg
 """.split()
 )
 """Need values, or leave the meta device."""

@@ -9,6 +9,7 @@ import pytest
 
 import mashal as torch
 from mashal.ops.define import DEFINITIONS
+from ops.algebra_calls import SYMMETRIC_ONLY, UNLIKE, WITHOUT_GRADIENT
 from ops.samples import Call, calls_of
 from ops.test_definitions import RANDOM, UNDEFINED, copies
 
@@ -61,7 +62,9 @@ ROUGH = {
 """Give too few digits for differences, or are not differentiable but say so in backward."""
 WITHOUT = {name for name in DEFINITIONS if "_polynomial_" in name or "modified_bessel_k" in name}
 """Have no gradient in PyTorch either."""
-NAMES = sorted(set(DEFINITIONS) - RANDOM - UNDEFINED - CONSTANT - ROUGH - WITHOUT)
+NAMES = sorted(
+    set(DEFINITIONS) - WITHOUT_GRADIENT - SYMMETRIC_ONLY - UNLIKE - RANDOM - UNDEFINED - CONSTANT - ROUGH - WITHOUT
+)
 EPS = 1e-5
 
 

@@ -29,7 +29,7 @@ from mashal.machine import memory
 
 __all__ = [
     "array_of", "copied", "dtype_of", "from_numpy", "is_array", "is_array_scalar", "numpy", "numpy_array", "numpy_dtype",
-    "shares_memory", "to_numpy",
+    "reading", "shares_memory", "to_numpy",
 ]  # fmt: skip
 
 
@@ -216,15 +216,32 @@ def to_numpy(x: Tensor, *, force: bool = False) -> Any:
     if not kind.numel:
         return numpy.empty(kind.shape, d)
     memory.pin(x.capsule)
+    return numpy.asarray(_Interface(x.capsule, _described(x, d)))
+
+
+def reading(x: Tensor) -> Any:
+    """The array that is a tensor's memory, to be read at once: nothing keeps the storage from being resized later."""
+    kind = x.form
+    if kind.device is not CPU:
+        raise NotImplementedError(
+            message("numpy", f"there is no memory to read on {kind.device}", "use Tensor.cpu() first")
+        )
+    d = numpy_dtype(kind.dtype)
+    if not kind.numel:
+        return numpy.empty(kind.shape, d)
+    return numpy.asarray(_Interface(x.capsule, _described(x, d)))
+
+
+def _described(x: Tensor, d: Any) -> dict:
+    kind = x.form
     size = kind.dtype.itemsize
-    interface = {
+    return {
         "version": 3,
         "typestr": d.str,
         "shape": tuple(kind.shape),
         "data": (memory.address_of(x.capsule) + x.offset * size, False),
         "strides": None if kind.contiguous else tuple(s * size for s in kind.strides),
     }
-    return numpy.asarray(_Interface(x.capsule, interface))
 
 
 def array_of(x: Tensor, dtype: Any = None, copy: bool | None = None) -> Any:

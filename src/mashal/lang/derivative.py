@@ -27,6 +27,10 @@ def _conj(x: Expression) -> Expression:
     return Expression("conj", (x,), x.dtype) if x.dtype.is_complex else x
 
 
+def _modulus(g: Expression, y: Expression, a: Expression) -> Expression:
+    return where(y == 0, 0, a / y) * g
+
+
 _SQRT_PI = math.sqrt(math.pi)
 _NORMAL_PEAK = 1 / math.sqrt(2 * math.pi)
 
@@ -43,7 +47,7 @@ RULES: dict[str, Rule] = {
     "max": lambda g, y, a, b: _tied(g, a, b, a > b),
     "min": lambda g, y, a, b: _tied(g, a, b, a < b),
     "select": lambda g, y, c, a, b: (None, where(c, g, 0), where(c, 0, g)),
-    "abs": lambda g, y, a: (g * _sign(a),),
+    "abs": lambda g, y, a: (_modulus(g, y, a) if a.dtype.is_complex else g * _sign(a),),
     "exp": lambda g, y, a: (g * y,),
     "exp2": lambda g, y, a: (g * y * math.log(2),),
     "expm1": lambda g, y, a: (g * (y + 1),),

@@ -12,7 +12,7 @@ from typing import Any
 from mashal.core.tensor import Tensor
 from mashal.ops.define import DEFINITIONS, Definition
 
-__all__ = ["attach"]
+__all__ = ["attach", "attach_new"]
 
 REFLECTED = {f"__r{name}__" for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift".split()}
 COMMUTATIVE = {f"__r{name}__" for name in "add mul and or xor".split()}
@@ -59,5 +59,15 @@ def operator(name: str, definition: Definition) -> Callable[..., Any]:
     return reflected
 
 
-for _definition in DEFINITIONS.values():
-    attach(Tensor, _definition)
+_attached: set[str] = set()
+
+
+def attach_new() -> None:
+    """Attaches the definitions that have been added since the last time."""
+    for name, definition in DEFINITIONS.items():
+        if name not in _attached:
+            attach(Tensor, definition)
+            _attached.add(name)
+
+
+attach_new()

@@ -25,12 +25,15 @@ from mashal.machine.launch import INTEGER
 from mashal.machine.threads import get_num_threads
 from mashal.ops.arithmetic import add, mul
 from mashal.ops.broadcast import sum_to
+from mashal.ops.complex_parts import conj_physical
+from mashal.ops.complex_products import complex_plan
 from mashal.ops.define import PLAIN, dispatched, overrides, row_major, spelled, write_out
 from mashal.ops.planned import Part, Planned, PlanNode
 from mashal.ops.run import kernel_of, remember, same_device, scalar_name
 
 _ELEMENTS = {"float32": "float", "float64": "double", "float16": "half", "bfloat16": "bfloat", "int8": "i8", "uint8": "i8",
              "int16": "i16", "int32": "i32", "int64": "i64"}  # fmt: skip
+_COMPLEX = ("complex64", "complex128")
 _ONE = struct.unpack("<q", struct.pack("<d", 1.0))[0]
 _plans: dict[Any, Any] = {}
 
@@ -51,6 +54,8 @@ def plan_product(operation: str, a: Form, b: Form, bias: Form | None, result: Fo
     made = result or form(a.dtype, a.device, shape)
     if a.device.type == "meta":
         return lambda *operands: empty(made)
+    if a.dtype.name in _COMPLEX and made.numel:
+        return complex_plan(plan_product, operation, a, b, bias, made)
     kinds = [a.dtype.itemsize, b.dtype.itemsize, INTEGER if bias is None else bias.dtype.itemsize]
     if not made.numel:
         return plan_of(0, [(0, made)], kinds)
@@ -104,7 +109,7 @@ def _contiguous(x: Tensor) -> Tensor:
 
 
 def _element(operation: str, d: dtype) -> str:
-    found = _ELEMENTS.get(d.name)
+    found = d.llvm if d.name in _COMPLEX else _ELEMENTS.get(d.name)
     if found is None:
         raise NotImplementedError(
             message(operation, f"there is no product of matrices of {scalar_name(d)}", "convert to a floating dtype")
@@ -166,6 +171,11 @@ def transposed(x: Tensor) -> Tensor:
     return y
 
 
+def adjointed(x: Tensor) -> Tensor:
+    """The transpose as gradients need it: of complex matrices conjugated."""
+    return transposed(conj_physical(x)) if x.form.dtype.is_complex else transposed(x)
+
+
 # ---------------------------------------------------------------- matmul
 class ProductBackward(PlanNode):
     """saved: a, b. Gradients of a product: g·bᵀ and aᵀ·g, summed where the batch was broadcast."""
@@ -181,7 +191,7 @@ class ProductBackward(PlanNode):
         g = reshaped(g, (*batch, rows.form.shape[-2], columns.form.shape[-1]))
         ga = gb = None
         if self.edges[0] is not None:
-            ga = reshaped(sum_to(matmul(g, transposed(columns)), rows.form.shape), a.form.shape)
+            ga = reshaped(sum_to(matmul(g, adjointed(columns)), rows.form.shape), a.form.shape)
         if self.edges[1] is not None:
             gb = reshaped(_weight_gradient(rows, g, columns.form), b.form.shape)
         return ga, gb
@@ -192,9 +202,9 @@ def _weight_gradient(rows: Tensor, g: Tensor, columns: Form) -> Tensor:
     if columns.rank == 2 and rows.form.rank > 2:
         k, n = columns.shape
         return matmul(
-            transposed(reshaped(rows, (rows.form.numel // max(k, 1), k))), reshaped(g, (g.form.numel // max(n, 1), n))
+            adjointed(reshaped(rows, (rows.form.numel // max(k, 1), k))), reshaped(g, (g.form.numel // max(n, 1), n))
         )
-    return sum_to(matmul(transposed(rows), g), columns.shape)
+    return sum_to(matmul(adjointed(rows), g), columns.shape)
 
 
 _NODES = {
@@ -251,7 +261,7 @@ class _Call(Planned):
     def parts(self, things: list[Any], g: Tensor) -> list[Part] | None:
         """Two products, where both operands are matrices, or batches of the same shape."""
         a, b = things[0].form, things[1].form
-        if a.rank != b.rank or not 2 <= a.rank <= 4 or a.shape[:-2] != b.shape[:-2]:
+        if a.dtype.is_complex or a.rank != b.rank or not 2 <= a.rank <= 4 or a.shape[:-2] != b.shape[:-2]:
             return None
         of_a = plan_product("matmul", g.form, turned(b), None, form(a.dtype, a.device, tuple(a.shape)))
         of_b = plan_product("matmul", turned(a), g.form, None, form(b.dtype, b.device, tuple(b.shape)))

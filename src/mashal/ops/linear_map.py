@@ -12,6 +12,7 @@ from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.arithmetic import mul
 from mashal.ops.broadcast import sum_nest, sum_plan, sum_to
+from mashal.ops.complex_parts import conj_physical
 from mashal.ops.contraction import matmul, plan_product, reshaped, transposed, turned
 from mashal.ops.define import PLAIN, dispatched, overrides, row_major, spelled, write_out
 from mashal.ops.planned import Part, Planned, PlanNode
@@ -50,6 +51,8 @@ class LinearBackward(PlanNode):
     def by_operations(self, g: Tensor) -> tuple:
         """The gradients as products and sums, recorded if asked for."""
         x, w = kept(self)
+        if g.form.dtype.is_complex:
+            x, w = conj_physical(x), conj_physical(w)
         if w.form.rank == 1:
             return self._of_row(g, x, w)
         n, k = w.form.shape
@@ -103,7 +106,7 @@ class _Linear(Planned):
     def parts(self, things: list[Any], g: Tensor) -> Sequence[Part] | None:
         """g·W, gᵀ·x and g's column sums, without views on the way."""
         x, w, of = things[0].form, things[1].form, g.form
-        if w.rank == 1:
+        if w.rank == 1 or w.dtype.is_complex:
             return None
         n, k = w.shape
         rows = x.numel // k if k else of.numel // max(n, 1)

@@ -187,7 +187,11 @@ def _without(y: Tensor, rows: int, columns: int) -> Tensor:
 def _of_singular_values(x: Tensor, ord: Any, rows: int, columns: int, keepdim: bool) -> Tensor:
     moved = x.movedim((rows, columns), (-2, -1))  # type: ignore[attr-defined]
     values = moved.svd()[1]
-    y = sum_(values, -1) if ord == "nuc" else (amax if ord > 0 else amin)(values, -1)
+    y = (
+        sum_(values, -1)
+        if ord == "nuc" or (ord == 2 and not values.form.shape[-1])
+        else (amax if ord > 0 else amin)(values, -1)
+    )
     if keepdim:
         for d in sorted((rows, columns)):
             y = y.unsqueeze(d)

@@ -18,13 +18,13 @@ from mashal.errors import message
 from mashal.ops.arithmetic import add, mul
 from mashal.ops.assigning import assigned
 from mashal.ops.broadcast import expand_to, sum_to
-from mashal.ops.contraction import bmm, check_ranks, matmul, mm, multiply, mv, outer, transposed
+from mashal.ops.contraction import adjointed, bmm, check_ranks, matmul, mm, multiply, mv, outer
 from mashal.ops.define import dispatched, overrides, spelled, write_out
 
 EVERYWHERE = ("torch", "method", "in_place")
 
 
-def _scaled(x: Tensor, factor: float) -> Tensor:
+def _scaled(x: Tensor, factor: complex) -> Tensor:
     return x if factor == 1 else mul(x, factor)
 
 
@@ -68,11 +68,12 @@ class AddmmBackward(Node):
         (g,) = gradients
         a, b, beta, alpha, shape = self.saved
         a, b = unpack(a, self), unpack(b, self)
+        beta, alpha = (x.conjugate() if isinstance(x, complex) else x for x in (beta, alpha))
         first = sum_to(_scaled(g, beta), shape) if self.edges[0] is not None else None
         g = _scaled(g, alpha)
         return first, *(
             matmul(*x) if edge is not None else None
-            for edge, x in zip(self.edges[1:], ((g, transposed(b)), (transposed(a), g)))
+            for edge, x in zip(self.edges[1:], ((g, adjointed(b)), (adjointed(a), g)))
         )
 
 

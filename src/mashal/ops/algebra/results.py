@@ -1,0 +1,25 @@
+"""The named results of factorizations, as torch.return_types has them."""
+
+from mashal.ops.return_types import return_type
+
+cholesky_ex = return_type("linalg_cholesky_ex", "L", "info")
+eig = return_type("linalg_eig", "eigenvalues", "eigenvectors")
+eigh = return_type("linalg_eigh", "eigenvalues", "eigenvectors")
+geqrf = return_type("geqrf", "a", "tau")
+inv_ex = return_type("linalg_inv_ex", "inverse", "info")
+ldl_factor = return_type("linalg_ldl_factor", "LD", "pivots")
+ldl_factor_ex = return_type("linalg_ldl_factor_ex", "LD", "pivots", "info")
+lstsq = return_type("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
+lu = return_type("linalg_lu", "P", "L", "U")
+lu_factor = return_type("linalg_lu_factor", "LU", "pivots")
+lu_factor_ex = return_type("linalg_lu_factor_ex", "LU", "pivots", "info")
+lu_unpack = return_type("lu_unpack", "P", "L", "U")
+lu_with_info = return_type("_lu_with_info", "LU", "pivots", "info")
+qr = return_type("qr", "Q", "R")
+linalg_qr = return_type("linalg_qr", "Q", "R")
+slogdet = return_type("slogdet", "sign", "logabsdet")
+linalg_slogdet = return_type("linalg_slogdet", "sign", "logabsdet")
+solve_ex = return_type("linalg_solve_ex", "result", "info")
+svd = return_type("svd", "U", "S", "V")
+linalg_svd = return_type("linalg_svd", "U", "S", "Vh")
+triangular_solve = return_type("triangular_solve", "solution", "cloned_coefficient")

@@ -1,0 +1,28 @@
+"""Families of operations that most programs never use: imported when one of their names is first asked for.
+
+A family is a package or module of definitions. Which public names it has is said here, so that they can be found before it
+is imported; a test compares this list with what the definitions say.
+"""
+
+from __future__ import annotations
+
+__all__ = ["FAMILIES", "names_at"]
+
+FAMILIES: dict[str, dict[str, str]] = {
+    "mashal.ops.algebra": {
+        "torch": """
+            chain_matmul cholesky cholesky_inverse cholesky_solve det geqrf inverse lobpcg logdet lu lu_solve lu_unpack matrix_exp
+            matrix_power orgqr ormqr pca_lowrank pinverse qr slogdet svd svd_lowrank triangular_solve vander
+        """,
+        "method": """
+            cholesky cholesky_inverse cholesky_solve det geqrf inverse logdet lu lu_solve matrix_exp matrix_power orgqr ormqr
+            pinverse qr slogdet svd triangular_solve
+        """,
+    },
+}
+"""Family -> the names it has in mashal and as methods of tensors."""
+
+
+def names_at(place: str) -> dict[str, str]:
+    """Name -> family of what is found at a place ("torch", "method")."""
+    return {name: family for family, places in FAMILIES.items() for name in places.get(place, "").split()}

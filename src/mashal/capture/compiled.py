@@ -15,7 +15,6 @@ from typing import Any
 from mashal.capture.making import Refused, make
 from mashal.capture.program import MISS
 from mashal.capture.structure import flatten
-from mashal.core.tape import mode
 from mashal.machine.observing import watch
 
 LIMIT = 8
@@ -32,10 +31,9 @@ class Compiled:
         self.attempts = 0
         self.refusal = ""
         self._latest: Callable[..., Any] = _always_miss
-        self._mode = None
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        if not options and self._mode is mode.recording:
+        if not options:
             answer = self._latest(*args)
             if answer is not MISS and type(answer) is not int:
                 return answer
@@ -47,7 +45,7 @@ class Compiled:
         leaves: list[Any] = []
         structure = flatten((args, options), leaves)
         for recording in self.recordings:
-            if recording.structure == structure and recording.recording is mode.recording and recording.adapt(leaves):
+            if recording.structure == structure and recording.adapt(leaves):
                 answer = recording(leaves)
                 if type(answer) is int:  # an index out of range: the function says so better
                     return self.fn(*args, **options)
@@ -60,7 +58,7 @@ class Compiled:
         """The next call tries this one first."""
         self.recordings.remove(recording)
         self.recordings.insert(0, recording)
-        self._latest, self._mode = recording.direct or _always_miss, recording.recording
+        self._latest = recording.direct or _always_miss
 
     def _record(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
         if len(self.recordings) >= LIMIT:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from mashal.autograd import grad
+from mashal.capture.program import MISS
 from mashal.core.saved import FREED
 from mashal.core.tape import AccumulateGrad, Node, mode, no_grad
-from mashal.core.tensor import Tensor, version_of
+from mashal.core.tensor import Tensor, empty, version_of
 from mashal.errors import message
 
 
@@ -38,8 +39,30 @@ class Boundary:
 
 
 def gradients_of(results: list[Tensor], inputs: list[Tensor], given: list[Tensor]) -> list[Tensor | None]:
-    """The gradients of the inputs; walks the graph, and frees it."""
-    return list(grad(results, inputs, given, allow_unused=True))
+    """The gradients of the inputs; the graph stays, for the caller of the recorded call."""
+    return list(grad(results, inputs, given, retain_graph=True, allow_unused=True))
+
+
+class BackwardProgram:
+    """The gradients of a boundary from those of the results. forms: what the gradients of the results look like; answers: how
+    each gradient is built of the program's operands and results."""
+
+    def __init__(self, program: Any, forms: list[Any], answers: list[Any]):
+        self.program, self.forms, self.answers = program, forms, answers
+
+    def __call__(self, gradients: tuple, kept: list[Tensor]) -> tuple:
+        operands = [*map(self._fitted, gradients, self.forms), *kept]
+        made = self.program.replay(*operands)
+        assert made is not MISS, "what backward needs is as it was recorded"
+        return tuple(answer(operands, made) for answer in self.answers)
+
+    def _fitted(self, g: Tensor | None, wanted: Any) -> Tensor:
+        """A gradient as the program takes it."""
+        if g is None:
+            return empty(wanted).fill_(0)
+        if g.form is not wanted or type(g) is not Tensor or g.node is not None:
+            return empty(wanted).copy_(g.detach())
+        return g
 
 
 class CompiledFunctionBackward(Node):

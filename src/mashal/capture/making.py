@@ -11,13 +11,16 @@ from mashal.capture import history
 from mashal.capture.program import MISS, Operand, Plan, Program, used
 from mashal.capture.recorder import Recorder, Touched
 from mashal.capture.structure import PLAIN, equal, flatten, rebuild
-from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, Value
+from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value
+from mashal.capture.modules import Seen
 from mashal.core import tape
+from mashal.core.dtypes import uint8
 from mashal.core.forms import form
 from mashal.core.saved import FREED
 from mashal.core.tape import AccumulateGrad, mode
-from mashal.core.tensor import Tensor, bump, empty, new_view, version_of
+from mashal.core.tensor import Tensor, alias, bump, empty, new_view, version_of
 from mashal.machine.launch import slot_offset
+from mashal.machine.observing import changes
 from mashal.machine.replay import ANY_HISTORY, LEAF, MANY, NO_HISTORY, NONE, ONE
 
 
@@ -50,36 +53,57 @@ def make(
 
 
 # ---------------------------------------------------------------- what a recording is
+Finish = Callable[[Sequence[Any], Sequence[Any], list[Any]], None]
+"""What is left to do in Python after a replay: with the call's leaves, what the replay made, and the leaves of the answer."""
+
+
 @dataclass
 class Recording:
     """A call that can be replayed.
 
-    places: of the leaves, those that are the replay's operands; same: (place, object) the other leaves. direct: the replay, if
-    it takes the function's own arguments and needs nothing else. answers: how each leaf of the answer is built.
+    places: of the leaves, those that are the replay's operands; same: (place, object) the other leaves. answers: how each
+    leaf of the answer is built. direct: what takes the call's own arguments, if they are a flat list.
     """
 
     structure: Any
-    recording: bool
     program: Program
     same: list[tuple[int, Any]]
     places: list[int]
     shape: Any
     answers: list[Any]
-    after: list[Callable[[Sequence[Any], Any], None]]
+    after: list[Finish]
     direct: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.same) + len(self.places)
+        if self.structure == _flat(n):
+            plain = not self.after and not self.same and self.shape is None
+            self.direct = self.program.replay if plain and self.answers[0].is_all_of(self.program) else self._flat
 
     def adapt(self, leaves: Sequence[Any]) -> bool:
         """Sets guards right whose values are equal; False if the call is another one."""
         return all(equal(leaves[i], x) for i, x in self.same) and self.program.adapt()
 
+    def _flat(self, *leaves: Any) -> Any:
+        for i, x in self.same:
+            if i >= len(leaves) or leaves[i] is not x:
+                return MISS
+        return MISS if len(leaves) != len(self.same) + len(self.places) else self(leaves)
+
     def __call__(self, leaves: Sequence[Any]) -> Any:
+        """The call's answer; MISS, or an int where an index is out of range."""
         made = self.program.replay(*[leaves[i] for i in self.places])
         if made is MISS or type(made) is int:
             return made
-        for step in self.after:
-            step(leaves, made)
         made = made if type(made) is tuple else (made,)
-        return rebuild(self.shape, [answer(leaves, made) for answer in self.answers])
+        built = [answer(leaves, made) for answer in self.answers]
+        for finish in self.after:
+            finish(leaves, made, built)
+        return rebuild(self.shape, built)
+
+
+def _flat(n: int) -> tuple:
+    return (tuple, (tuple, *[None] * n), (dict, ()))
 
 
 # ---------------------------------------------------------------- making one
@@ -118,7 +142,6 @@ class _Maker:
         self.given = self.recorder.aside(
             lambda: [empty(form(x.dtype, x.device, x.shape)).fill_(1) for x in self.differentiable]
         )
-        before = {id(x): version_of(x) for x in self.reached}
         self.gradients = history.gradients_of(self.differentiable, self.reached, self.given)
 
     def _is_new(self, x: Tensor) -> bool:
@@ -155,33 +178,20 @@ class _Maker:
         return True
 
     def recording(self, structure: Any, shape: Any) -> Recording:
-        steps = self.recorder.trail.steps
-        back = Trail(steps[self.forward :], self.recorder.trail.buffers)
-        plan = Plan(Trail(steps[: self.forward], self.recorder.trail.buffers))
+        steps, buffers = self.recorder.trail.steps, self.recorder.trail.buffers
+        plan = Plan(Trail(steps[: self.forward], buffers))
         places, same = self._operands(plan)
-        answers, results = self._answers(plan)
-        self._gradients(plan)
-        after: list[Callable[..., None]] = []
+        answers = self._answers(plan)
+        after: list[Finish] = []
         if self.boundary is not None:
-            self._backward(plan, back, answers, after)
-        self._guards(plan, places)
-        plan.returned = len(results) + (len(self._kept) if self.boundary is not None else 0)
+            after.append(self._backward(plan, Trail(steps[self.forward :], buffers)))
+        plan.returned = len(plan.results)
         plan.returns = NONE if not plan.returned else ONE if plan.returned == 1 else MANY
-        for repeat in self.recorder.repeats:
-            after.append(lambda leaves, made, again=repeat.function: again())
-        for place in self._bumped:
-            after.append(lambda leaves, made, p=place: [bump(leaves[p[0]]) for _ in range(p[1])] and None)
-        program = Program(plan)
-        made = Recording(structure, mode.recording, program, same, places, shape, answers, after)
-        flat = structure == (tuple, (tuple, *[None] * len(self.leaves)), (dict, ()))
-        simple = not after and (shape is None and len(answers) == 1 and getattr(answers[0], "place", None) == 0 and plan.returned == 1
-                                or answers and not plan.returned and all(getattr(a, "is_none", False) for a in answers) and shape is None)  # fmt: skip
-        if flat and simple and len(places) + len(same) == len(self.leaves):
-            made.direct = program.replay if not same else self._direct(program, same, places)
-        return made
-
-    def _direct(self, program: Program, same: list, places: list[int]) -> Callable[..., Any] | None:
-        return None
+        self._gradients(plan)
+        self._guards(plan, places)
+        after += [_Bumped(*bumped) for bumped in self._bumped]
+        after += [_Repeated(repeat.function) for repeat in self.recorder.repeats]
+        return Recording(structure, Program(plan), same, places, shape, answers, after)
 
     def _operands(self, plan: Plan) -> tuple[list[int], list[tuple[int, Any]]]:
         """Tensors are the replay's operands, everything else has to be the same."""
@@ -223,7 +233,7 @@ class _Maker:
         plan.results.append((value, node))
         return len(plan.results) - 1
 
-    def _answers(self, plan: Plan) -> tuple[list[Any], list[Any]]:
+    def _answers(self, plan: Plan) -> list[Any]:
         recorder, answers = self.recorder, []
         by_id = {id(x): i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
         for x in self.found:
@@ -250,7 +260,7 @@ class _Maker:
                     None,
                 )
                 answers.append(_Seen(owner, x, self.leaves[owner].offset if owner is not None else 0))
-        return answers, list(plan.results)
+        return answers
 
     def _is_live(self, x: Tensor) -> bool:
         return any(x.node is y.node and x.output == y.output for y in self.differentiable)
@@ -304,11 +314,68 @@ class _Maker:
                 plan.slots.append((id(x) + _OFFSETS[name], expected))
         for x, expected in self._gradient_guards:
             plan.slots.append((id(x) + _OFFSETS["grad_"], expected))
-        plan.trail.buffers = used(plan.trail)
+        plan.entries.append((changes, "structure", changes["structure"]))
+        for step in plan.trail.steps:
+            if isinstance(step, UpdateStep):
+                plan.entries += step.states
+                plan.entries += [(holder, key, holder[key]) for holder, key in step.watched]
+        plan.modules = Seen(self.recorder.modules)
 
     # ---- backward of what is returned
-    def _backward(self, plan: Plan, back: Trail, answers: list[Any], after: list[Any]) -> None:
-        """A second program for the gradients, and a node that runs it."""
+    def _backward(self, plan: Plan, trail: Trail) -> Finish:
+        """A second program for the gradients, and the step after a replay that makes the node which runs it.
+
+        Its operands: the gradients of the results, what forward made and backward reads (further results of the forward
+        program), and the call's own operands that it reads.
+        """
+        recorder = self.recorder
+        back = Plan(trail)
+        given = [recorder.value(x) for x in self.given]
+        back.operands = [Operand(value) for value in given]
+        mine = {value.buffer for value in given}
+        made = {v.buffer for step in trail.steps for v in step.written}
+        kept: list[Any] = []
+        by_buffer = {recorder.value(x).buffer: i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
+        for buffer in dict.fromkeys(v.buffer for step in trail.steps for v in step.read):
+            if buffer in mine or (buffer.source is MADE and buffer in made and not _before(plan.trail, buffer)):
+                continue
+            if buffer in by_buffer:
+                leaf = self.leaves[by_buffer[buffer]]
+                kept.append(_Argument(by_buffer[buffer]))
+                back.operands.append(Operand(recorder.value(leaf), ANY_HISTORY, type(leaf)))
+            elif buffer.source is MADE:
+                whole = Value(buffer, 0, form(uint8, self.given[0].device, (buffer.nbytes,)))
+                place = self._result(plan, whole)
+                kept.append(_Whole(place))
+                back.operands.append(Operand(plan.results[place][0]))
+        answers = [self._gradient_answer(back, g) for g in self.gradients]
+        back.returned = len(back.results)
+        back.returns = NONE if not back.returned else MANY
+        with tape.no_grad():
+            program = Program(back)
+        forms = [value.form for value in given]
+        watched = [t.tensor for t in recorder.touched.values() if recorder.value(t.tensor).buffer in used(trail)]
+        ends = [next((i for i, leaf in enumerate(self.leaves) if leaf is x), x) for x in self.reached]
+        outputs = [next(((k, y) for k, y in enumerate(self.differentiable) if isinstance(x, Tensor) and x.node is y.node
+                         and x.output == y.output), None) for x in self.found]  # fmt: skip
+        places = [(i, found[0]) for i, found in enumerate(outputs) if found is not None]
+        return _Remembered(history.BackwardProgram(program, forms, answers), kept, watched, ends, places, len(given))
+
+    def _gradient_answer(self, back: Plan, g: Tensor | None) -> Any:
+        """How a gradient is built from the backward program's operands and results."""
+        if g is None:
+            return _Constant(None)
+        value = self.recorder.value(g)
+        for i, operand in enumerate(back.operands):
+            if operand.value is not None and operand.value.buffer is value.buffer:
+                return _Over(i, True, value.form, value.offset - operand.value.offset)
+        if value.buffer.source is not MADE:
+            return _Constant(g)
+        return _Over(self._result(back, value), False, value.form, value.offset)
+
+
+def _before(trail: Trail, buffer: Any) -> bool:
+    return any(v.buffer is buffer for step in trail.steps for v in step.written)
 
 
 def _outlives(x: Tensor, was: Touched) -> bool:
@@ -323,20 +390,25 @@ _OFFSETS = {name: slot_offset(Tensor, name) for name in ("capsule", "form", "nod
 
 
 # ---------------------------------------------------------------- how an answer is built
+class _Answer:
+    def is_all_of(self, program: Program) -> bool:
+        """Whether it is just what the program's replay returns."""
+        return False
+
+
 @dataclass
-class _Constant:
+class _Constant(_Answer):
     value: Any
 
-    @property
-    def is_none(self) -> bool:
-        return self.value is None
+    def is_all_of(self, program: Program) -> bool:
+        return self.value is None and not program.plan.returned
 
     def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
         return self.value
 
 
 @dataclass
-class _Argument:
+class _Argument(_Answer):
     index: int
 
     def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
@@ -344,15 +416,18 @@ class _Argument:
 
 
 @dataclass
-class _Made:
+class _Made(_Answer):
     place: int
+
+    def is_all_of(self, program: Program) -> bool:
+        return program.plan.returned == 1
 
     def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
         return made[self.place]
 
 
 @dataclass
-class _View:
+class _View(_Answer):
     """A further tensor over the memory of a result."""
 
     place: int
@@ -364,7 +439,33 @@ class _View:
 
 
 @dataclass
-class _Seen:
+class _Whole(_Answer):
+    """The memory of a result, without its history."""
+
+    place: int
+
+    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
+        return alias(made[self.place])
+
+
+@dataclass
+class _Over(_Answer):
+    """A tensor without history over the memory of an operand (`offset` elements from its first one on) or of a result."""
+
+    place: int
+    of_operand: bool
+    form: Any
+    offset: int
+
+    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
+        source = leaves[self.place] if self.of_operand else made[self.place]
+        if source.form is self.form and not (self.offset if self.of_operand else self.offset - source.offset):
+            return source
+        return make_tensor(source.capsule, (source.offset if self.of_operand else 0) + self.offset, self.form)
+
+
+@dataclass
+class _Seen(_Answer):
     """A new tensor over the memory of an argument (at a distance from its first element), or over memory that was there before."""
 
     argument: int | None
@@ -376,3 +477,48 @@ class _Seen:
             return new_view(self.like, self.like.form, self.like.offset)
         source = leaves[self.argument]
         return new_view(source, self.like.form, source.offset + self.like.offset - self.origin)
+
+
+# ---------------------------------------------------------------- what is done after a replay
+@dataclass
+class _Bumped:
+    """An argument has been changed in place."""
+
+    place: int
+    by: int
+
+    def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
+        for _ in range(self.by):
+            bump(leaves[self.place])
+
+
+@dataclass
+class _Repeated:
+    function: Callable[[], Any]
+
+    def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
+        self.function()
+
+
+@dataclass
+class _Remembered:
+    """The results get their history: one node. ends: where its gradients go, a leaf's place or a tensor; places: (leaf of the
+    answer, output of the node)."""
+
+    program: history.BackwardProgram
+    kept: list[_Answer]
+    watched: list[Tensor]
+    ends: list[Any]
+    places: list[tuple[int, int]]
+    results: int
+
+    def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
+        edges = []
+        for end in self.ends:
+            x = leaves[end] if type(end) is int else end
+            edges.append(None if x.node is None else (x.node, x.output))
+        kept = [answer(leaves, made) for answer in self.kept]
+        versions = [(x, version_of(x)) for x in (*self.watched, *kept)]
+        node = history.CompiledFunctionBackward(tuple(edges), (self.program, kept, versions), self.results)
+        for i, output in self.places:
+            built[i].node, built[i].output = node, output

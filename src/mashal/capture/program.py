@@ -15,9 +15,12 @@ from functools import cache
 from typing import Any
 
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value
+from mashal.capture.modules import Seen
+from mashal.capture.structure import equal
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
 from mashal.machine.launch import NUMBER
+from mashal.machine.observing import changes
 from mashal.machine.replay import SAME, TENSOR, ReplayLayout, Tables
 
 MISS = type("Miss", (), {"__repr__": lambda self: "MISS"})()
@@ -53,6 +56,7 @@ class Plan:
     entries: list[tuple[dict, Any, Any]] = field(default_factory=list)
     apart: list[tuple[int, int, Any]] = field(default_factory=list)
     kept_gradients: set[int] = field(default_factory=set)
+    modules: Seen = field(default_factory=lambda: Seen(()))
     returned: int = 0
     returns: int = 0
 
@@ -71,7 +75,8 @@ class Program:
         self.numbers: list[tuple[UpdateStep, Any]] = []
         self._bases: dict[Buffer, tuple[int, int]] = {}  # buffer -> (base, what to add to an offset in bytes)
         self._patches: list[list[tuple[int, int]]] = [[]]  # base 0 is the arena
-        self._lives = lives(plan.trail, {v.buffer for v, _ in plan.results})
+        given = {o.value.buffer for o in plan.operands if o.value is not None}
+        self._lives = lives(plan.trail, given | {v.buffer for v, _ in plan.results})
         self._place()
         for i, step in enumerate(plan.trail.steps):
             self._launch(i, step)
@@ -80,6 +85,7 @@ class Program:
         tables = self.tables
         tables.patches, tables.arena = self._patches, self.arena
         tables.slots, tables.entries, tables.apart = plan.slots, plan.entries, plan.apart
+        self._expected = [expected for _, _, expected in plan.entries]
         self.replay: Callable[..., Any] = _layout().replay(tables, MISS)
 
     # ---------------------------------------------------------------- where buffers lie
@@ -182,8 +188,23 @@ class Program:
         tables.leaves, tables.bumps = list(plan.leaves), list(plan.bumps)
 
     def adapt(self) -> bool:
-        """Looks at everything again that the replay compares by identity; False if something has another value."""
-        return self._refresh()
+        """Looks again at what the replay compares by identity: sets right what has an equal value; False if one differs."""
+        watched = {(id(d), key) for step, _ in self.numbers for d, key in step.watched}
+        renewed = False
+        for i, (holder, key, _) in enumerate(self.plan.entries):
+            now, before = holder.get(key, MISS), self._expected[i]
+            if now is before:
+                continue
+            if holder is changes:
+                if not (self.plan.modules.unchanged() and all(step.fits() for step, _ in self.numbers)):
+                    return False
+            elif (id(holder), key) in watched:
+                renewed = True
+            elif not equal(now, before):
+                return False
+            self._expected[i] = now
+            self.tables.expect("entries", i, now)
+        return self._refresh() if renewed else True
 
     def _refresh(self) -> bool:
         """Reads the optimizers' numbers anew; False if something else about them has changed."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from mashal.capture.modules import is_module
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Step, Trail, UpdateStep, Value
 from mashal.core.generator import default_generator
 from mashal.core.tensor import _LAYOUT, Tensor, version_of
@@ -69,6 +70,7 @@ class Recorder:
         self._buffers: dict[int, Buffer] = {}
         self._calls: dict[int, Call] = {}
         self._blocks: list[bytes] = []
+        self._modules: dict[int, Any] = {}
         self._thread = threading.get_ident()
         self._lines = lines
         self._operands = list(operands)
@@ -125,7 +127,28 @@ class Recorder:
             self._blocks.append(block)
             call = self._calls[id(block)] = Call.of(block)
         values = tuple(self.value(x) if isinstance(x, Tensor) else x for x in operands)
-        return Step(call, values, (), call.writes, fail is not None, recipe, _operation())
+        return Step(call, values, (), call.writes, fail is not None, recipe, self._operation())
+
+    def _operation(self) -> str:
+        """The name of the operation whose kernel is being recorded; notes the modules on the way."""
+        frame: Any = sys._getframe(3)
+        name = ""
+        while frame is not None:
+            code = frame.f_code
+            if code.co_name == "forward" or name == "" or code.co_name == "__call__":
+                it = frame.f_locals.get("self")
+                if it is not None and is_module(it):
+                    self._modules.setdefault(id(it), it)
+            if _in_operations(code.co_filename) and not code.co_name.startswith(("_", "<")):
+                op = frame.f_locals.get("op")
+                name = getattr(op, "name", code.co_name)
+            frame = frame.f_back
+        return name
+
+    @property
+    def modules(self) -> list[Any]:
+        """The modules that were at work."""
+        return list(self._modules.values())
 
     def value(self, x: Tensor) -> Value:
         """The place that a tensor sees."""
@@ -215,21 +238,12 @@ class Recorder:
 
 
 _RANDOM_BYTES = 64 + 624 * 4
-_PACKAGE = __file__[: __file__.rindex("capture")]
+_OPERATIONS = __file__[: __file__.rindex("capture")] + "ops"
+
+
+def _in_operations(path: str) -> bool:
+    return path.startswith(_OPERATIONS)
 
 
 def _listed(result: Any, count: int) -> tuple:
     return () if not count else (result,) if count == 1 else result
-
-
-def _operation() -> str:
-    """The name of the operation whose kernel is being recorded."""
-    frame = sys._getframe(2)
-    name = ""
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        code = frame.f_code
-        if "ops" in code.co_filename[len(_PACKAGE) :].split("/")[0] and not code.co_name.startswith(("_", "<")):
-            op = frame.f_locals.get("op")
-            name = getattr(op, "name", code.co_name) if code.co_name in ("call", "unary", "binary") else code.co_name
-        frame = frame.f_back
-    return name

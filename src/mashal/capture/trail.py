@@ -81,7 +81,7 @@ class Step:
 @dataclass(eq=False)
 class UpdateStep:
     """An optimizer's kernel. lines: for each parameter the values of its slots; states: (dictionary, name, tensor) that must
-    stay; rows as in lower.update; numbers: gives the options that are numbers at each call, None if others have changed;
+    stay; rows as in lower.update; fits: tells whether the optimizer still has the same groups and states; numbers: gives the options that are numbers at each call, None if others have changed;
     watched: (dictionary, key) from which they come; changed: which slots are written."""
 
     kernel: int
@@ -89,6 +89,7 @@ class UpdateStep:
     states: list[tuple[dict, str, Any]]
     spare: int
     rows: list[tuple[int, int, int]]
+    fits: Any
     numbers: Any
     watched: list[tuple[dict, str]]
     changed: tuple[bool, ...]

@@ -22,6 +22,15 @@ class _Watch:
 
 
 watch = _Watch()
+changes = {"structure": object()}
+"""Its entry is another object after every change of a module's attributes, an optimizer's groups and the like, so that
+native code sees by one comparison that nothing of the kind has happened."""
+
+
+def changed() -> None:
+    """Notes that some module or optimizer is not what it was."""
+    changes["structure"] = object()
+
 
 
 def repeated(function: Callable[..., Any]) -> Callable[..., Any]:

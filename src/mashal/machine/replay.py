@@ -80,6 +80,13 @@ class Tables:
     returns: int = NONE
     keeps: list[Any] = field(default_factory=list)
     """Whatever the words point to."""
+    words: dict[str, Any] = field(default_factory=dict)
+    """The rows of each table as words, once there is a replay."""
+
+    def expect(self, table: str, row: int, x: Any) -> None:
+        """From now on a row of `slots` or `entries` expects this object."""
+        self.keeps.append(x)
+        self.words[table][(row + 1) * _WORDS[table] - 1] = id(x)
 
 
 class ReplayLayout:
@@ -101,29 +108,37 @@ def _block(tables: Tables) -> Any:
     for name in TABLES:
         if name == "bases":
             continue
-        rows[name] = [
-            _word(x, tables) for row in getattr(tables, name) for x in (*row, *[0] * (_WORDS[name] - len(row)))
-        ]
+        rows[name] = []
+        for row in getattr(tables, name):
+            objects = _objects(name, row)
+            rows[name] += [_word(x, tables, i not in objects) for i, x in enumerate(row)] + [0] * (_WORDS[name] - len(row))
     patches = [_array([w for patch in each for w in patch]) for each in tables.patches]
     tables.keeps += patches
     rows["bases"] = [
         w for each, array in zip(tables.patches, patches) for w in (0, ctypes.addressof(array), len(each), 0)
     ]
     arrays = {name: _array(rows[name]) for name in TABLES}
-    tables.keeps += arrays.values()
+    tables.words = arrays
     head = [0, tables.arena, tables.arena_base, tables.work, tables.returns, tables.returned, modes.now()]
     for name in TABLES:
         head += [len(rows[name]) // _WORDS[name], ctypes.addressof(arrays[name])]
     return _array(head)
 
 
+def _objects(table: str, row: tuple) -> tuple[int, ...]:
+    """The places in a row whose int would be an object of Python, not a number."""
+    if table == "operands":
+        return (1,) if row[0] == SAME else ()
+    return {"slots": (1,), "entries": (0, 1, 2)}.get(table, ())
+
+
 def _array(words: Sequence[int]) -> Any:
     return (ctypes.c_int64 * max(len(words), 1))(*words)
 
 
-def _word(x: Any, tables: Tables) -> int:
+def _word(x: Any, tables: Tables, number: bool) -> int:
     """A number, or the address of an object, which is kept alive."""
-    if type(x) is int:
+    if number and type(x) is int:
         return x
     tables.keeps.append(x)
     return id(x)

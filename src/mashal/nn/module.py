@@ -14,6 +14,7 @@ from collections import OrderedDict
 from typing import Any
 
 from mashal.core.tensor import Tensor
+from mashal.machine.observing import changed
 from mashal.nn import hooks
 from mashal.nn.conversion import ConversionMethods
 from mashal.nn.hooks import (
@@ -205,6 +206,7 @@ class Module(HookMethods, TreeMethods, ConversionMethods, StateMethods):
         elif name in _LINKED and isinstance(value, dict):
             adopt(self, name, value)
         else:
+            changed()
             object.__setattr__(self, name, value)
 
     def _forget(self, name: str, but: str) -> None:
@@ -251,6 +253,7 @@ class Module(HookMethods, TreeMethods, ConversionMethods, StateMethods):
                 del members(self, place)[name]
                 self._non_persistent_buffers_set.discard(name)
                 return
+        changed()
         object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:

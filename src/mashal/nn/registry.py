@@ -18,6 +18,8 @@ from collections import OrderedDict
 from typing import Any
 from weakref import ref
 
+from mashal.machine.observing import changed
+
 MEMBERS = ("_parameters", "_buffers", "_modules")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _absent = object()
@@ -33,10 +35,12 @@ class Members(dict):
         self.update(entries)
 
     def _names(self) -> dict[str, Any]:
+        changed()
         owner = self.owner()
         return {} if owner is None else owner.__dict__
 
     def __setitem__(self, name: str, value: Any) -> None:
+        changed()
         dict.__setitem__(self, name, value)
         owner = self.owner()
         if owner is not None and not hasattr(type(owner), name):  # a class's methods come before what is registered
@@ -90,10 +94,15 @@ class Hooks(OrderedDict):
         super().__init__(entries)
 
     def __setitem__(self, number: int, hook: Any) -> None:
+        changed()
         super().__setitem__(number, hook)
         owner = self.owner()
         if owner is not None:
             owner.__dict__["_long_way"] = True
+
+    def __delitem__(self, number: int) -> None:
+        changed()
+        super().__delitem__(number)
 
     def copy(self) -> OrderedDict:
         return OrderedDict(self)

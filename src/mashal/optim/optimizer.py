@@ -14,7 +14,7 @@ from typing import Any
 
 from mashal.core.tensor import Tensor
 from mashal.errors import message
-from mashal.machine.observing import watch
+from mashal.machine.observing import changed, watch
 from mashal.optim.hooks import HookMethods, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 from mashal.optim.state import StateDict, StateMethods
 
@@ -93,6 +93,7 @@ class Optimizer(HookMethods, StateMethods):
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        changed()
         self.__dict__.update(state)
         self._make_hooks()
         self._patch_step_function()
@@ -128,6 +129,7 @@ class Optimizer(HookMethods, StateMethods):
                 )
             param_group.setdefault(name, default)
         self._check_distinct(param_group)
+        changed()
         self.param_groups.append(param_group)
 
     def _check_parameter(self, i: int, p: Any) -> None:

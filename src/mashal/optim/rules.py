@@ -306,10 +306,26 @@ def _noted(optimizer: RuleOptimizer, prepared: Prepared, update: Update, places:
         "rows": _rows([p.form for p in params]),
         "spare": len(update.numbers),
         "changed": tuple(e is not None for e in update.results),
+        "fits": _fits(optimizer, params),
         "numbers": lambda: optimizer._numbers(group) if optimizer._choices(group) == prepared.choices else None,
         "watched": [(group, name) for name in group if isinstance(name, str)],
         "name": type(optimizer).__name__,
     }
+
+
+def _fits(optimizer: RuleOptimizer, params: list[Tensor]) -> Callable[[], bool]:
+    """Tells whether the optimizer still has the same groups, and these parameters the same states."""
+    groups, states = list(optimizer.param_groups), [optimizer.state.get(p) for p in params]
+
+    def same() -> bool:
+        now = optimizer.param_groups
+        return (
+            len(now) == len(groups)
+            and all(a is b for a, b in zip(now, groups))
+            and all(optimizer.state.get(p) is own for p, own in zip(params, states))
+        )
+
+    return same
 
 
 # ---------------------------------------------------------------- parameters that don't lie in one piece

@@ -1,0 +1,40 @@
+"""What a recording saw of modules: looked at again when some module of the program has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from mashal.capture.structure import equal
+
+_MEMBERS = "_modules"
+
+
+class Seen:
+    """Modules and all below them, with their attributes as they are now."""
+
+    def __init__(self, modules: Iterable[Any]):
+        self.modules: dict[int, tuple[Any, dict[str, Any]]] = {}
+        stack = list(modules)
+        while stack:
+            module = stack.pop()
+            if module is not None and id(module) not in self.modules:
+                self.modules[id(module)] = module, _attributes(module)
+                stack += module.__dict__[_MEMBERS].values()
+
+    def unchanged(self) -> bool:
+        """Whether every attribute is the same object, or an equal plain value."""
+        return all(_same(was, _attributes(module)) for module, was in self.modules.values())
+
+
+def is_module(x: Any) -> bool:
+    return _MEMBERS in getattr(x, "__dict__", ())
+
+
+def _attributes(module: Any) -> dict[str, Any]:
+    """The attributes; of dictionaries (members, hooks) what is in them."""
+    return {name: tuple(x.items()) if isinstance(x, dict) else x for name, x in module.__dict__.items()}
+
+
+def _same(was: dict[str, Any], now: dict[str, Any]) -> bool:
+    return was.keys() == now.keys() and all(equal(x, now[name]) for name, x in was.items())

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from types import CellType
 from typing import Any
 
 from mashal.capture import history
 from mashal.capture.program import MISS, Operand, Plan, Program, used
 from mashal.capture.recorder import Recorder, Touched
+from mashal.capture.guards import ABSENT, LENGTH
 from mashal.capture.structure import PLAIN, equal, flatten, rebuild
-from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value
-from mashal.capture.modules import Seen
+from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value, refilled
+from mashal.capture.modules import Seen, of_module
+from mashal.capture.watch import Watch
 from mashal.core import tape
 from mashal.core.dtypes import uint8
 from mashal.core.forms import form
@@ -21,7 +25,7 @@ from mashal.core.tape import AccumulateGrad, mode
 from mashal.core.tensor import Tensor, alias, bump, empty, new_view, version_of
 from mashal.machine.launch import slot_offset
 from mashal.machine.observing import changes
-from mashal.machine.replay import ANY_HISTORY, LEAF, MANY, NO_HISTORY, NONE, ONE
+from mashal.machine.replay import ANY_HISTORY, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
 
 
 class Refused(Exception):
@@ -37,12 +41,14 @@ def make(
 ) -> tuple[Any, Any]:
     """(what the call returned, the recording, or None if the next call has to be recorded anew)."""
     first = next(tape.numbers)
-    recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
+    recorder = Recorder((x for x in leaves if isinstance(x, Tensor)))
     with recorder:
-        answer = fn(*args, **options)
+        watch = Watch(fn)
+        with recorder.watched_by(watch):
+            answer = fn(*args, **options)
         found: list[Any] = []
         shape = flatten(answer, found)
-        maker = _Maker(recorder, leaves, found, first)
+        maker = _Maker(recorder, watch, leaves, found, first)
         maker.walk_history()
     if recorder.unlasting:
         return answer, None
@@ -78,6 +84,7 @@ class Recording:
         n = len(self.same) + len(self.places)
         if self.structure == _flat(n):
             plain = not self.after and not self.same and self.shape is None
+            plain = plain and not self.program.plan.others
             self.direct = self.program.replay if plain and self.answers[0].is_all_of(self.program) else self._flat
 
     def adapt(self, leaves: Sequence[Any]) -> bool:
@@ -92,6 +99,8 @@ class Recording:
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """The call's answer; MISS, or an int where an index is out of range."""
+        if not self.program.others_hold():
+            return MISS
         made = self.program.replay(*[leaves[i] for i in self.places])
         if made is MISS or type(made) is int:
             return made
@@ -110,6 +119,7 @@ def _flat(n: int) -> tuple:
 @dataclass
 class _Maker:
     recorder: Recorder
+    watch: Watch
     leaves: list[Any]
     found: list[Any]
     first: int
@@ -159,8 +169,10 @@ class _Maker:
     def problem(self) -> str:
         """Why the call cannot be replayed; "" if it can."""
         recorder = self.recorder
-        if recorder.obstacles:
-            return recorder.obstacles[0].what
+        if self.watch.declined:
+            return self.watch.declined
+        if recorder.obstacles or self.watch.effects:
+            return [*(o.what for o in recorder.obstacles), *(e.what for e in self.watch.effects)][0]
         if self.trouble:
             return self.trouble
         for x in self.found:
@@ -168,17 +180,15 @@ class _Maker:
                 return f"it returns a {type(x).__name__}"
         for was in recorder.touched.values():
             x = was.tensor
-            if x.capsule is not was.capsule or x.form is not was.form or (x.node is not was.node and self._lives(x)):
+            if x.capsule is not was.capsule or x.form is not was.form or x.node is not was.node:
                 return "a tensor that was there before has become another one (its data, shape or requires_grad)"
-        if any(b.source is CONSTANT and b.changed for b in recorder.trail.buffers):
-            return "a tensor made of Python numbers is changed"
         return ""
-
-    def _lives(self, x: Tensor) -> bool:
-        return True
 
     def recording(self, structure: Any, shape: Any) -> Recording:
         steps, buffers = self.recorder.trail.steps, self.recorder.trail.buffers
+        anew = [refilled(buffer) for buffer in buffers if buffer.source is CONSTANT and buffer.changed]
+        steps[:0] = anew
+        self.forward += len(anew)
         plan = Plan(Trail(steps[: self.forward], buffers))
         places, same = self._operands(plan)
         answers = self._answers(plan)
@@ -243,9 +253,7 @@ class _Maker:
             buffer = recorder._buffers.get(id(x.capsule))
             if id(x) in by_id:
                 answers.append(_Argument(by_id[id(x)]))
-            elif buffer is None or (
-                buffer.source is not MADE and id(x) in recorder.touched and not self._is_new(x) and x.base is None
-            ):
+            elif id(x) not in recorder.new or buffer is None:
                 answers.append(_Constant(x))
             elif buffer.source is MADE:
                 value = Value(buffer, x.offset, x.form)
@@ -308,7 +316,7 @@ class _Maker:
         mine = {id(self.leaves[i]) for i in places}
         for was in self.recorder.touched.values():
             x = was.tensor
-            if id(x) in mine or id(x) in self._grads_from or not _outlives(x, was):
+            if id(x) in mine or id(x) in self._grads_from:
                 continue
             for name, expected in (("capsule", was.capsule), ("form", was.form), ("node", was.node)):
                 plan.slots.append((id(x) + _OFFSETS[name], expected))
@@ -319,7 +327,17 @@ class _Maker:
             if isinstance(step, UpdateStep):
                 plan.entries += step.states
                 plan.entries += [(holder, key, holder[key]) for holder, key in step.watched]
-        plan.modules = Seen(self.recorder.modules)
+        plan.modules, plan.contents = Seen(self.recorder.modules), _CONTENTS
+        for guard in self.watch.guards:
+            if of_module(guard.holder):
+                continue
+            if isinstance(guard.holder, CellType):
+                plan.slots.append((id(guard.holder) + _CONTENTS, guard.expected))
+                plan.cells.append(guard)
+            elif not isinstance(guard.holder, dict) or isinstance(guard.key, (type(LENGTH), Tensor)):
+                plan.others.append(guard)
+            else:
+                plan.entries.append((guard.holder, guard.key, NOTHING if guard.expected is ABSENT else guard.expected))
 
     # ---- backward of what is returned
     def _backward(self, plan: Plan, trail: Trail) -> Finish:
@@ -378,14 +396,20 @@ def _before(trail: Trail, buffer: Any) -> bool:
     return any(v.buffer is buffer for step in trail.steps for v in step.written)
 
 
-def _outlives(x: Tensor, was: Touched) -> bool:
-    return True
-
-
 def _constant(x: Any) -> bool:
     return isinstance(x, (type, frozenset)) or type(x).__module__.startswith("mashal")
 
 
+def _contents_offset() -> int:
+    """Where in a cell the pointer to its contents lies."""
+    probe = CellType(object())
+    for offset in range(object.__basicsize__, CellType.__basicsize__, 8):
+        if ctypes.c_void_p.from_address(id(probe) + offset).value == id(probe.cell_contents):
+            return offset
+    raise RuntimeError("compile: this Python lays out cells in a way that mashal does not know")
+
+
+_CONTENTS = _contents_offset()
 _OFFSETS = {name: slot_offset(Tensor, name) for name in ("capsule", "form", "node", "grad_")}
 
 

@@ -31,6 +31,11 @@ def is_module(x: Any) -> bool:
     return _MEMBERS in getattr(x, "__dict__", ())
 
 
+def of_module(holder: Any) -> bool:
+    """Whether this is a dictionary of a module: such tell when they change (machine.observing)."""
+    return isinstance(holder, dict) and (_MEMBERS in holder or hasattr(type(holder), "owner"))
+
+
 def _attributes(module: Any) -> dict[str, Any]:
     """The attributes; of dictionaries (members, hooks) what is in them."""
     return {name: tuple(x.items()) if isinstance(x, dict) else x for name, x in module.__dict__.items()}

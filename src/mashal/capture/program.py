@@ -16,12 +16,12 @@ from typing import Any
 
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value
 from mashal.capture.modules import Seen
-from mashal.capture.structure import equal
+from mashal.capture.guards import same
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
 from mashal.machine.launch import NUMBER
 from mashal.machine.observing import changes
-from mashal.machine.replay import SAME, TENSOR, ReplayLayout, Tables
+from mashal.machine.replay import NOTHING, SAME, TENSOR, ReplayLayout, Tables
 
 MISS = type("Miss", (), {"__repr__": lambda self: "MISS"})()
 _ALIGN = 64
@@ -56,6 +56,9 @@ class Plan:
     entries: list[tuple[dict, Any, Any]] = field(default_factory=list)
     apart: list[tuple[int, int, Any]] = field(default_factory=list)
     kept_gradients: set[int] = field(default_factory=set)
+    cells: list[Any] = field(default_factory=list)
+    contents: int = 0
+    others: list[Any] = field(default_factory=list)
     modules: Seen = field(default_factory=lambda: Seen(()))
     returned: int = 0
     returns: int = 0
@@ -192,7 +195,7 @@ class Program:
         watched = {(id(d), key) for step, _ in self.numbers for d, key in step.watched}
         renewed = False
         for i, (holder, key, _) in enumerate(self.plan.entries):
-            now, before = holder.get(key, MISS), self._expected[i]
+            now, before = dict.get(holder, key, NOTHING), self._expected[i]
             if now is before:
                 continue
             if holder is changes:
@@ -200,11 +203,26 @@ class Program:
                     return False
             elif (id(holder), key) in watched:
                 renewed = True
-            elif not equal(now, before):
+            elif not same(now, before):
                 return False
             self._expected[i] = now
             self.tables.expect("entries", i, now)
+        for guard in self.plan.cells:
+            if not guard.holds():
+                return False
+        self._renew_cells()
         return self._refresh() if renewed else True
+
+    def _renew_cells(self) -> None:
+        rows = {address: i for i, (address, _) in enumerate(self.plan.slots)}
+        for guard in self.plan.cells:
+            now = guard.found()
+            self.tables.expect("slots", rows[id(guard.holder) + self.plan.contents], now)
+
+    def others_hold(self) -> bool:
+        """Whether the guards hold that native code does not look at."""
+        return all(guard.holds() for guard in self.plan.others)
+
 
     def _refresh(self) -> bool:
         """Reads the optimizers' numbers anew; False if something else about them has changed."""

@@ -13,7 +13,8 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +60,9 @@ class Repeat:
 
 
 class Recorder:
-    """lines: gives the user's frames at this moment (capture.watch)."""
+    """A context around a call; operands: its tensors."""
 
-    def __init__(self, operands: Iterable[Tensor] = (), lines: Callable[[], tuple] = tuple):
+    def __init__(self, operands: Iterable[Tensor] = ()):
         self.trail = Trail()
         self.obstacles: list[Obstacle] = []
         self.touched: dict[int, Touched] = {}
@@ -70,9 +71,11 @@ class Recorder:
         self._buffers: dict[int, Buffer] = {}
         self._calls: dict[int, Call] = {}
         self._blocks: list[bytes] = []
+        self.new: set[int] = set()
+        """ids of tensors that were made in the call (what was there before is alive, so no id is mistaken)."""
         self._modules: dict[int, Any] = {}
         self._thread = threading.get_ident()
-        self._lines = lines
+        self._lines: Callable[[], Any] = tuple
         self._operands = list(operands)
 
     # ---------------------------------------------------------------- on and off
@@ -93,6 +96,16 @@ class Recorder:
         watch.recorder = self if on else None
         _LAYOUT.listen(self._record if on else None)
 
+    @contextmanager
+    def watched_by(self, watch: Any) -> Iterator[None]:
+        """Obstacles are where this watch says the program is."""
+        with watch:
+            self._lines = watch.line
+            try:
+                yield
+            finally:
+                self._lines = tuple
+
     def aside(self, function: Callable[[], Any]) -> Any:
         """function(), not recorded."""
         self._listen(False)
@@ -102,8 +115,10 @@ class Recorder:
             self._listen(True)
 
     # ---------------------------------------------------------------- kernels
-    def _record(self, owner: tuple, *operands: Any) -> Any:
-        """Runs a plan in the launcher's stead and notes it."""
+    def _record(self, owner: Any, *operands: Any) -> Any:
+        """Runs a plan in the launcher's stead and notes it; or notes a tensor that has been made."""
+        if type(owner) is not tuple:
+            return self.new.add(id(owner))
         self._listen(False)
         try:
             if threading.get_ident() != self._thread:
@@ -161,6 +176,7 @@ class Recorder:
 
     def _made(self, x: Tensor) -> Value:
         """A result's place; its storage is new, whatever had the same id before is gone."""
+        self.new.add(id(x))
         return Value(self._new_buffer(x.capsule, MADE), x.offset, x.form)
 
     def _new_buffer(self, storage: Any, source: str) -> Buffer:
@@ -197,13 +213,15 @@ class Recorder:
 
     def touch(self, x: Tensor) -> None:
         """x was there before: notes its slots."""
-        if id(x) not in self.touched:
+        if id(x) not in self.touched and id(x) not in self.new:
             self.touched[id(x)] = Touched(x, x.capsule, x.offset, x.form, x.node, x.grad_, version_of(x))
 
     def forget_gradient(self, x: Tensor) -> None:
         """x's gradient is about to be dropped."""
         new = id(x) not in self.touched
         self.touch(x)
+        if id(x) not in self.touched:
+            return
         was = self.touched[id(x)]
         was.forgets |= new or x.grad_ is was.grad and id(was.grad) not in self.touched
 

@@ -10,12 +10,19 @@ buffer is from the call's point of view is its `source`:
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass, field
 from typing import Any
 
-from mashal.core.forms import Form
+from mashal.core.devices import CPU
+from mashal.core.dtypes import uint8
+from mashal.core.forms import Form, form
 from mashal.lang.recipes import Recipe
+from mashal.machine import jit, memory
 from mashal.machine.launch import Call
+from mashal.machine.text import Module
+
+jit.provide_from_process("memcpy")
 
 MADE, OUTSIDE, CONSTANT = "made", "outside", "constant"
 
@@ -104,6 +111,28 @@ class UpdateStep:
     @property
     def written(self) -> list[Value]:
         return [v for line in self.lines for v, changed in zip(line, self.changed) if changed]
+
+
+def refilled(buffer: Buffer) -> Step:
+    """A step that makes a constant anew, for a call that changes it; from then on a kernel of the call makes it."""
+    assert buffer.before is not None
+    storage = memory.new_storage(buffer.nbytes)
+    ctypes.memmove(memory.address_of(storage), buffer.before, buffer.nbytes)
+    kept = Buffer(-1, storage, buffer.nbytes, CONSTANT)
+    buffer.source, buffer.capsule = MADE, None
+    whole = form(uint8, CPU, (buffer.nbytes,))
+    call = Call(jit.compile(_copy()), buffer.nbytes, 0, False, 0, (1,), (buffer.nbytes,), (buffer.nbytes,))
+    return Step(call, (Value(kept, 0, whole),), (Value(buffer, 0, whole),), name="copy")
+
+
+def _copy() -> Module:
+    """words: result | operand | bytes"""
+    module = Module()
+    f = module.function("kernel", "i64", [("ptr", "words")])
+    (words,) = f.parameters
+    f.call("ptr", "memcpy", f.word(words, 0, "ptr"), f.word(words, 1, "ptr"), f.word(words, 2))
+    f.end(f.i64(-1))
+    return module
 
 
 @dataclass(eq=False)

@@ -24,6 +24,7 @@ from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.machine.jit import JIT
 from mashal.machine.launch import builtin
+from mashal.machine.observing import watch
 
 __all__ = ["Elements", "element", "elements_of", "to_list"]
 
@@ -63,6 +64,8 @@ def element(x: Tensor) -> Any:
     """
     form = x.form
     if form.numel == 1 and x.capsule is not None:
+        if watch.recorder is not None:
+            watch.recorder.address_taken(x.capsule)
         return _items[form.dtype](x.capsule, x.offset)
     if form.numel != 1:
         raise RuntimeError(message("item", f"a Tensor with {form.numel} elements cannot be converted to Scalar"))
@@ -77,6 +80,8 @@ def to_list(x: Tensor) -> Any:
     form, capsule = x.form, x.capsule
     if capsule is None:
         raise NotImplementedError(message("tolist", "Cannot copy out of meta tensor; no data!"))
+    if watch.recorder is not None:
+        watch.recorder.address_taken(capsule)
     if not form.rank:
         return _items[form.dtype](capsule, x.offset)
     row = elements_of(form.dtype).row

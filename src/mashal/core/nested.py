@@ -25,6 +25,7 @@ from mashal.core.tensor import Tensor, empty, make
 from mashal.errors import message
 from mashal.machine.jit import JIT, provide_from_process
 from mashal.machine.launch import builtin
+from mashal.machine.observing import watch
 
 __all__ = ["contiguous_copy", "from_list", "from_number", "tensor_from_data"]
 
@@ -121,6 +122,8 @@ def _store(numbers: list, kinds: int, result: Tensor) -> None:
         numbers = [_whole(x, d) if type(x) is float else x for x in numbers]
     try:
         elements_of(d).store(numbers, result.capsule, len(numbers))
+        if watch.recorder is not None:
+            watch.recorder.address_taken(result.capsule)
     except OverflowError as error:
         if d.kind in "iu" and d is not dtypes.uint64:
             raise ValueError(

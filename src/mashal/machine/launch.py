@@ -19,7 +19,8 @@ It returns -1, or the position of an index that is out of range; then the plan c
 which raises.
 
 While a *recorder* listens (`Layout.listen`), a call of any plan becomes `recorder(owner, *operands)`, owner being the plan's
-`__self__`; it runs the plan by `Layout.rerun(owner)` and notes what was done (capture.recorder).
+`__self__`; it runs the plan by `Layout.rerun(owner)` and notes what was done (capture.recorder). An object that `make` has made is
+told it too: `recorder(object)`.
 """
 
 from __future__ import annotations
@@ -206,9 +207,9 @@ class _Launcher:
             self.module.add_global(name, definition)
         self.module.declare_variadic("ptr", "PyErr_Format", ["ptr", "ptr"])
         self._write_build()
+        self._write_record()
         self._write_make()
         self._write_listen()
-        self._write_record()
         self._write_plan()
 
     def constant(self, f: Function, name: str) -> Value:
@@ -248,6 +249,14 @@ class _Launcher:
         old = f.load(self.slot(f, obj, "offset"), type="ptr")
         f.store(offset, self.slot(f, obj, "offset"))
         f.call("void", "Py_DecRef", old)
+        recorder = f.load(self.constant(f, "launch_recorder"), type="ptr")
+
+        def tell():
+            answer = f.call("ptr", "launch_record", recorder, obj, Value(f, "null", "ptr"), 0)
+            f.return_if(f.op("i1", f"icmp eq ptr {answer.spelling}, null"), answer)
+            f.call("void", "Py_DecRef", answer)
+
+        f.if_(f.op("i1", f"icmp ne ptr {recorder.spelling}, null"), tell)
         f.end(obj)
 
     def _write_listen(self) -> None:

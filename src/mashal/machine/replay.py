@@ -35,6 +35,7 @@ TABLES = ("operands", "apart", "slots", "entries", "storages", "gradients", "blo
 _BUSY, _ARENA, _ARENA_BASE, _WORK, _RETURNS, _RETURNED, _MODES, _HEAD = range(8)
 _WORDS = {"operands": 6, "apart": 3, "slots": 2, "entries": 3, "storages": 2, "gradients": 4, "blocks": 4, "bases": 4, "undo": 4,
           "launches": 2, "results": 4, "leaves": 2, "bumps": 2}  # fmt: skip
+NOTHING = type("Nothing", (), {"__repr__": lambda self: "NOTHING"})()  # expected of a dictionary without such a key
 TENSOR, SAME = range(2)  # what an operand must be: a tensor of a form, or one object
 NO_HISTORY, LEAF, ANY_HISTORY = range(3)  # what a tensor's node must be
 NONE, ONE, MANY = range(3)  # what a replay returns
@@ -47,7 +48,7 @@ class Tables:
     operands: (TENSOR, form, history, bytes of an element, base, type) or (SAME, object)
     apart:    (operand, other operand or -1, object) their storages differ (with -1: from that object)
     slots:    (address, object): the pointer at the address is that object
-    entries:  (dictionary, key, object): it has this entry
+    entries:  (dictionary, key, object): it has this entry (NOTHING: it has none)
     storages: (capsule, base)
     gradients: (object whose gradient it is, form, bytes of an element, base)
     blocks:   (bytes, base, object whose old gradient may give its memory or 0, form): new memory that outlives the call
@@ -85,8 +86,7 @@ class Tables:
 
     def expect(self, table: str, row: int, x: Any) -> None:
         """From now on a row of `slots` or `entries` expects this object."""
-        self.keeps.append(x)
-        self.words[table][(row + 1) * _WORDS[table] - 1] = id(x)
+        self.words[table][(row + 1) * _WORDS[table] - 1] = _word(x, self, number=False)
 
 
 class ReplayLayout:
@@ -140,6 +140,8 @@ def _word(x: Any, tables: Tables, number: bool) -> int:
     """A number, or the address of an object, which is kept alive."""
     if number and type(x) is int:
         return x
+    if x is NOTHING:
+        return 0
     tables.keeps.append(x)
     return id(x)
 

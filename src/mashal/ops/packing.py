@@ -18,6 +18,7 @@ from mashal.core.shapes import wrap_dim
 from mashal.core.tensor import Tensor, empty
 from mashal.machine.jit import JIT, provide_from_process
 from mashal.machine.launch import builtin, slot_offset, type_offset
+from mashal.machine.observing import watch
 
 __all__ = ["packed"]
 
@@ -132,10 +133,10 @@ _places: dict[tuple[str, Form, int, int], _Place | None] = {}
 def packed(name: str, tensors: Sequence[Tensor], dim: int) -> tuple[Tensor, int] | None:
     """The tensors stacked ("stack") or joined ("cat") along dim, and how many of them are recorded.
 
-    None: there is none, they are not all plain contiguous tensors of one form, or the result is empty or large.
+    None: a recording wants a kernel it can repeat, there is none, they are not all plain contiguous tensors of one form, or the result is empty or large.
     """
     first = tensors[0] if tensors else None
-    if type(first) is not Tensor or type(dim) is not int:
+    if type(first) is not Tensor or type(dim) is not int or watch.recorder is not None:
         return None
     f = first.form
     key = name, f, len(tensors), dim

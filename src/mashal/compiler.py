@@ -1,4 +1,4 @@
-"""torch.compile and what programs ask of the compiler. Functions run as they are written, kernel by kernel."""
+"""torch.compile and what programs ask of the compiler. The work is done in mashal.capture."""
 
 from __future__ import annotations
 
@@ -6,19 +6,33 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from mashal.later import later
+from mashal.machine.observing import watch
 from mashal.nearest import nearest
+from mashal.nn.module import Module
+from mashal.nn.optimized import OptimizedModule
 
 __all__ = ["assume_constant_result", "compile", "cudagraph_mark_step_begin", "disable", "is_compiling", "is_dynamo_compiling",
            "is_exporting", "list_backends", "reset"]  # fmt: skip
+
+compiled: Any = later("mashal.capture.compiled")
+_BACKENDS = ["inductor", "cudagraphs", "aot_eager", "eager"]
 
 
 def compile(
     model: Callable[..., Any] | None = None, *, fullgraph: bool = False, dynamic: bool | None = None, backend: Any = "inductor",
     mode: str | None = None, options: dict[str, Any] | None = None, disable: bool = False,
 ) -> Any:  # fmt: skip
-    """A function or module that gives the same results; as a decorator with or without options.
+    """A function or module that computes the same by one native call; as a decorator with or without options.
 
-    Nothing is fused yet: what comes back is what was given.
+    The first call runs as it is written and is recorded: every kernel, what it read in Python, and what it left behind. Later calls
+    for which all of that is the same run the kernels alone, those that go together joined into one. A call for which something
+    has changed is recorded too. A whole training step can be compiled: zero_grad, forward, loss, backward, clipping, the
+    optimizer's and the scheduler's step.
+
+    fullgraph: RuntimeError, with the line, where a part of the function cannot be recorded (`.item()`, `print`, a branch on
+    a tensor's value); otherwise that part runs as it is written. backend "eager" and disable=True: everything does. dynamic, mode and
+    options are accepted: they say how to compile, and there is one way.
 
     >>> double = torch.compile(lambda x: x * 2)
     >>> double(torch.ones(2))
@@ -26,23 +40,32 @@ def compile(
     """
     if mode is not None and options is not None:
         raise RuntimeError("Either mode or options can be specified, but both can't be specified at the same time.")
+    if mode not in (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs", "lite"):
+        raise RuntimeError(
+            f"Unrecognized mode={mode}, should be one of: default, reduce-overhead, max-autotune, max-autotune-no-cudagraphs"
+        )
+    if isinstance(backend, str) and backend not in _BACKENDS:
+        raise RuntimeError(f"compile: there is no backend {backend!r}; there are {', '.join(_BACKENDS)}")
     if model is None:
         return functools.partial(
             compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, disable=disable
         )
     if not callable(model):
         raise RuntimeError(f"torch.compile: a function or a module is expected, not {type(model).__name__}")
-    return model
+    as_written = disable or backend == "eager"
+    if isinstance(model, Module):
+        return OptimizedModule(model, model.__call__ if as_written else compiled.compiled(model.__call__, fullgraph))
+    return model if as_written else compiled.compiled(model, fullgraph)
 
 
 def is_compiling() -> bool:
-    """Whether this code is being captured: no."""
-    return False
+    """Whether this code is being recorded by compile."""
+    return watch.recorder is not None
 
 
 def is_dynamo_compiling() -> bool:
-    """Whether this code is being captured: no."""
-    return False
+    """Whether this code is being recorded by compile."""
+    return watch.recorder is not None
 
 
 def is_exporting() -> bool:
@@ -51,8 +74,18 @@ def is_exporting() -> bool:
 
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
-    """A decorator that keeps a function out of compile: the function as it is."""
-    return (lambda function: function) if fn is None else fn
+    """A decorator that keeps a function out of compile: where it is called, the compiled part ends, and begins anew afterwards."""
+    if fn is None:
+        return functools.partial(disable, recursive=recursive, reason=reason)
+
+    @functools.wraps(fn)
+    def as_written(*args: Any, **options: Any) -> Any:
+        if watch.recorder is not None:
+            name = getattr(fn, "__qualname__", type(fn).__name__)
+            watch.recorder.obstacle(f"{name}() is kept out of compile" + (f" ({reason})" if reason else ""))
+        return fn(*args, **options)
+
+    return as_written
 
 
 def assume_constant_result(fn: Any) -> Any:
@@ -61,7 +94,8 @@ def assume_constant_result(fn: Any) -> Any:
 
 
 def reset() -> None:
-    """Forgets what was compiled: nothing was."""
+    """Forgets all recordings; compiled functions are recorded again when they are next called."""
+    compiled.reset()
 
 
 def cudagraph_mark_step_begin() -> None:
@@ -70,7 +104,7 @@ def cudagraph_mark_step_begin() -> None:
 
 def list_backends(exclude_tags: Any = ()) -> list[str]:
     """The names that compile takes as backend."""
-    return ["eager", "inductor"]
+    return list(_BACKENDS)
 
 
 __getattr__ = nearest(__name__)

@@ -63,7 +63,7 @@ Finish = Callable[[Sequence[Any], Sequence[Any], list[Any]], None]
 """What is left to do in Python after a replay: with the call's leaves, what the replay made, and the leaves of the answer."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Recording:
     """A call that can be replayed.
 

@@ -223,7 +223,6 @@ class Program:
         """Whether the guards hold that native code does not look at."""
         return all(guard.holds() for guard in self.plan.others)
 
-
     def _refresh(self) -> bool:
         """Reads the optimizers' numbers anew; False if something else about them has changed."""
         for step, words in self.numbers:

@@ -183,7 +183,16 @@ class Call:
         for i in (_OPERANDS, _RESULTS, _CONSTANTS):
             ends.append(ends[-1] + words[i])
         kinds, sizes, constants = (words[a:b] for a, b in zip(ends, ends[1:]))
-        return Call(words[_KERNEL], words[_WORK], words[_SCRATCH], bool(words[_RETURNS_FIRST]), words[_WRITES], kinds, sizes, constants)
+        return Call(
+            words[_KERNEL],
+            words[_WORK],
+            words[_SCRATCH],
+            bool(words[_RETURNS_FIRST]),
+            words[_WRITES],
+            kinds,
+            sizes,
+            constants,
+        )
 
 
 class _Launcher:

@@ -32,7 +32,6 @@ def changed() -> None:
     changes["structure"] = object()
 
 
-
 def repeated(function: Callable[..., Any]) -> Callable[..., Any]:
     """Python that changes state outside tensors: a recording runs it unrecorded, and each replay runs it again."""
 

@@ -111,7 +111,9 @@ def _block(tables: Tables) -> Any:
         rows[name] = []
         for row in getattr(tables, name):
             objects = _objects(name, row)
-            rows[name] += [_word(x, tables, i not in objects) for i, x in enumerate(row)] + [0] * (_WORDS[name] - len(row))
+            rows[name] += [_word(x, tables, i not in objects) for i, x in enumerate(row)] + [0] * (
+                _WORDS[name] - len(row)
+            )
     patches = [_array([w for patch in each for w in patch]) for each in tables.patches]
     tables.keeps += patches
     rows["bases"] = [

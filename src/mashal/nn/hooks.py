@@ -188,9 +188,10 @@ def _has_hooks(module: Any) -> bool:
     if not (everywhere or _global_backward_pre_hooks or _global_backward_hooks):
         HookMethods._long_way = False
     module.__dict__.pop("_long_way", None)
-    if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
+    hooked = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    if hooked or module._compiled_call_impl is not None:
         module.__dict__["_long_way"] = True
-    return module._long_way
+    return bool(hooked) or HookMethods._long_way
 
 
 def _forward_between_hooks(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any], called: set[int]) -> Any:

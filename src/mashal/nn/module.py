@@ -14,6 +14,7 @@ from collections import OrderedDict
 from typing import Any
 
 from mashal.core.tensor import Tensor
+from mashal.later import later
 from mashal.machine.observing import changed
 from mashal.nn import hooks
 from mashal.nn.conversion import ConversionMethods
@@ -111,11 +112,21 @@ class Module(HookMethods, TreeMethods, ConversionMethods, StateMethods):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self._long_way:
+            if self._compiled_call_impl is not None:
+                return self._compiled_call_impl(*args, **kwargs)
             return call_with_hooks(self, args, kwargs)
         return self.forward(*args, **kwargs)
 
+    _compiled_call_impl: Any = None
+
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         return call_with_hooks(self, args, kwargs)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Calls of this module are compiled from now on; arguments as those of torch.compile."""
+        compiler = later("mashal.compiler")
+        self.__dict__["_compiled_call_impl"] = compiler.compile(self._call_impl, *args, **kwargs)
+        self.__dict__["_long_way"] = True
 
     # ---------------------------------------------------------------- registering
     def register_parameter(self, name: str, param: Parameter | None) -> None:

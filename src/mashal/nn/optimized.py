@@ -1,0 +1,58 @@
+"""What compile makes of a module: a module around it, whose call is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mashal.later import later
+from mashal.nn.module import Module
+
+compiler: Any = later("mashal.compiler")
+
+
+class OptimizedModule(Module):
+    """A compiled module. The module itself is `_orig_mod`; attributes are its attributes, and parameters stay where they are.
+
+    >>> layer = torch.compile(nn.Linear(2, 1))
+    >>> layer
+    OptimizedModule(
+      (_orig_mod): Linear(in_features=2, out_features=1, bias=True)
+    )
+    """
+
+    def __init__(self, module: Module, call: Callable[..., Any]) -> None:
+        super().__init__()
+        self._orig_mod = module
+        self.__dict__["forward"] = call
+
+    @property
+    def training(self) -> bool:  # type: ignore[override]
+        """The module's own."""
+        return self._orig_mod.training
+
+    @training.setter
+    def training(self, mode: bool) -> None:
+        if "_orig_mod" in self.__dict__:
+            self._orig_mod.training = mode
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_orig_mod":
+            raise AttributeError(name)
+        return getattr(self._orig_mod, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "training" or name in self.__dict__ or "_orig_mod" not in self.__dict__:
+            super().__setattr__(name, value)
+        else:
+            setattr(self._orig_mod, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._orig_mod, name)
+
+    def __reduce__(self) -> Any:
+        return _compiled_again, (self._orig_mod,)
+
+
+def _compiled_again(module: Module) -> Any:
+    return compiler.compile(module)

@@ -10,12 +10,12 @@ from types import CellType
 from typing import Any
 
 from mashal.capture import history
-from mashal.capture.program import MISS, Operand, Plan, Program, used
-from mashal.capture.recorder import Recorder, Touched
 from mashal.capture.guards import ABSENT, LENGTH
+from mashal.capture.modules import Seen, of_module
+from mashal.capture.program import MISS, Operand, Plan, Program, used
+from mashal.capture.recorder import Recorder
 from mashal.capture.structure import PLAIN, equal, flatten, rebuild
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value, refilled
-from mashal.capture.modules import Seen, of_module
 from mashal.capture.watch import Watch
 from mashal.core import tape
 from mashal.core.dtypes import uint8
@@ -23,6 +23,7 @@ from mashal.core.forms import form
 from mashal.core.saved import FREED
 from mashal.core.tape import AccumulateGrad, mode
 from mashal.core.tensor import Tensor, alias, bump, empty, new_view, version_of
+from mashal.core.tensor import make as make_at
 from mashal.machine.launch import slot_offset
 from mashal.machine.observing import changes
 from mashal.machine.replay import ANY_HISTORY, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
@@ -41,7 +42,7 @@ def make(
 ) -> tuple[Any, Any]:
     """(what the call returned, the recording, or None if the next call has to be recorded anew)."""
     first = next(tape.numbers)
-    recorder = Recorder((x for x in leaves if isinstance(x, Tensor)))
+    recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
     with recorder:
         watch = Watch(fn)
         with recorder.watched_by(watch):
@@ -276,8 +277,6 @@ class _Maker:
     def _gradients(self, plan: Plan) -> None:
         """What becomes of the gradients of tensors that were there before, and of their versions."""
         touched = self.recorder.touched
-        leaves = {id(x) for x in self.leaves}
-        operands = {id(o.value.buffer) for o in plan.operands if o.value is not None}
         read = {v.buffer for step in plan.trail.steps for v in step.read}
         self._gradient_guards: list[tuple[Tensor, Any]] = []
         versions: set[int] = set()
@@ -485,7 +484,7 @@ class _Over(_Answer):
         source = leaves[self.place] if self.of_operand else made[self.place]
         if source.form is self.form and not (self.offset if self.of_operand else self.offset - source.offset):
             return source
-        return make_tensor(source.capsule, (source.offset if self.of_operand else 0) + self.offset, self.form)
+        return make_at(source.capsule, (source.offset if self.of_operand else 0) + self.offset, self.form)
 
 
 @dataclass

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value
-from mashal.capture.modules import Seen
 from mashal.capture.guards import same
+from mashal.capture.modules import Seen
+from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
 from mashal.machine.launch import NUMBER

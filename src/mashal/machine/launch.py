@@ -29,6 +29,7 @@ import ctypes
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from mashal.machine.jit import JIT, provide_from_process
@@ -182,7 +183,7 @@ class Call:
         ends = [_HEADER]
         for i in (_OPERANDS, _RESULTS, _CONSTANTS):
             ends.append(ends[-1] + words[i])
-        kinds, sizes, constants = (words[a:b] for a, b in zip(ends, ends[1:]))
+        kinds, sizes, constants = (words[a:b] for a, b in pairwise(ends))
         return Call(
             words[_KERNEL],
             words[_WORK],

@@ -5,7 +5,7 @@
                          an int, the number of the launch that found an index out of range
 
 A replay is a builtin function (CPython's METH_FASTCALL) that walks tables of 8-byte words. First it compares: the
-modes of the thread, the operands' forms and histories, pointers in memory (`slots`: attributes of objects, cells, slots of tensors), entries of
+modes of the thread, the operands' forms and histories, pointers in memory (`slots`: cells, slots of tensors), entries of
 dictionaries. Nothing has been changed if it misses. Then it finds the *bases*, the addresses that everything else is
 relative to (storages, operands, gradients, the arena of intermediate results, blocks that outlive the call),
 writes those that have moved since the last time into the kernels' words, calls the kernels one after another,
@@ -436,7 +436,7 @@ class _Replay:
     # ---------------------------------------------------------------- what the call leaves behind
     def _leave_behind(self) -> None:
         f = self.f
-        count, table = self.tables["results"]
+        count = self.tables["results"][0]
         made = f.op("ptr", f"alloca ptr, i64 {count.spelling}, align 8")
 
         def result(i, block, form, offset, node, row):

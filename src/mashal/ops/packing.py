@@ -133,7 +133,8 @@ _places: dict[tuple[str, Form, int, int], _Place | None] = {}
 def packed(name: str, tensors: Sequence[Tensor], dim: int) -> tuple[Tensor, int] | None:
     """The tensors stacked ("stack") or joined ("cat") along dim, and how many of them are recorded.
 
-    None: a recording wants a kernel it can repeat, there is none, they are not all plain contiguous tensors of one form, or the result is empty or large.
+    None: a recording wants a kernel it can repeat, there is none, they are not all plain contiguous tensors of one form, or
+    the result is empty or large.
     """
     first = tensors[0] if tensors else None
     if type(first) is not Tensor or type(dim) is not int or watch.recorder is not None:

@@ -23,8 +23,8 @@ def batch_norm(
     training: mean and variance are the batch's, and the running ones move towards them by momentum; otherwise they
     are the running ones. ValueError in training where a channel has a single value.
     """
-    if eps <= 0.0:
-        raise ValueError(f"batch_norm: eps must be positive, it is {eps}")
+    if eps < 0 or (training and eps == 0):
+        raise ValueError(f"batch_norm: eps must be {'positive' if training else 'non-negative'}, it is {eps}")
     if training and input.dim() > 1 and 0 < input.numel() == input.size(1):
         raise ValueError(
             f"batch_norm: expected more than 1 value per channel when training, got input {tuple(input.shape)}"

@@ -1,15 +1,16 @@
 """The engine: walks recorded nodes in the reverse order of their creation and adds up gradients.
 
-`walk` is the loop. A node runs when all nodes made after it have run, so its gradient is complete; those that wait stand in
-a heap by their number, except one, held outside: along a straight chain of operations the heap is never touched.
-Leaves come last (autograd.leaves). What hooks, anomaly mode and `inputs=` want is looked up only where somebody asked
-for it.
+A node runs when all nodes made after it have run, so its gradient is complete; those that wait stand in a heap by their
+number. Along a straight line of nodes that plans made, which is most of a graph, native code walks by itself
+(machine.walking); it comes back where the line forks or joins, and for what is not usual. Leaves come last (autograd.leaves).
+What hooks, anomaly mode and `inputs=` want is looked up only where somebody asked for it.
 """
 
 from __future__ import annotations
 
 import warnings
-from heapq import heappop, heappush, heappushpop
+from collections.abc import Iterable
+from heapq import heappop, heappush
 from typing import Any
 
 from mashal.autograd import leaves
@@ -18,117 +19,146 @@ from mashal.autograd.targets import Targets, Walk, current
 from mashal.core import tape
 from mashal.core.saved import FREED, FREED_TEXT
 from mashal.core.tape import Node, mode
+from mashal.core.tensor import Tensor
+from mashal.machine.walking import WalkLayout
 
 __all__ = ["run"]
 
 Gradient = Any  # a Tensor, or None where nothing flowed
 
+_NATIVE = WalkLayout(Tensor, tape.PlannedNode, tape.AccumulateGrad, tape.PlannedCall, FREED)
+
 
 def run(
     roots: list[tuple[Node, int, Gradient]], retain_graph: bool, create_graph: bool, targets: Targets | None = None
 ) -> None:
-    """Sends the gradients of the roots (node, output, gradient) back to the leaves, or to the targets."""
-    before, outer, settling = mode.recording, current.walk, tape.backward.settling
+    """Sends the gradients of the roots (node, output, gradient) back to the leaves, or to the targets. `roots` is emptied."""
+    before = mode.recording
     mode.recording = create_graph
-    tape.backward.settling = targets is None and not create_graph
-    current.walk = Walk(roots, targets)
-    at: list[Node] = []  # where the walk is, for anomaly mode
     try:
-        pending = walk(roots, retain_graph, targets, at)
-        roots.clear()  # so that a leaf can take over a gradient nobody else holds
-        leaves.settle(pending, targets)
-    except Exception:
-        if tape.anomaly.enabled and at:
-            _tell_where_made(at[0])
-        raise
+        if create_graph or targets is not None or tape.anomaly.enabled or len(roots) != 1:
+            _Course(retain_graph, targets, roots).run(roots, {})
+        else:
+            _run_straight(roots, retain_graph)
     finally:
-        mode.recording, current.walk, tape.backward.settling = before, outer, settling
+        mode.recording = before
 
 
-def walk(
-    roots: list[tuple[Node, int, Gradient]], retain_graph: bool, targets: Targets | None, at: list[Node]
-) -> dict[Any, Gradient]:
-    """Runs all nodes from the roots down; gives what has come to each leaf."""
-    needed = None if targets is None else targets.needed
+def _run_straight(roots: list[tuple[Node, int, Gradient]], retain_graph: bool) -> None:
+    """The usual walk from one node to the leaves: native as far as it goes."""
+    ((root, _, gradient),) = roots
     at_leaves: dict[Any, Gradient] = {}
-    waiting: dict[Node, Any] = {}  # node in the heap -> its gradient, or a list of them if it has several results
-    heap: list[tuple[int, Node]] = []
-    if len(roots) == 1 and roots[0][0].sequence >= 0 and needed is None:
-        node, output, gradient = roots.pop()
-        arrived = gradient if node.results == 1 else _spread(node, output, gradient)
-    else:
-        for node, output, gradient in roots:
-            if needed is not None and node not in needed:
+    arrived = _NATIVE.walk(root, gradient, at_leaves, -1, not retain_graph)
+    if arrived is None:
+        roots.clear()
+        if _NATIVE.settle(at_leaves):
+            leaves.settle(at_leaves, None)
+        return
+    course = _Course(retain_graph, None, roots)
+    if arrived[0] is not root:
+        roots[:] = _triples(arrived)
+    del gradient, arrived
+    course.run(roots, at_leaves)
+
+
+def _triples(arrived: tuple) -> Iterable[tuple[Node, int, Gradient]]:
+    return zip(arrived[::3], arrived[1::3], arrived[2::3])
+
+
+class _Course:
+    """A walk whose nodes wait for each other."""
+
+    def __init__(self, retain_graph: bool, targets: Targets | None, roots: list[tuple[Node, int, Gradient]]):
+        self.targets, self.free = targets, not retain_graph
+        self.needed = None if targets is None else targets.needed
+        self.special = targets is not None or tape.anomaly.enabled
+        self.native = not self.special and not mode.recording
+        self.waiting: dict[
+            Node, Any
+        ] = {}  # node in the heap -> its gradient, or a list of them if it has several results
+        self.heap: list[tuple[int, Node]] = []
+        self.at: Node | None = None  # where the walk is, for anomaly mode
+        self.walk = Walk(roots, targets)
+
+    def run(self, roots: list[tuple[Node, int, Gradient]], at_leaves: dict[Any, Gradient]) -> None:
+        """Walks from what has arrived at the roots to the leaves, and adds what comes there to their grads."""
+        outer, settling = current.walk, mode.settling
+        current.walk, mode.settling = self.walk, self.targets is None and not mode.recording
+        try:
+            self._arrive(roots, at_leaves)
+            roots.clear()  # so that a leaf can take over a gradient nobody else holds
+            self._walk(at_leaves)
+            leaves.settle(at_leaves, self.targets)
+        except Exception:
+            if tape.anomaly.enabled and self.at is not None:
+                _tell_where_made(self.at)
+            raise
+        finally:
+            current.walk, mode.settling = outer, settling
+
+    def _walk(self, at_leaves: dict[Any, Gradient]) -> None:
+        """Runs all nodes that wait, and those below them; the latest first."""
+        heap, waiting = self.heap, self.waiting
+        while heap:
+            node = heappop(heap)[1]
+            arrived = waiting.pop(node)
+            if self.native and node.results == 1:
+                more = _NATIVE.walk(node, arrived, at_leaves, -heap[0][0] if heap else -1, self.free)
+                if more is None or more[0] is not node:
+                    self._arrive(_triples(more or ()), at_leaves)
+                    continue
+            gradients = self._run_node(node, arrived)
+            if self.free and node.frees:
+                node.saved = FREED
+            self._arrive([(*e, g) for e, g in zip(node.edges, gradients) if e is not None], at_leaves)
+
+    def _run_node(self, node: Node, arrived: Any) -> Any:
+        """The gradients of a node's operands."""
+        if self.special or node.hooks is not None:
+            return self._run_specially(node, arrived)
+        if node.saved is FREED:
+            raise RuntimeError(FREED_TEXT)
+        return node.backward(arrived) if node.results == 1 else node.backward(*arrived)
+
+    def _arrive(self, arrived: Iterable[tuple[Node, int, Gradient]], at_leaves: dict[Any, Gradient]) -> None:
+        """Adds gradients to what has come to leaves, and to what waits for nodes."""
+        for node, output, gradient in arrived:
+            if gradient is None or (self.needed is not None and node not in self.needed):
                 continue
             if node.sequence < 0:
                 at_leaves[node] = add(at_leaves.get(node), gradient)
+            elif node in self.waiting:
+                self.waiting[node] = _joined(node, output, self.waiting[node], gradient)
             else:
-                _put(heap, waiting, node, output, gradient)
-        if not heap:
-            return at_leaves
-        node = heappop(heap)[1]
-        arrived = waiting.pop(node)
-    special = targets is not None or tape.anomaly.enabled
-    del gradient
-    gradients: Any
-    while True:
-        # ---- run the node
-        if special or node.hooks is not None:
-            gradients = _run_specially(node, arrived, targets, at)
-        else:
-            if node.saved is FREED:
-                raise RuntimeError(FREED_TEXT)
-            gradients = node.backward(arrived) if node.results == 1 else node.backward(*arrived)  # type: ignore
-        if not retain_graph and node.frees:
-            node.saved = FREED
-        # ---- hand on what it gave; `following` is the one node held outside the heap
-        following = arrived = None
-        for edge, gradient in zip(node.edges, gradients):
-            if gradient is None or edge is None:
-                continue
-            target, output = edge
-            if needed is not None and target not in needed:
-                continue
-            if target is following:
-                arrived = _joined(target, output, arrived, gradient)
-            elif target.sequence < 0:
-                known = at_leaves.get(target)
-                at_leaves[target] = gradient if known is None else known + gradient
-            elif following is None and target not in waiting:
-                following = target
-                arrived = gradient if target.results == 1 else _spread(target, output, gradient)
-            else:
-                _put(heap, waiting, target, output, gradient)
-        gradients, gradient = (), None
-        # ---- the latest of those that wait is next
-        if heap:
-            if following is None:
-                node = heappop(heap)[1]
-                arrived = waiting.pop(node)
-            elif heap[0][0] < -following.sequence:
-                waiting[following] = arrived
-                node = heappushpop(heap, (-following.sequence, following))[1]
-                arrived = waiting.pop(node)
-            else:
-                node = following
-        elif following is None:
-            return at_leaves
-        else:
-            node = following
+                self.waiting[node] = gradient if node.results == 1 else _spread(node, output, gradient)
+                heappush(self.heap, (-node.sequence, node))
+
+    def _run_specially(self, node: Node, arrived: Any) -> Any:
+        """Runs a node, and before and after it whatever has been asked for there."""
+        self.at = node
+        incoming = list(arrived) if node.results != 1 else [arrived]
+        hooks, targets = node.hooks, self.targets
+        if hooks is not None:
+            call_tensor_hooks(hooks, incoming)
+        if targets is not None:
+            targets.take(node, incoming)
+            if node not in targets.inner:
+                return (None,) * len(node.edges)
+        if hooks is not None:
+            incoming = list(call_before_hooks(hooks.before, tuple(incoming)))
+        if node.saved is FREED:
+            raise RuntimeError(FREED_TEXT)
+        outgoing = node.backward(*incoming)
+        if tape.anomaly.enabled and tape.anomaly.check_nan:
+            _refuse_nan(node, outgoing)
+        if hooks is not None:
+            outgoing = call_after_hooks(hooks.after, tuple(outgoing), tuple(incoming))
+        return outgoing
 
 
 def add(known: Gradient, gradient: Gradient) -> Gradient:
     """The sum of two gradients, where None is nothing."""
     return gradient if known is None else known if gradient is None else known + gradient
-
-
-def _put(heap: list, waiting: dict, node: Node, output: int, gradient: Gradient) -> None:
-    """Adds a gradient to what waits for a node."""
-    if node in waiting:
-        waiting[node] = _joined(node, output, waiting[node], gradient)
-    else:
-        waiting[node] = gradient if node.results == 1 else _spread(node, output, gradient)
-        heappush(heap, (-node.sequence, node))
 
 
 def _joined(node: Node, output: int, arrived: Any, gradient: Gradient) -> Any:
@@ -144,30 +174,7 @@ def _spread(node: Node, output: int, gradient: Gradient) -> list[Gradient]:
     return gradients
 
 
-# ---------------------------------------------------------------- hooks, targets and anomaly mode
-def _run_specially(node: Node, arrived: Any, targets: Targets | None, at: list[Node]) -> Any:
-    """Runs a node, and before and after it whatever has been asked for there."""
-    at[:] = [node]
-    incoming = list(arrived) if node.results != 1 else [arrived]
-    hooks = node.hooks
-    if hooks is not None:
-        call_tensor_hooks(hooks, incoming)
-    if targets is not None:
-        targets.take(node, incoming)
-        if node not in targets.inner:
-            return (None,) * len(node.edges)
-    if hooks is not None:
-        incoming = list(call_before_hooks(hooks.before, tuple(incoming)))
-    if node.saved is FREED:
-        raise RuntimeError(FREED_TEXT)
-    outgoing = node.backward(*incoming)
-    if tape.anomaly.enabled and tape.anomaly.check_nan:
-        _refuse_nan(node, outgoing)
-    if hooks is not None:
-        outgoing = call_after_hooks(hooks.after, tuple(outgoing), tuple(incoming))
-    return outgoing
-
-
+# ---------------------------------------------------------------- anomaly mode
 def _refuse_nan(node: Node, gradients: tuple) -> None:
     for index, gradient in enumerate(gradients):
         if gradient is not None and bool((gradient != gradient).any()):

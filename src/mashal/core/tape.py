@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import threading
 import traceback
 import weakref
 from collections import OrderedDict
@@ -27,23 +26,18 @@ numbers = count()
 
 
 class _Mode:
-    """Per thread: is backward recorded; is inference mode on; are there hooks on what is saved (core.saved)."""
+    """Per thread: is backward recorded; is inference mode on; are there hooks on what is saved (core.saved).
+
+    settling: does a backward run whose end are the leaves' grads, and nothing else.
+    """
 
     recording = modes.switch(modes.NOT_RECORDING, usual=True)
     inference = modes.switch(modes.INFERENCE)
     hooked = modes.switch(modes.HOOKED)
+    settling = modes.switch(modes.SETTLING)
 
 
 mode = _Mode()
-
-
-class _Backward(threading.local):
-    """Per thread: does a backward run whose end are the leaves' grads, and nothing else."""
-
-    settling = False
-
-
-backward = _Backward()
 
 
 class Anomaly:
@@ -161,14 +155,23 @@ class AccumulateGrad(Node):
         return self.leaf()
 
 
+class PlannedCall:
+    """What a node made by a plan's call knows of such calls.
+
+    gradients: {form of the incoming gradient: gradient plan}. kept: which operands are saved; keeps_result: whether the result is.
+    """
+
+    __slots__ = ("gradients", "keeps_result", "kept")
+
+
 class PlannedNode(Node):
     """The node of a plan's call, made by native code as a rule (machine.recording).
 
-    entry: what is known of such calls; it has `kept`, the operands that are saved, and `keeps_result`. saved: these, each followed by
-    its version.
+    saved: what is kept of operands and result, each followed by its version.
     """
 
     __slots__ = ("entry",)
+    entry: PlannedCall
 
     def share_versions(self, result: Any) -> None:
         """The result has got a list of versions: the twin of it that is saved has the same."""

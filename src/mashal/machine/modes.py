@@ -18,7 +18,7 @@ import ctypes
 from mashal.machine.jit import JIT, provide_from_process
 from mashal.machine.launch import builtin
 
-NOT_RECORDING, INFERENCE, HOOKED, ANOMALY = 1, 2, 4, 8
+NOT_RECORDING, INFERENCE, HOOKED, ANOMALY, SETTLING = 1, 2, 4, 8, 16
 
 _EVERYWHERE = 1 << 62  # in the mask of a switch: of all threads
 

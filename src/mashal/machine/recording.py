@@ -22,13 +22,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mashal.machine.jit import JIT, provide_from_process
-from mashal.machine.launch import builtin, c_string, slot_offset, type_offset
+from mashal.machine.launch import builtin, c_string
 from mashal.machine.modes import NOT_RECORDING
-from mashal.machine.text import Function, Module, Value
+from mashal.machine.objects import Writer, member
+from mashal.machine.text import Function, Value
 
-provide_from_process("PyObject_Vectorcall", "PyIter_Next", "PyErr_Clear", "PyTuple_Size", "PyList_GetItem")
+provide_from_process("PyIter_Next", "PyList_GetItem")
 
-_NONE = "@_Py_NoneStruct"
 _NODE_SLOTS = ("edges", "saved", "sequence", "hooks", "entry")
 
 # words of a recorded plan's block, and members of its __self__
@@ -75,7 +75,7 @@ class NodeLayout:
     def __init__(self, type: type, node: type, make: Callable[..., Any], numbers: Any):
         """make(storage, offset, form): a new object without history. numbers: an iterator of the nodes' numbers."""
         self.type, self._make, self._numbers = type, make, numbers
-        text = _Writer(type, node).module.text()
+        text = _Recorder(type, node).module.text()
         self._record, self._gradients = JIT.functions(text, "record", ["_plan", "_gradients"])
 
     def recorded(self, plan: Callable[..., Any], how: Recording) -> Callable[..., Any]:
@@ -106,63 +106,19 @@ def _block(words: Sequence[int]) -> bytes:
     return struct.pack(f"<{len(words)}q", *words)
 
 
-class _Writer:
+class _Recorder(Writer):
     """Writes the machine code for one type of objects and one of nodes."""
 
     def __init__(self, type: type, node: type):
-        self.module = Module()
-        self.type_offset = type_offset()
-        self.slots = {name: slot_offset(type, name) for name in ("node", "output", "version", "capsule", "form")}
-        self.node_slots = {name: slot_offset(_owner(node, name), name) for name in _NODE_SLOTS}
-        for name, definition in (
-            ("PyExc_TypeError", "external global ptr"),
-            ("_Py_NoneStruct", "external global i8"),
-            ("record_count", c_string("a recorded plan was given the wrong number of operands")),
-        ):
-            self.module.add_global(name, definition)
+        super().__init__("record")
+        self.slots = {name: member(type, name) for name in ("node", "output", "version", "capsule", "form")}
+        self.node_slots = {name: member(node, name) for name in _NODE_SLOTS}
+        self.module.add_global("PyExc_TypeError", "external global ptr")
+        self.module.add_global("record_count", c_string("a recorded plan was given the wrong number of operands"))
         self._write_node()
         self._write_plan()
         self._write_part()
         self._write_gradients()
-
-    # ---------------------------------------------------------------- what the code below is made of
-    def function(self, name: str, result: str, parameters: str, internal: bool = False) -> tuple[Function, list[Value]]:
-        pairs = [("i64" if p in ("n", "shift") else "ptr", p) for p in parameters.split()]
-        f = self.module.function(f"record_{name}", result, pairs, linkage="internal" if internal else "")
-        return f, f.parameters
-
-    def none(self, f: Function) -> Value:
-        return Value(f, _NONE, "ptr")
-
-    def null(self, f: Function) -> Value:
-        return Value(f, "null", "ptr")
-
-    def same(self, f: Function, a: Value, b: Value) -> Value:
-        return f.op("i1", f"icmp eq ptr {a.spelling}, {b.spelling}")
-
-    def differ(self, f: Function, a: Value, b: Value) -> Value:
-        return f.op("i1", f"icmp ne ptr {a.spelling}, {b.spelling}")
-
-    def read(self, f: Function, obj: Value, offset: int) -> Value:
-        return f.load(f.at(obj, offset, "i8"), type="ptr")
-
-    def item(self, f: Function, tuple: Value, i: Any) -> Value:
-        return f.call("ptr", "PyTuple_GetItem", tuple, i)
-
-    def put(self, f: Function, tuple: Value, i: Any, obj: Value) -> None:
-        """tuple[i] = obj, a reference taken over."""
-        f.call("i32", "PyTuple_SetItem", tuple, i, obj)
-
-    def put_borrowed(self, f: Function, tuple: Value, i: Any, obj: Value) -> None:
-        f.call("void", "Py_IncRef", obj)
-        self.put(f, tuple, i, obj)
-
-    def refuse_null(self, f: Function, obj: Value) -> None:
-        """Returns null, the exception that was raised, if there is no object."""
-        f.return_if(self.same(f, obj, self.null(f)), self.null(f))
-
-    def vectorcall(self, f: Function, callable: Value, args: Value, n: Any) -> Value:
-        return f.call("ptr", "PyObject_Vectorcall", callable, args, n, self.null(f))
 
     # ---------------------------------------------------------------- recorded plans
     def _write_plan(self) -> None:
@@ -176,14 +132,14 @@ class _Writer:
         f.do("ret ptr null")
         f.block(good)
         result = self.vectorcall(f, self.item(f, owner, _PLAN), args, n)
-        self.refuse_null(f, result)
+        f.return_if(self.is_null(f, result), result)
         several = f.word(block, _RESULTS).compare("ne", 1)
         first = f.if_(several, lambda: self.item(f, result, 0), lambda: result)
         tensors = f.at(block, _HEADER, "i64")
 
         def has_node(i: Value) -> Value:
-            place = f.at(f.load(args, i, "ptr"), self.slots["node"], "i8")
-            return f.convert("zext", self.differ(f, f.load(place, type="ptr"), self.none(f)), "i64")
+            node = self.read(f, f.load(args, i, "ptr"), self.slots["node"])
+            return f.convert("zext", self.differ(f, node, self.none(f)), "i64")
 
         def asks(i: Value, found: Value) -> Value:
             return found | f.if_(f.word(tensors, i).compare("ne", 0), lambda: has_node(i), lambda: f.i64(0))
@@ -193,20 +149,14 @@ class _Writer:
 
         def note() -> None:
             node = self.item(f, owner, _NODE)
-            unknown = self.same(f, node, self.none(f))
-            unusual = f.op("i1", f"or i1 {modes.compare('ne', 0).spelling}, {unknown.spelling}")
+            unusual = self.any(f, modes.compare("ne", 0), self.is_none(f, node))
             status = f.if_(
                 unusual,
                 lambda: self._otherwise(f, owner, result, args, n),
                 lambda: self._note(f, owner, result, first, args),
             )
 
-            def fail() -> None:
-                f.call("void", "Py_DecRef", result)
-                f.do("ret ptr null")
-                f.block(f.new_label())
-
-            f.if_(status.compare("ne", 0), fail)
+            self.leave_if(f, status.compare("ne", 0), self.null(f), result)
 
         f.if_((modes & NOT_RECORDING).compare("eq", 0), note)
 
@@ -223,21 +173,16 @@ class _Writer:
         f.store(result, arguments, 0)
         f.loop(0, n, 1, lambda i: f.store(f.load(args, i, "ptr"), arguments, i + 1))
         answer = self.vectorcall(f, self.item(f, owner, _OTHERWISE), arguments, n + 1)
-        raised = self.same(f, answer, self.null(f))
+        raised = self.is_null(f, answer)
         f.if_(raised, None, lambda: f.call("void", "Py_DecRef", answer))
         return f.convert("zext", raised, "i64")
 
     def _note(self, f: Function, owner: Value, result: Value, first: Value, args: Value) -> Value:
         """Gives the result its node; whether that failed."""
         node = f.call("ptr", "record_node", owner, result, first, args)
-        missing = self.same(f, node, self.null(f))
+        missing = self.is_null(f, node)
 
-        def set_() -> None:
-            place = f.at(first, self.slots["node"], "i8")
-            f.call("void", "Py_DecRef", f.load(place, type="ptr"))
-            f.store(node, place)
-
-        f.if_(missing, None, set_)
+        f.if_(missing, None, lambda: self.give(f, first, self.slots["node"], node))
         return f.convert("zext", missing, "i64")
 
     def _write_node(self) -> None:
@@ -248,7 +193,7 @@ class _Writer:
         tensors = f.at(block, _HEADER, "i64")
         places = f.at(tensors, operands, "i64")
         node = f.call("ptr", "PyType_GenericAlloc", self.item(f, owner, _NODE), 0)
-        self.refuse_null(f, node)
+        f.return_if(self.is_null(f, node), node)
         to = f.call("ptr", "PyTuple_New", edges)
         f.loop(0, edges, 1, lambda i: self._put_edge(f, to, i, f.word(tensors, i), f.load(args, i, "ptr")))
         n_saved = kept + keeps_result + results - 1
@@ -258,7 +203,7 @@ class _Writer:
             place = f.word(places, i)
             operand = f.load(args, place, "ptr")
             version = f.if_(
-                f.word(tensors, place).compare("ne", 0), lambda: self._version(f, operand), lambda: self._zero(f)
+                f.word(tensors, place).compare("ne", 0), lambda: self._version(f, operand), lambda: self.number(f, 0)
             )
             self.put_borrowed(f, saved, i * 2, operand)
             self.put(f, saved, i * 2 + 1, version)
@@ -266,7 +211,7 @@ class _Writer:
         def keep_other(i: Value) -> None:
             at = (n_saved - results + i) * 2
             self.put_borrowed(f, saved, at, self.item(f, result, i))
-            self.put(f, saved, at + 1, self._zero(f))
+            self.put(f, saved, at + 1, self.number(f, 0))
 
         f.loop(0, kept, 1, keep)
         f.if_(keeps_result.compare("ne", 0), lambda: self._keep_twin(f, saved, kept, owner, first))
@@ -278,9 +223,6 @@ class _Writer:
         for name, value in zip(_NODE_SLOTS, (to, saved, number, self.none(f), entry)):
             f.store(value, f.at(node, self.node_slots[name], "i8"))
         f.end(node)
-
-    def _zero(self, f: Function) -> Value:
-        return f.call("ptr", "PyLong_FromLongLong", 0)
 
     def _put_edge(self, f: Function, to: Value, i: Value, tensor: Value, operand: Value) -> None:
         """to[i] = (node, output) of an operand, or None."""
@@ -294,12 +236,9 @@ class _Writer:
                 self.put_borrowed(f, made, 1, self.read(f, operand, self.slots["output"]))
                 return made
 
-            return f.if_(self.same(f, node, self.none(f)), nothing, pair)
+            return f.if_(self.is_none(f, node), nothing, pair)
 
-        def nothing() -> Value:
-            f.call("void", "Py_IncRef", self.none(f))
-            return self.none(f)
-
+        nothing = lambda: self.another_none(f)
         self.put(f, to, i, f.if_(tensor.compare("ne", 0), edge, nothing))
 
     def _version(self, f: Function, operand: Value) -> Value:
@@ -311,12 +250,12 @@ class _Writer:
             f.call("void", "Py_IncRef", number)
             return number
 
-        return f.if_(self.same(f, versions, self.none(f)), lambda: self._zero(f), count)
+        return f.if_(self.is_none(f, versions), lambda: self.number(f, 0), count)
 
     def _keep_twin(self, f: Function, saved: Value, kept: Value, owner: Value, first: Value) -> None:
         """Puts the result's data, without history, behind the operands that were kept."""
         arguments = f.stack(3 * 8, 16)
-        zero = self._zero(f)
+        zero = self.number(f, 0)
         f.store(self.read(f, first, self.slots["capsule"]), arguments, 0)
         f.store(zero, arguments, 1)
         f.store(self.read(f, first, self.slots["form"]), arguments, 2)
@@ -335,8 +274,7 @@ class _Writer:
         saved = self.read(f, node, self.node_slots["saved"])
 
         def otherwise() -> None:
-            f.do(f"ret {self.vectorcall(f, self.item(f, owner, 2), args, n)}")
-            f.block(f.new_label())
+            self.leave(f, self.vectorcall(f, self.item(f, owner, 2), args, n))
 
         def lost() -> None:
             f.call("void", "PyErr_Clear")
@@ -354,7 +292,7 @@ class _Writer:
             return good & f.if_(f.word(versioned, i).compare("ne", 0), check, lambda: f.i64(1))
 
         f.if_(f.loop(0, kept, 1, fetch, [f.i64(1)]).compare("eq", 0), otherwise)
-        zero = self._zero(f)
+        zero = self.number(f, 0)
         f.store(g, values, kept)
         f.store(zero, values, kept + 1)
         found = f.call("ptr", "PyTuple_New", edges)
@@ -362,24 +300,15 @@ class _Writer:
 
         def one(i: Value) -> None:
             part = f.at(parts, i * (kept + 3), "i64")
-            wanted = self.differ(f, self.item(f, targets, i), self.none(f))
-
-            def nothing() -> Value:
-                f.call("void", "Py_IncRef", self.none(f))
-                return self.none(f)
+            unwanted = self.is_none(f, self.item(f, targets, i))
 
             def compute() -> Value:
                 plan, then = self.item(f, owner, i * 2 + 3), self.item(f, owner, i * 2 + 4)
                 return f.call("ptr", "record_part", part, plan, then, values, operands)
 
-            gradient = f.if_(wanted, compute, nothing)
+            gradient = f.if_(unwanted, lambda: self.another_none(f), compute)
 
-            def fail() -> None:
-                f.call("void", "Py_DecRef", found)
-                f.do("ret ptr null")
-                f.block(f.new_label())
-
-            f.if_(self.same(f, gradient, self.null(f)), fail)
+            self.leave_if(f, self.is_null(f, gradient), gradient, found, zero)
             self.put(f, found, i, gradient)
 
         f.loop(0, edges, 1, one)
@@ -388,7 +317,7 @@ class _Writer:
 
     def _unchanged(self, f: Function, type: Value, value: Value, version: Value) -> Value:
         """1 if something kept is of the type (nothing that a hook put there), and its data as it was."""
-        actual = self.read(f, value, self.type_offset)
+        actual = self.type_of(f, value)
 
         def kin() -> Value:
             return f.convert("sext", f.call("i32", "PyType_IsSubtype", actual, type), "i64")
@@ -401,7 +330,7 @@ class _Writer:
                 then = f.call("i64", "PyLong_AsLongLong", version)
                 return f.convert("zext", now.compare("eq", then), "i64")
 
-            return f.if_(self.same(f, versions, self.none(f)), lambda: f.i64(1), count)
+            return f.if_(self.is_none(f, versions), lambda: f.i64(1), count)
 
         is_kin = f.if_(self.same(f, actual, type), lambda: f.i64(1), kin)
         return f.if_(is_kin.compare("ne", 0), compare, lambda: f.i64(0))
@@ -418,15 +347,10 @@ class _Writer:
                 f.call("void", "Py_IncRef", operand)
                 return operand
 
-            def nothing() -> Value:
-                f.call("void", "Py_IncRef", self.none(f))
-                return self.none(f)
+            return f.if_(count.compare("ne", 0), first, lambda: self.another_none(f))
 
-            return f.if_(count.compare("ne", 0), first, nothing)
-
-        made = f.if_(self.same(f, plan, self.none(f)), pass_, lambda: self.vectorcall(f, plan, operands, count))
-        self.refuse_null(f, made)
-        finished = self.same(f, then, self.none(f))
+        made = f.if_(self.is_none(f, plan), pass_, lambda: self.vectorcall(f, plan, operands, count))
+        f.return_if(self.is_null(f, made), made)
 
         def go_on() -> Value:
             f.store(made, operands, 0)
@@ -434,9 +358,4 @@ class _Writer:
             f.call("void", "Py_DecRef", made)
             return last
 
-        f.end(f.if_(finished, lambda: made, go_on))
-
-
-def _owner(type: type, name: str) -> type:
-    """The class that a slot belongs to."""
-    return next(cls for cls in type.__mro__ if name in cls.__dict__)
+        f.end(f.if_(self.is_none(f, then), lambda: made, go_on))

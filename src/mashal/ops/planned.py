@@ -21,7 +21,7 @@ from mashal.ops.run import remember
 __all__ = ["Part", "PlanNode", "Planned"]
 
 
-class Planned:
+class Planned(tape.PlannedCall):
     """A plan for operands of certain forms, and how its calls are recorded.
 
     bare: the plan itself; plan: the same, recorded. node: the type of the node. tensors: for each operand whether it is a tensor.
@@ -30,7 +30,7 @@ class Planned:
     gradients: {form of the incoming gradient: gradient plan}.
     """
 
-    __slots__ = ("bare", "edges", "gradients", "keeps_result", "kept", "node", "plan", "results", "tensors")
+    __slots__ = ("bare", "edges", "node", "plan", "results", "tensors")
 
     def __init__(self, bare: Callable[..., Any], node: type | None, tensors: Sequence[bool], edges: int, *,
                  kept: Sequence[int] = (), keeps_result: bool = False, results: int = 1, recorded: bool = True):  # fmt: skip

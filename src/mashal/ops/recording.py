@@ -87,7 +87,7 @@ class RecordedNode(Node):
         """The grad of the leaf that tensor argument i is, where a kernel may add this node's share to it: then the rule
         gives None for it. None where the gradient has to be handed on. readers: what the kernel reads besides."""
         edge = self.edges[i]
-        if not tape.backward.settling or edge is None or edge[0].sequence >= 0 or edge[0].hooks is not None:
+        if not tape.mode.settling or edge is None or edge[0].sequence >= 0 or edge[0].hooks is not None:
             return None
         leaf = edge[0].leaf()
         grad = None if leaf is None else leaf.grad_

@@ -31,6 +31,7 @@ from mashal.ops import (
     arithmetic,
     arranging,
     attention,
+    averages,
     bitwise,
     chances,
     channels,

@@ -65,6 +65,7 @@ from mashal.ops import (
     parts,
     places,
     polynomials,
+    pooling,
     powers,
     queries,
     random,

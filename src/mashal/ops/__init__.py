@@ -53,6 +53,7 @@ from mashal.ops import (
     embeddings,
     exponential,
     indexing,
+    interpolation,
     joining,
     linear_map,
     logic,

@@ -52,6 +52,8 @@ from mashal.ops import (
     einstein,
     embeddings,
     exponential,
+    folding,
+    grids,
     indexing,
     interpolation,
     joining,

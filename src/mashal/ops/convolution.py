@@ -7,90 +7,31 @@ every order follow. Windows are a strided view over a padded copy; the sums over
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any
 
-from mashal.core.shapes import contiguous_strides
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.contraction import matmul
 from mashal.ops.copying import check_tensor
 from mashal.ops.creation import new_zeros
 from mashal.ops.define import recorded, spelled
-from mashal.ops.parts import as_strided, slice_op
+from mashal.ops.padding import constant_pad_nd
 from mashal.ops.run import same_device
+from mashal.ops.sliding import Geometry, add_windows, inside, windows_of
 from mashal.ops.views import expand, permute, reshape, squeeze, unsqueeze
-
-
-class _Geometry(NamedTuple):
-    """How windows lie, a number for each dimension of space; low and high: zeros before and after."""
-
-    stride: tuple[int, ...]
-    low: tuple[int, ...]
-    high: tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int
-
-    def positions(self, space: Sequence[int], kernel: Sequence[int]) -> tuple[int, ...]:
-        """How many windows there are along each dimension."""
-        return tuple(
-            [
-                (n + lo + hi - d * (k - 1) - 1) // s + 1
-                for n, k, s, lo, hi, d in zip(space, kernel, self.stride, self.low, self.high, self.dilation)
-            ]
-        )
-
-
-# ---------------------------------------------------------------- windows
-def _inside(padded: Tensor, space: Sequence[int], low: Sequence[int]) -> Tensor:
-    """The part of a padded tensor that is not padding, as a view."""
-    for d, (n, lo) in enumerate(zip(space, low), 2):
-        if padded.form.shape[d] != n:
-            padded = slice_op(padded, d, lo, lo + n)
-    return padded
-
-
-def _padded(x: Tensor, geometry: _Geometry) -> Tensor:
-    """x (n, channels, space …) with zeros around it, contiguous."""
-    n, channels, *space = x.form.shape
-    if not any(geometry.low) and not any(geometry.high):
-        return x.contiguous()  # type: ignore[attr-defined]
-    sizes = [m + lo + hi for m, lo, hi in zip(space, geometry.low, geometry.high)]
-    padded = new_zeros(x, (n, channels, *sizes))
-    _inside(padded, space, geometry.low).copy_(x)  # type: ignore[attr-defined]
-    return padded
-
-
-def _windows(x: Tensor, kernel: Sequence[int], geometry: _Geometry) -> Tensor:
-    """The windows of x as a view over a padded copy: (n, groups, channels of a group, kernel …, positions …)."""
-    n, channels, *space = x.form.shape
-    padded = _padded(x, geometry)
-    batch, channel, *steps = contiguous_strides(padded.form.shape)
-    own = channels // geometry.groups
-    return as_strided(
-        padded,
-        (n, geometry.groups, own, *kernel, *geometry.positions(space, kernel)),
-        (
-            batch,
-            channel * own,
-            channel,
-            *[step * d for step, d in zip(steps, geometry.dilation)],
-            *[step * s for step, s in zip(steps, geometry.stride)],
-        ),
-    )
 
 
 # ---------------------------------------------------------------- the three functions
 @recorded("ConvolutionBackward0", tensors=2)
-def _correlate(x: Tensor, w: Tensor, geometry: _Geometry) -> tuple[Tensor, tuple]:
+def _correlate(x: Tensor, w: Tensor, geometry: Geometry) -> tuple[Tensor, tuple]:
     """y[n, o, p] = Σ over channels c and kernel positions k of w[o, c, k] · x[n, c, p · stride + k · dilation - low]."""
     n, (outputs, own, *kernel) = x.form.shape[0], w.form.shape
     positions = geometry.positions(x.form.shape[2:], kernel)
     saved = x, w, geometry
     if not (n * outputs * prod(positions) and own * prod(kernel)):
         return new_zeros(x, (n, outputs, *positions)), saved
-    columns = _windows(x, kernel, geometry)
+    columns = windows_of(x, kernel, geometry)
     groups, terms = geometry.groups, own * prod(kernel)
     if groups == 1:
         y = matmul(reshape(w, (outputs, terms)), reshape(columns, (n, terms, -1)))
@@ -101,36 +42,30 @@ def _correlate(x: Tensor, w: Tensor, geometry: _Geometry) -> tuple[Tensor, tuple
 
 
 @recorded("ConvolutionBackward0", tensors=2)
-def _spread(g: Tensor, w: Tensor, geometry: _Geometry, space: tuple[int, ...]) -> tuple[Tensor, tuple]:
+def _spread(g: Tensor, w: Tensor, geometry: Geometry, space: tuple[int, ...]) -> tuple[Tensor, tuple]:
     """The transpose of `_correlate` in x: what every window gives, added up at the places it was taken from."""
     n, (outputs, own, *kernel), positions = g.form.shape[0], w.form.shape, g.form.shape[2:]
     groups, terms, saved = geometry.groups, own * prod(kernel), (g, w, geometry)
     sizes = [m + lo + hi for m, lo, hi in zip(space, geometry.low, geometry.high)]
     padded = new_zeros(g, (n, groups * own, *sizes))
     if not (g.form.numel and w.form.numel):
-        return _inside(padded, space, geometry.low).contiguous(), saved  # type: ignore[attr-defined]
+        return inside(padded, space, geometry.low).contiguous(), saved  # type: ignore[attr-defined]
     each = expand(reshape(w, (1, groups, outputs // groups, terms)), (n, groups, outputs // groups, terms))
     columns = matmul(each.mT, reshape(g, (n, groups, outputs // groups, -1)))  # type: ignore[attr-defined]
     columns = reshape(columns, (n, groups * own, prod(kernel), *positions))
-    batch, channel, *steps = contiguous_strides(padded.form.shape)
-    walk = (batch, channel, *[step * s for step, s in zip(steps, geometry.stride)])
-    for k in range(prod(kernel)):
-        start, rest = 0, k
-        for size, step, d in zip(reversed(kernel), reversed(steps), reversed(geometry.dilation)):
-            start, rest = start + rest % size * step * d, rest // size
-        as_strided(padded, (n, groups * own, *positions), walk, start).add_(columns.select(2, k))  # type: ignore[attr-defined]
-    return _inside(padded, space, geometry.low).contiguous(), saved  # type: ignore[attr-defined]
+    add_windows(padded, columns, kernel, geometry)
+    return inside(padded, space, geometry.low).contiguous(), saved  # type: ignore[attr-defined]
 
 
 @recorded("ConvolutionBackwardBackward0", tensors=2)
-def _weigh(g: Tensor, x: Tensor, geometry: _Geometry, kernel: tuple[int, ...]) -> tuple[Tensor, tuple]:
+def _weigh(g: Tensor, x: Tensor, geometry: Geometry, kernel: tuple[int, ...]) -> tuple[Tensor, tuple]:
     """The transpose of `_correlate` in the weight: every window times the gradient of what came of it, added up."""
     n, outputs, *positions = g.form.shape
     groups, own, saved = geometry.groups, x.form.shape[1] // geometry.groups, (g, x, geometry)
     if not (g.form.numel and own * prod(kernel)):
         return new_zeros(g, (outputs, own, *kernel)), saved
     rank, places = len(kernel), n * prod(positions)
-    windows = _windows(x, kernel, geometry)
+    windows = windows_of(x, kernel, geometry)
     last = permute(windows, (1, 0, *range(3 + rank, 3 + 2 * rank), *range(2, 3 + rank)))
     columns = reshape(last, (groups, places, own * prod(kernel)))
     rows = reshape(permute(reshape(g, (n, groups, outputs // groups, -1)), (1, 2, 0, 3)), (groups, -1, places))
@@ -259,7 +194,7 @@ def _convolve(rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, d
     dilations = _sizes(operation, "dilation", dilation, rank, 1)
     kernel = tuple(w.form.shape[2:])
     low, high = _paddings(operation, padding, kernel, strides, dilations)
-    geometry = _Geometry(strides, low, high, dilations, groups)
+    geometry = Geometry(strides, low, high, dilations, groups)
     batched = x if x.form.rank == rank + 2 else unsqueeze(x, 0)
     space = [n + lo + hi for n, lo, hi in zip(batched.form.shape[2:], low, high)]
     reach = [d * (k - 1) + 1 for d, k in zip(dilations, kernel)]
@@ -352,7 +287,15 @@ def _transpose(
     )
     if min(space) < 1:
         raise RuntimeError(message(operation, f"the calculated output size {space} is too small"))
-    y = _spread(batched, w, _Geometry(strides, low, low, dilations, groups), space)
+    unseen = [
+        max(m - s + 1, 0) for m, s in zip(more, strides)
+    ]  # at the end, where no window reaches: of the padding first
+    high = tuple([max(p - u, 0) for p, u in zip(low, unseen)])
+    unseen = [max(u - p, 0) for p, u in zip(low, unseen)]
+    seen = tuple([n - u for n, u in zip(space, unseen)])
+    y = _spread(batched, w, Geometry(strides, low, high, dilations, groups), seen)
+    if any(unseen):
+        y = constant_pad_nd(y, [n for u in reversed(unseen) for n in (0, u)])
     y = y if bias is None else _with_bias(y, bias)
     return y if batched is x else squeeze(y, 0)
 

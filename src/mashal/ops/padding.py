@@ -122,8 +122,8 @@ def _circular(n: int, before: int, behind: int) -> list[int]:
                 "pad", "Padding value causes wrapping around more than once", f"{before} and {behind} with size {n}"
             )
         )
-    places = [*range(n - before, n), *range(n), *range(behind)]
-    return places[max(-before, 0) : len(places) - max(-behind, 0)]
+    kept = range(n)[max(-before, 0) : n - max(-behind, 0)]
+    return [*kept[len(kept) - max(before, 0) :], *kept, *kept[: max(behind, 0)]]
 
 
 _PLACES = {"reflect": _reflected, "replicate": _replicated, "circular": _circular}

@@ -162,8 +162,8 @@ def test_batch_norm_without_momentum_averages_all_batches():
 
 
 def test_batch_norm_in_evaluation_uses_them():
-    layer = nn.BatchNorm1d(1, eps=0.0).eval()
-    assert layer(torch.tensor([[2.0]])).tolist() == [[2.0]]
+    layer = nn.BatchNorm1d(1, eps=3.0).eval()
+    assert layer(torch.tensor([[2.0]])).tolist() == [[1.0]]
     assert layer.num_batches_tracked.item() == 0
 
 

@@ -221,6 +221,28 @@ CALLS = {
        for name, n in (("conv1d", 1), ("conv2d", 2), ("conv3d", 3))},
     **{name: (lambda s, n=n: [call(s.real(1, 2, *[3] * n), s.real(2, 3, *[2] * n), s.real(3)), call(s.real(1, 2, *[3] * n), s.real(2, 1, *[3] * n), None, 2, 1, 1)])
        for name, n in (("conv_transpose1d", 1), ("conv_transpose2d", 2), ("conv_transpose3d", 3))},
+    # windows, sizes, grids
+    **{f"{kind}_pool{n}d": (lambda s, n=n: [call(s.distinct(2, 2, *[5] * n), 2), call(s.distinct(2, *[5] * n), 3, 2, 1)])
+       for kind in ("max", "avg") for n in (1, 2, 3)},
+    **{f"lp_pool{n}d": (lambda s, n=n: [call(s.real(2, 2, *[4] * n, low=0.5), 2.0, 2)]) for n in (1, 2, 3)},
+    **{f"adaptive_{kind}_pool{n}d": (lambda s, n=n: [call(s.distinct(2, 2, *[5] * n), 3), call(s.distinct(2, *[4] * n), 1)])
+       for kind in ("max", "avg") for n in (1, 2, 3)},
+    **{f"{kind}max_pool{n}d_with_indices": (lambda s, n=n: [call(s.distinct(2, 2, *[5] * n), 2)]) for kind in ("", "adaptive_") for n in (1, 2, 3)},
+    **{f"fractional_max_pool{n}d{end}": (lambda s, n=n: [call(s.distinct(2, 2, *[5] * n), 2, 3, _random_samples=s.real(2, 2, n, low=0, high=1))])
+       for end in ("", "_with_indices") for n in (2, 3)},
+    **{f"max_unpool{n}d": (lambda s, n=n: [call(s.real(1, 2, *[2] * n), torch.arange(2**n).reshape(1, 1, *[2] * n).expand(1, 2, *[2] * n) * 2, 2)])
+       for n in (1, 2, 3)},
+    "interpolate": lambda s: [call(s.real(1, 2, 4), scale_factor=1.5), call(s.real(1, 2, 3), 5, mode="linear"), call(s.real(1, 1, 3, 4), (5, 3), mode="bicubic"),
+                              call(s.real(1, 1, 3, 4), (2, 6), mode="bilinear", align_corners=True), call(s.real(1, 1, 6, 6), 3, mode="bilinear", antialias=True),
+                              call(s.real(1, 1, 2, 3, 2), 4, mode="trilinear"), call(s.real(1, 1, 5), 3, mode="area"), call(s.real(1, 1, 5), 7, mode="nearest-exact")],
+    **dict.fromkeys(("upsample", "upsample_nearest", "upsample_bilinear"), lambda s: [call(s.real(1, 2, 3, 4), scale_factor=2)]),
+    "unfold_images": lambda s: [call(s.real(2, 2, 4, 5), 2), call(s.real(2, 4, 5), (2, 3), 1, 1, 2)],
+    "fold": lambda s: [call(s.real(2, 8, 12), (4, 5), 2), call(s.real(4, 4), (3, 3), 2)],
+    "grid_sample": lambda s: [call(s.real(1, 2, 3, 4), s.real(1, 2, 2, 2, low=-0.9, high=0.9), mode=m, align_corners=c) for m in ("bilinear", "bicubic") for c in (True, False)],
+    **{f"grid_sampler{end}": lambda s: [call(s.real(1, 2, 3, 4), s.real(1, 2, 2, 2, low=-0.9, high=0.9), 0, 0, False)] for end in ("", "_2d")},
+    "grid_sampler_3d": lambda s: [call(s.real(1, 2, 3, 4, 3), s.real(1, 2, 2, 2, 3, low=-0.9, high=0.9), 0, 0, False)],
+    "affine_grid": lambda s: [call(s.real(2, 2, 3), (2, 1, 3, 4), False), call(s.real(1, 3, 4), (1, 1, 2, 2, 3), True)],
+    "affine_grid_generator": lambda s: [call(s.real(2, 2, 3), (2, 1, 3, 4), False)],
     "linalg_norm": lambda s: [call(s.real(3, 4)), call(s.real(3, 4), 1), call(s.real(4), 3.0)],
     "cov": lambda s: [call(s.real(3, 5)), call(s.real(3, 5), correction=0)], "corrcoef": lambda s: [call(s.real(3, 5))],
     "histogram": lambda s: [call(s.real(8), 4, range=(-2.0, 2.0))], "sum_to_size": lambda s: [call(s.real(3, 4), 3, 1), call(s.real(3, 4), (4,))],

@@ -55,6 +55,11 @@ ABOUT_DTYPES = set(
 )
 """The dtype is what they are about: results in another one are other results."""
 WRAPPING = {
+    "avg_pool1d",  # towards zero
+    "avg_pool2d",
+    "avg_pool3d",
+    "interpolate",  # uint8 is rounded
+    "upsample_bilinear",
     "gradient",
     "hash_tensor",
     "l1_loss",

@@ -6,7 +6,7 @@ Read in this order
   module         Module itself; its parts: hooks (with boundary), tree, conversion, state, printing
   containers     modules of modules; parameter_containers: of parameters
   linear, convolution, transposed_convolution, activation, gates, normalization, batchnorm,
-    dropout, embedding, flatten, shuffle, distance, loss,
+    dropout, embedding, flatten, shuffle, pooling, padding, folding, upsampling, distance, loss,
     margin_loss  the layers
   functional     the functions behind them; functions: those that are more than an operation
   init           first values of parameters
@@ -37,6 +37,10 @@ from mashal.nn.distance import CosineSimilarity, PairwiseDistance
 from mashal.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from mashal.nn.embedding import Embedding
 from mashal.nn.flatten import Flatten, Unflatten
+from mashal.nn.folding import (
+    Fold,
+    Unfold,
+)
 from mashal.nn.gates import (
     GELU,
     GLU,
@@ -83,13 +87,66 @@ from mashal.nn.margin_loss import (
 )
 from mashal.nn.module import Module
 from mashal.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from mashal.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from mashal.nn.parameter import Buffer, Parameter
 from mashal.nn.parameter_containers import ParameterDict, ParameterList
+from mashal.nn.pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    FractionalMaxPool2d,
+    FractionalMaxPool3d,
+    LPPool1d,
+    LPPool2d,
+    LPPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
+)
 from mashal.nn.shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from mashal.nn.transposed_convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from mashal.nn.upsampling import (
+    Upsample,
+    UpsamplingBilinear2d,
+    UpsamplingNearest2d,
+)
 
 __all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AlphaDropout",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
@@ -99,6 +156,12 @@ __all__ = [
     "Buffer",
     "CELU",
     "ChannelShuffle",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Container",
     "Conv1d",
     "Conv2d",
@@ -117,6 +180,9 @@ __all__ = [
     "Embedding",
     "FeatureAlphaDropout",
     "Flatten",
+    "Fold",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
     "GELU",
     "GLU",
     "GaussianNLLLoss",
@@ -133,6 +199,9 @@ __all__ = [
     "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -141,6 +210,12 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Mish",
     "Module",
     "ModuleDict",
@@ -162,6 +237,12 @@ __all__ = [
     "RReLU",
     "ReLU",
     "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
     "SELU",
     "Sequential",
     "SiLU",
@@ -180,6 +261,13 @@ __all__ = [
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
+    "Unfold",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
     "functional",
     "init",
     "modules",

@@ -168,8 +168,8 @@ def _lp(rank: int, x: Tensor, norm: float, kernel: Any, stride: Any, ceil: bool)
     count = 1
     for k in kernel:
         count *= k
-    mean = _averages(rank, x.pow(norm), kernel, stride, 0, ceil, True, None)  # type: ignore[attr-defined]
-    return (mean.sign() * mean.abs().relu() * count).pow(1.0 / norm)  # type: ignore[attr-defined]
+    means = _averages(rank, x.pow(norm), kernel, stride, 0, ceil, True, None)  # type: ignore[attr-defined]
+    return (means * count).pow(1.0 / norm)  # type: ignore[attr-defined]
 
 
 @spelled(("functional",))

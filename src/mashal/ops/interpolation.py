@@ -225,7 +225,7 @@ def _wanted(x: Tensor, rank: int, size: Any, factor: Any) -> tuple[list[int] | N
     if size is None and factor is None:
         raise ValueError(message("interpolate", "either size or scale_factor should be defined"))
     word, value = ("size", size) if size is not None else ("scale_factor", factor)
-    values = list(value) if isinstance(value, (tuple, list)) else [value] * max(rank, 0)
+    values: list[Any] = list(value) if isinstance(value, (tuple, list)) else [value] * max(rank, 0)
     if len(values) != rank:
         wrong = f"input {tuple(x.shape)} has {rank} dimensions of space, {word} {value!r} has {len(values)} values"
         raise ValueError(message("interpolate", wrong))

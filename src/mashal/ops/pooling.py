@@ -183,7 +183,7 @@ def _drawn(name: str, n: int, m: int, k: int, samples: Tensor) -> Windows:
     last = full_like(s, n - k, dtype=int32)
     if m > 1:
         alpha = s.new_full((), n - k) / s.new_full((), m - 1)  # type: ignore[attr-defined]
-        steps = (arange(m - 1, dtype=s.form.dtype) + s) * alpha
+        steps = (arange(m - 1, dtype=s.form.dtype, device=s.form.device) + s) * alpha
         starts = cat([steps.to(int32) - (s * alpha).to(int32), last], 1)  # type: ignore[operator]
     else:
         starts = last
@@ -210,11 +210,13 @@ def _fractional(rank: int, x: Any, kernel: Any, size: Any, ratio: Any, placed: b
         raise RuntimeError(message(name, wrong))
     batch, channels = (shape[0] if len(shape) == rank + 2 else 1), shape[-rank - 1]
     if samples is None:
-        samples = rand(batch, channels, rank, dtype=x.form.dtype, device=x.form.device)
-    _check_samples(name, x, samples, (batch, channels, rank))
+        drawn: Any = rand(batch, channels, rank, dtype=x.form.dtype, device=x.form.device)
+    else:
+        drawn = samples
+    _check_samples(name, x, drawn, (batch, channels, rank))
     which = range(rank) if rank == 3 else (1, 0)
     windows = [
-        _drawn(name, n, m, k, samples.select(2, i))  # type: ignore[attr-defined]
+        _drawn(name, n, m, k, drawn.select(2, i))
         for n, m, k, i in zip(shape[-rank:], size, kernel, which)
     ]
     return largest_of_windows(f"FractionalMaxPool{rank}D", x, windows, placed)

@@ -215,10 +215,7 @@ def _fractional(rank: int, x: Any, kernel: Any, size: Any, ratio: Any, placed: b
         drawn = samples
     _check_samples(name, x, drawn, (batch, channels, rank))
     which = range(rank) if rank == 3 else (1, 0)
-    windows = [
-        _drawn(name, n, m, k, drawn.select(2, i))
-        for n, m, k, i in zip(shape[-rank:], size, kernel, which)
-    ]
+    windows = [_drawn(name, n, m, k, drawn.select(2, i)) for n, m, k, i in zip(shape[-rank:], size, kernel, which)]
     return largest_of_windows(f"FractionalMaxPool{rank}D", x, windows, placed)
 
 

@@ -14,6 +14,7 @@ from mashal.errors import message
 from mashal.lower.crossentropy import cross_entropy as fused_kernel
 from mashal.lower.crossentropy import scratch_bytes
 from mashal.machine.launch import INTEGER
+from mashal.machine.observing import watch
 from mashal.ops.arithmetic import add, mul, neg, sub
 from mashal.ops.classes import check_classes, nll_loss, wrong_class
 from mashal.ops.comparison import ne
@@ -60,7 +61,7 @@ class CrossEntropyNode(PlanNode):
             g = with_ones(g, (*g.form.shape, 1))
         if made is None or mode.recording:
             return (_gradient(g, x, target, factor),)
-        if self.entry.reduction != "none" and made.form.numel >= _LARGE and g.item() == 1:
+        if self.entry.reduction != "none" and made.form.numel >= _LARGE and watch.recorder is None and g.item() == 1:
             self.saved = (*self.saved[:4], None, 0, *self.saved[6:])  # whoever gets it may change it
             return (made,)
         return (mul(made, g),)

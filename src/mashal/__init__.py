@@ -201,6 +201,7 @@ _INSIDE = {
 }
 _LATER = {  # imported when they are first asked for
     "distributions",
+    "fft",
     "linalg",
     "multiprocessing",
     "optim",

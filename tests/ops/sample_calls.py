@@ -5,7 +5,7 @@ CALLS: name -> function of a samples.Source that makes the calls. ARITY: compose
 
 # ruff: noqa: E501
 import mashal as torch
-from ops import algebra_calls
+from ops import algebra_calls, fourier_calls
 from ops.samples import POSITIVE, Source, call
 
 low, high = POSITIVE
@@ -296,4 +296,5 @@ CALLS = {
     "cartesian_prod": lambda s: [call(s.real(3), s.real(2)), call(s.real(3))],
     "to_dense": ONE,
     **algebra_calls.CALLS,
+    **fourier_calls.CALLS,
 }  # fmt: skip

@@ -13,6 +13,7 @@ import pytest
 import mashal as torch
 from mashal.ops.define import DEFINITIONS, Pointwise
 from ops.algebra_calls import ALGEBRA
+from ops.fourier_calls import TRANSFORMS
 from ops.references import NUMPY, numpy_call
 from ops.samples import BITS, Call, calls_of, changed, every_second, transposed
 
@@ -78,7 +79,7 @@ REFUSED = {
     **dict.fromkeys(["quantile", "nanquantile"], (torch.float16, torch.bfloat16)),
 }
 """Floating dtypes that PyTorch refuses too."""
-REFUSED |= dict.fromkeys(ALGEBRA, (torch.float16, torch.bfloat16))
+REFUSED |= dict.fromkeys([*ALGEBRA, *TRANSFORMS], (torch.float16, torch.bfloat16))
 JUMPS = {"floor_divide", "remainder", "fmod", "frac", "sign", "floor", "ceil", "trunc", "round"}
 VALUES = [name for name in NAMES if name not in RANDOM | UNDEFINED]
 FLOATING = [name for name in VALUES if name not in ABOUT_DTYPES | BITS]
@@ -310,7 +311,7 @@ NO_META = set(
     from_numpy frombuffer tensor as_tensor asarray is_nonzero new_tensor item tolist is_set_to cpu cuda equal allclose
     bernoulli poisson binomial multinomial nonzero nonzero_static
     argwhere normal one_hot mode quantile nanquantile masked_select unique unique_consecutive
-    repeat_interleave bincount histc histogram data_ptr linalg_lu lstsq lobpcg
+    repeat_interleave bincount histc histogram data_ptr linalg_lu lstsq lobpcg istft
 """.split()
 )
 """Need values, or leave the meta device."""

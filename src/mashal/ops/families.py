@@ -19,6 +19,7 @@ FAMILIES: dict[str, dict[str, str]] = {
             pinverse qr slogdet svd triangular_solve
         """,
     },
+    "mashal.ops.fourier": {"torch": "istft stft", "method": "istft stft"},
 }
 """Family -> the names it has in mashal and as methods of tensors."""
 

@@ -1,0 +1,12 @@
+"""torch.fft: Fourier's transforms, from the definitions that name this place."""
+
+from mashal.methods.families import found
+from mashal.nearest import nearest
+from mashal.ops.names import public
+
+found("mashal.ops.fourier")
+_FUNCTIONS = public("fft")
+__all__ = sorted(_FUNCTIONS)
+globals().update(_FUNCTIONS)
+
+__getattr__ = nearest(__name__)

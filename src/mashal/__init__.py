@@ -203,6 +203,7 @@ _LATER = {  # imported when they are first asked for
     "distributions",
     "fft",
     "linalg",
+    "masked",
     "multiprocessing",
     "optim",
     "signal",

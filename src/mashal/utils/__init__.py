@@ -12,4 +12,6 @@ from mashal.utils import _mode_utils, _pytree, dlpack, hooks
 
 __all__ = ["data", "dlpack", "hooks"]
 
-__getattr__ = nearest(__name__, {"checkpoint", "data"})  # data is the largest part; many programs don't need it
+__getattr__ = nearest(
+    __name__, {"checkpoint", "data", "tensorboard"}
+)  # data is the largest part; many programs don't need it

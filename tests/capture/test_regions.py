@@ -553,7 +553,7 @@ def logged(x):
     return x % 11
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32), st.sets(st.integers(2, 25), min_size=1, max_size=4), st.booleans())
 def test_a_random_program_split_at_random_lines_means_the_same(seed, lines, reads):
     source = "\n".join(Program(seed).lines) + "\n"

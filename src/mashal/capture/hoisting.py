@@ -10,7 +10,7 @@ import ast
 import copy
 from collections.abc import Callable
 
-__all__ = ["hoisted"]
+__all__ = ["hoisted", "reads_of"]
 
 _READS = frozenset("item tolist numpy cpu __bool__ __float__ __int__ __index__".split())
 _CONVERSIONS = frozenset("float int bool print str repr len format round abs".split())
@@ -82,7 +82,7 @@ def _first(expression: ast.expr, is_local: Callable[[str], bool], tested: bool =
             return _first_of(elements, is_local, False)
         case _:
             inside = None
-    return inside or (_worth(expression) if tested and not _reads(expression) else None)
+    return inside or (_worth(expression) if tested and not reads_of(expression) else None)
 
 
 def _first_of(parts: list[ast.expr], is_local: Callable[[str], bool], tested: bool) -> ast.expr | None:
@@ -101,11 +101,16 @@ def _worth(expression: ast.expr) -> ast.expr | None:
     return expression if computes and not special & {*kinds} else None
 
 
-def _reads(expression: ast.expr) -> bool:
-    """Whether something inside an expression reads a value, as far as names tell."""
-    calls = [node.func for node in ast.walk(expression) if isinstance(node, ast.Call)]
-    names = {call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "") for call in calls}
-    return bool(names & (_READS | _CONVERSIONS))
+def reads_of(tree: ast.AST) -> list[ast.Call]:
+    """The calls in a tree that read a value, as far as names tell.
+
+    >>> import ast
+    >>> [ast.unparse(call) for call in reads_of(ast.parse("total += loss.item()"))]
+    ['loss.item()']
+    """
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    by_name = lambda f: f.attr in _READS if isinstance(f, ast.Attribute) else getattr(f, "id", "") in _CONVERSIONS
+    return [call for call in calls if by_name(call.func)]
 
 
 def _copied(expression: ast.expr, kept: ast.expr) -> ast.expr:

@@ -1,0 +1,140 @@
+"""What compile says to the user: why a function is not one region, and why it is recorded again and again.
+
+An error names the file, the line and what stands there; a warning names the guard that failed, with what was
+expected and what was found.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import os
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from mashal.capture.frames import Lines
+from mashal.capture.guards import ABSENT, LENGTH, Guard
+from mashal.capture.hoisting import reads_of
+from mashal.core.tensor import Tensor
+
+if TYPE_CHECKING:
+    from mashal.capture.recorder import Obstacle
+
+__all__ = ["broken", "not_whole", "place", "runs_as_written", "too_often", "why_cut"]
+
+_LONGEST = 60
+
+
+def place(frames: Lines) -> str:
+    """Where something happened, in words: the innermost line, and the line of the compiled function that led there."""
+    if not frames:
+        return "outside the function's own lines"
+    (outer, first), (code, line) = frames[0], frames[-1]
+    here = f"{_file(code.co_filename)}, line {line}"
+    return here if len(frames) == 1 else f"{here} (reached from {_file(outer.co_filename)}, line {first})"
+
+
+def _file(path: str) -> str:
+    """A file as the user would name it: relative to the current folder where it lies below."""
+    try:
+        relative = os.path.relpath(path)
+    except ValueError:  # another drive
+        return path
+    return relative if not relative.startswith(os.pardir) and os.path.isabs(path) else os.path.basename(path)
+
+
+def why_cut(cut: Obstacle) -> str:
+    """One sentence about a cut, without its place: what is written there and what is wrong with it."""
+    written = _statement(cut.frames[-1]) if cut.frames else ""
+    if cut.reads:
+        return f"`{_reading(written) or written}` reads a tensor's value in Python" if written else cut.what
+    return f"`{written}`: {cut.what} is Python, which no replay repeats" if written else cut.what
+
+
+def _statement(frame: tuple[Any, int]) -> str:
+    """The line of source of a frame, without its colon and its comment."""
+    code, line = frame
+    text = linecache.getline(code.co_filename, line).strip()
+    tree = _parsed(text)
+    if tree is not None and len(tree.body) == 1:
+        text = ast.unparse(tree).partition("\n")[0].rstrip(":")
+    return textwrap.shorten(text, _LONGEST, placeholder=" …")
+
+
+def _parsed(text: str) -> ast.Module | None:
+    """One line of source as a tree, the beginning of a block given an empty one; None if it is a part of a statement."""
+    for attempt in (text, f"{text} pass", f"{text.removeprefix('el')} pass"):
+        try:
+            return ast.parse(attempt)
+        except SyntaxError:
+            continue
+    return None
+
+
+def _reading(text: str) -> str:
+    """The call in a statement that reads a value, such as `loss.item()`; "" if no name tells."""
+    tree = _parsed(text)
+    found = reads_of(tree) if tree is not None else []
+    return ast.unparse(found[0]) if found else ""
+
+
+def not_whole(name: str, cuts: Sequence[Obstacle]) -> str:
+    """The error of fullgraph=True: the first place that keeps a function from being one region, and how many there are."""
+    first, *others = cuts
+    more = f" ({len(others)} more like it)" if others else ""
+    where, why = place(list(first.frames)), why_cut(first)
+    right = "fullgraph=True allows no such place: move it out of the function, or leave fullgraph out"
+    return f"compile: {where}: {why}{more}; {right}, and {name} is compiled in parts around it"
+
+
+def broken(guard: Guard) -> str:
+    """What a guard expected and what is there, in words.
+
+    >>> settings = {"scale": 2}
+    >>> guard = Guard(settings, "scale", 2, "global `scale`")
+    >>> settings["scale"] = 3
+    >>> print(broken(guard))
+    global `scale` was 2 and is 3
+    """
+    found = guard.found()
+    if guard.key is LENGTH or type(found) is type(guard.expected) is int or not isinstance(found, type(guard.expected)):
+        return f"{guard.what} was {_short(guard.expected)} and is {_short(found)}"
+    expected, now = _short(guard.expected), _short(found)
+    if expected == now:
+        return f"{guard.what} is another {'tensor' if isinstance(found, Tensor) else type(found).__name__} than before"
+    return f"{guard.what} was {expected} and is {now}"
+
+
+def _short(value: Any) -> str:
+    """A value in a few words, without running a long or strange __repr__."""
+    if value is ABSENT:
+        return "not there"
+    if isinstance(value, Tensor):
+        return f"a tensor {tuple(value.shape)}"
+    if isinstance(value, (int, float, complex, str, bytes, bool, type(None), tuple)):
+        text = repr(value)
+        return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 2]} …"
+    return f"a {type(value).__name__}"
+
+
+def too_often(name: str, times: int, reason: str) -> str:
+    """The warning for a function that was recorded as often as is allowed. reason: what changed the last time.
+
+    >>> print(too_often("step", 8, "global `scale` was 2 and is 3"))
+    compile: step was recorded 8 times, at last because global `scale` was 2 and is 3; from now on calls that fit none of \
+the recordings run as written. What changes from call to call is best given as a tensor
+    """
+    return (
+        f"compile: {name} was recorded {times} times, at last because {reason}; from now on calls that fit none of the "
+        "recordings run as written. What changes from call to call is best given as a tensor"
+    )
+
+
+def runs_as_written(name: str, why: str) -> str:
+    """The note for a function that is neither recorded nor split. why: a reason such as that of `Unsplit`.
+
+    >>> print(runs_as_written("step", "it is a generator or a coroutine"))
+    compile: step runs as written: it is a generator or a coroutine
+    """
+    return f"compile: {name} runs as written: {why}"

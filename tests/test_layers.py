@@ -2,7 +2,7 @@
 
     errors, switches < machine < core < lang < lower < ops < autograd < methods < capture < nn, optim, … < mashal itself
 
-None stands inside a function, there is no cycle, and PyTorch is never imported.
+None stands inside a function, there is no cycle, and PyTorch is never imported. A `later("module")` is an import as well.
 """
 
 import ast
@@ -15,7 +15,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 FILES = sorted(SOURCE.rglob("*.py"))
 FLOORS = ["errors", "switches", "machine", "core", "lang", "lower", "ops", "autograd", "methods", "capture"]
-HEIGHT = {name: height for height, name in enumerate(FLOORS)} | {"switches": 0, "nearest": 0}
+HEIGHT = {name: height for height, name in enumerate(FLOORS)} | {"switches": 0, "later": 0, "nearest": 0}
 PUBLIC = len(FLOORS)  # nn, optim, utils and all other public namespaces
 ROOF = PUBLIC + 1  # mashal itself and its command line
 
@@ -29,6 +29,7 @@ class Import:
     line: int
     inside: bool
     typing: bool
+    later: bool = False
 
 
 def module_name(path):
@@ -65,6 +66,8 @@ def imports_below(node, importer, inside=False, typing=False):
         if isinstance(child, (ast.Import, ast.ImportFrom)):
             for imported in named_by(child, importer):
                 yield Import(importer, imported, child.lineno, inside, typing)
+        if isinstance(child, ast.Call) and ast.unparse(child.func) == "later":
+            yield Import(importer, ast.literal_eval(child.args[0]), child.lineno, inside, typing, later=True)
         is_function = isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
         for_types = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
         yield from imports_below(child, importer, inside or is_function, typing or for_types)
@@ -94,9 +97,14 @@ def test_pytorch_is_never_imported():
     assert shown(i for i in IMPORTS if i.imported.split(".")[0] == "torch") == []
 
 
+def test_llvm_is_imported_by_nothing_that_mashal_imports_at_once():
+    assert {i.importer for i in IMPORTS if i.imported.split(".")[0] == "llvmlite"} == {"mashal.machine.engine"}
+    assert shown(i for i in IMPORTS if i.imported == "mashal.machine.engine" and not i.later) == []
+
+
 @pytest.mark.parametrize("package", ["numpy", "scipy"])
 def test_what_takes_long_to_import_is_imported_when_it_is_first_used(package):
-    assert shown(i for i in IMPORTS if i.imported.split(".")[0] == package and not i.typing) == []
+    assert shown(i for i in IMPORTS if i.imported.split(".")[0] == package and not (i.typing or i.later)) == []
 
 
 def test_there_is_no_cycle():

@@ -12,9 +12,7 @@ Stands on lending and tensor.
 from __future__ import annotations
 
 import ctypes
-import importlib
 import sys
-import types
 from typing import Any
 
 from mashal.core import dtypes
@@ -25,6 +23,7 @@ from mashal.core.forms import form
 from mashal.core.lending import lent
 from mashal.core.tensor import Tensor, empty, make
 from mashal.errors import message
+from mashal.later import later
 from mashal.machine import memory
 
 __all__ = [
@@ -33,14 +32,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class _Later(types.ModuleType):
-    """A module that is imported when it is first asked for a name."""
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), name)
-
-
-numpy: Any = _Later("numpy")
+numpy: Any = later("numpy")
 
 _BY_NAME = {d.numpy_name: d for d in DTYPES if d.numpy_name}
 _SUPPORTED = ", ".join(_BY_NAME)

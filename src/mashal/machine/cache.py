@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import tempfile
+
+from mashal.switches import CACHE, CACHE_LIMIT
 
 MAGIC = b"MASHAL01"
 _HEAD = len(MAGIC) + 32
@@ -69,7 +70,8 @@ class ObjectCache:
             return
         body = key.encode() + code
         try:
-            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".new-")
+            temporary = os.path.join(self.folder, f".new-{os.urandom(8).hex()}")
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
             try:
                 with open(handle, "wb") as file:
                     file.write(MAGIC + hashlib.sha256(body).digest() + body)
@@ -99,3 +101,7 @@ class ObjectCache:
                 os.unlink(path)
             except OSError:
                 pass
+
+
+OBJECTS = ObjectCache("" if CACHE.value == "off" else CACHE.value or default_folder(), CACHE_LIMIT.value)
+"""The cache that MASHAL_CACHE names."""

@@ -2,21 +2,25 @@
 
 `HOST` describes it. Generated code depends on the machine through this object alone, so generating for another
 processor is passing another `Host`.
+
+LLVM knows what a processor can do; what it said is kept in the cache, under what the system says of the processor, so
+that LLVM need not be loaded to be asked again.
 """
 
 from __future__ import annotations
 
+import hashlib
+import importlib.util
 import os
-import platform
 import sys
 from dataclasses import dataclass
 
-import llvmlite.binding as llvm
-
+from mashal.later import later
+from mashal.machine.cache import OBJECTS
 from mashal.switches import CPU, THREADS
 
-llvm.initialize_native_target()
-llvm.initialize_native_asmprinter()
+_engine = later("mashal.machine.engine")
+_TELLING = ("vendor_id", "cpu family", "model", "stepping", "flags", "CPU ", "Features")  # lines of /proc/cpuinfo
 
 
 @dataclass(frozen=True)
@@ -51,11 +55,47 @@ def describe(cpu: str, features: dict[str, bool], machine: str, system: str) -> 
     return Host(cpu, flat, 16, 16, mac=mac)
 
 
+def compiler() -> str:
+    """Which LLVM compiles: its library's place, size and date. The library is looked at, not loaded."""
+    package = importlib.util.find_spec("llvmlite")
+    if package is None or package.origin is None:
+        raise ModuleNotFoundError("mashal needs llvmlite, which is not installed: pip install llvmlite")
+    folder = os.path.join(os.path.dirname(package.origin), "binding")
+    with os.scandir(folder) as entries:
+        found = [(e.name, e.stat().st_size, e.stat().st_mtime_ns) for e in entries if e.name.find("llvmlite.") >= 0]
+    return f"{folder} {sorted(found)}"
+
+
+def _processor() -> str:
+    """What tells this processor from others, in the system's words; "" if the system has none."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            first = file.read(1 << 14).partition("\n\n")[0]
+    except OSError:
+        return ""
+    return "\n".join(line for line in first.splitlines() if line.startswith(_TELLING))
+
+
+def _said_by_llvm() -> tuple[str, dict[str, bool]]:
+    """LLVM's name of the processor and its features, from the cache if it was asked before."""
+    processor = _processor()
+    key = hashlib.sha256(f"host\0{COMPILER}\0{processor}".encode()).hexdigest()
+    known = OBJECTS.load(key) if processor else None
+    if known is None:
+        name, features = _engine.host()
+        if processor:
+            OBJECTS.save(key, "\n".join([name, *(f"{'+' if on else '-'}{f}" for f, on in features.items())]).encode())
+        return name, features
+    name, *flags = known.decode().split("\n")
+    return name, {flag[1:]: flag[0] == "+" for flag in flags}
+
+
 def _detect() -> Host:
-    features = dict(llvm.get_host_cpu_features())
+    name, features = _said_by_llvm()
     if CPU.value:  # what another machine's processor would be given, e.g. MASHAL_CPU=haswell
         features = {k: v and not k.startswith("avx512") for k, v in features.items()}
-    return describe(CPU.value or llvm.get_host_cpu_name(), features, platform.machine(), sys.platform)
+    machine = os.uname().machine if hasattr(os, "uname") else os.environ.get("PROCESSOR_ARCHITECTURE", "").lower()
+    return describe(CPU.value or name, features, machine, sys.platform)
 
 
 def cores() -> int:
@@ -75,4 +115,5 @@ def memory_bytes() -> int:
         return 8 << 30
 
 
+COMPILER = compiler()
 HOST = _detect()

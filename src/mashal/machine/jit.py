@@ -2,9 +2,9 @@
 
     compile(module) -> address of its function @kernel
 
-There is one engine for the whole process, never closed: a function must outlive every plan that points to it. A
-kernel's symbol is the hash of its text, so that two kernels never clash. No optimisation passes run: the text
-is already written as vectors in SSA form, and passes only multiply the time to compile.
+A kernel's symbol is the hash of its text, so that two kernels never clash. No optimisation passes run: the text
+is already written as vectors in SSA form, and passes only multiply the time to compile. What is in the cache is brought
+into memory by `machine.loader`; LLVM (`machine.engine`) is loaded when there is something to compile.
 
 What would surprise: LLVM reports neither an undefined symbol (the call jumps to 0) nor a damaged object. So the
 names a module declares are checked against those provided, and objects come only from `machine.cache`.
@@ -19,45 +19,48 @@ import re
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
-import llvmlite
-import llvmlite.binding as llvm
-
-from mashal.machine.cache import ObjectCache, default_folder
-from mashal.machine.host import HOST
+from mashal.later import later
+from mashal.machine import loader
+from mashal.machine.cache import OBJECTS
+from mashal.machine.host import COMPILER, HOST
 from mashal.machine.text import Module
-from mashal.switches import CACHE, CACHE_LIMIT, SHOW
+from mashal.switches import SHOW
 
 ENTRY = "kernel"
 _OUTSIDE = re.compile(r"^(?:declare [^@]*)?@([\w.]+)(?:\(| = external)", re.M)
-
-
-def _target_machine():
-    target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=HOST.cpu, features=HOST.features, opt=2, jit=True)
+_llvm = later("mashal.machine.engine")
 
 
 class Jit:
     """Compiles modules, loads them, and knows which outside names they may call."""
 
     def __init__(self):
-        self._machine = _target_machine()
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
-        self._provided: set[str] = set()
+        self._engine: Any = None
+        self._provided: dict[str, int] = {}
         self._promised: dict[str, Callable[[], Module]] = {}
         self._addresses: dict[str, int] = {}
-        versions = llvmlite.__version__, ".".join(map(str, llvm.llvm_version_info)), llvm.get_process_triple()
-        self._recipe = "\0".join([*versions, HOST.cpu, HOST.features, sys.implementation.cache_tag or ""])
-        folder = "" if CACHE.value == "off" else CACHE.value or default_folder()
-        self.cache = ObjectCache(folder, CACHE_LIMIT.value)
+        self._recipe = "\0".join([COMPILER, HOST.cpu, HOST.features, sys.platform, sys.implementation.cache_tag or ""])
+        self.cache = OBJECTS
         self.compiled = 0
         self.lock = threading.RLock()  # one thread at a time; nobody forks while another compiles
-        self._loaded: set[str] = set()
+        self._loaded: dict[str, dict[str, int]] = {}
+
+    @property
+    def engine(self) -> Any:
+        """LLVM, made ready when it is first needed."""
+        if self._engine is None:
+            self._engine = _llvm.Engine(HOST.cpu, HOST.features)
+            for name, address in self._provided.items():
+                self._engine.provide(name, address)
+        return self._engine
 
     def provide(self, name: str, address: int) -> None:
         """Lets modules call `name`."""
-        llvm.add_symbol(name, address)
-        self._provided.add(name)
+        self._provided[name] = address
+        if self._engine is not None:
+            self._engine.provide(name, address)
 
     def promise(self, name: str, build: Callable[[], Module]) -> None:
         """Lets modules call `name`: the function @kernel of the module build() returns, compiled when first needed."""
@@ -77,30 +80,27 @@ class Jit:
         symbol = f"m{key[:24]}"
         with self.lock:
             if key not in self._loaded:
-                self._load(key, text, prefix, symbol)
-                self._loaded.add(key)
-            return [self._engine.get_function_address(symbol + name) for name in names]
+                self._loaded[key] = self._load(key, text, prefix, symbol, [symbol + name for name in names])
+            return [self._loaded[key][symbol + name] for name in names]
 
-    def _load(self, key: str, text: str, prefix: str, symbol: str) -> None:
-        unknown = {name for name in _OUTSIDE.findall(text) if not name.startswith("llvm.")} - self._provided
+    def _load(self, key: str, text: str, prefix: str, symbol: str, names: list[str]) -> dict[str, int]:
+        unknown = {name for name in _OUTSIDE.findall(text) if not name.startswith("llvm.")} - self._provided.keys()
         for name in unknown & self._promised.keys():
             self.provide(name, self.compile(self._promised[name]()))
-        unknown -= self._provided
+        unknown -= self._provided.keys()
         if unknown:
             raise RuntimeError(f"jit: a module uses {', '.join(sorted(unknown))}, which nobody provides")
         if "ir" in SHOW:
             print(text, file=sys.stderr)
+        own = text.replace(f"@{prefix}", f"@{symbol}")
+        if "asm" in SHOW:
+            print(self.engine.assembly(own), file=sys.stderr)
         code = self.cache.load(key)
-        if code is None or "asm" in SHOW:
-            parsed = llvm.parse_assembly(text.replace(f"@{prefix}", f"@{symbol}"))
-            parsed.verify()
-            if "asm" in SHOW:
-                print(self._machine.emit_assembly(parsed), file=sys.stderr)
-            code = self._machine.emit_object(parsed)
+        if code is None:
+            code = self.engine.compile(own)
             self.compiled += 1
             self.cache.save(key, code)
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        self._engine.finalize_object()
+        return loader.load(code, self._provided) or self.engine.load(code, names)
 
 
 JIT = Jit()

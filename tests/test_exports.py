@@ -3,6 +3,8 @@
 import ast
 import importlib
 import inspect
+import subprocess
+import sys
 import types
 
 import pytest
@@ -31,9 +33,22 @@ def test_what_a_module_names_is_there(name):
 
 
 def test_all_is_what_mashal_exports():
+    assert all(hasattr(mashal, n) for n in mashal.__all__)  # what is imported later is imported here
     exported = {n for n, v in vars(mashal).items() if not n.startswith("_") and not isinstance(v, types.ModuleType)}
     named = {n for n in mashal.__all__ if not isinstance(getattr(mashal, n), types.ModuleType)}
     assert named == exported
+
+
+def test_a_name_that_mashal_lacks_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'mashal' has no attribute 'nothing_of_the_kind'"):
+        mashal.nothing_of_the_kind
+
+
+def test_importing_mashal_does_not_import_what_many_programs_never_use():
+    code = "import mashal, sys; print([n for n in sys.modules if n.split('.')[0] in ('numpy', 'llvmlite') or n == 'mashal.nn'])"
+    run = [sys.executable, "-c", code]
+    subprocess.run(run, check=True)  # the first one may compile
+    assert subprocess.run(run, check=True, capture_output=True, text=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("name", PUBLIC)

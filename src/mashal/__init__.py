@@ -9,47 +9,12 @@ its formula; Tensor's methods come from the same table (mashal.methods). Folders
   lang, lower, machine            formulas, their kernels, and what runs them
 """
 
+import importlib
 import sys
 from math import e, inf, nan, pi
 
-from mashal import (
-    _C,
-    accelerator,
-    amp,
-    autograd,
-    backends,
-    compiler,
-    cpu,
-    cuda,
-    jit,
-    methods,
-    mps,
-    nn,
-    overrides,
-    random,
-    return_types,
-    serialization,
-    special,
-    storage,
-    types,
-    utils,
-    version,
-    xpu,
-)
-from mashal.amp.autocast_mode import (
-    autocast,
-    get_autocast_cpu_dtype,
-    get_autocast_dtype,
-    get_autocast_gpu_dtype,
-    is_autocast_cache_enabled,
-    is_autocast_cpu_enabled,
-    is_autocast_enabled,
-    set_autocast_cache_enabled,
-    set_autocast_dtype,
-    set_autocast_enabled,
-)
+from mashal import autograd, methods, random, storage, version
 from mashal.checks import _assert, _check, _check_index, _check_type, _check_value
-from mashal.compiler import compile
 from mashal.core.devices import device, get_default_device, set_default_device
 from mashal.core.dlpack import from_dlpack, to_dlpack
 from mashal.core.dtypes import (
@@ -128,24 +93,10 @@ from mashal.legacy import (
 )
 from mashal.methods.families import found_name as _found_name
 from mashal.nearest import nearest as _nearest
-from mashal.nn.functional import (
-    channel_shuffle,
-    cosine_embedding_loss,
-    cosine_similarity,
-    hinge_embedding_loss,
-    margin_ranking_loss,
-    pairwise_distance,
-    pixel_shuffle,
-    pixel_unshuffle,
-    poisson_nll_loss,
-    triplet_margin_loss,
-)
-from mashal.nn.parameter import Parameter
 from mashal.ops.families import names_at as _names_at
 from mashal.ops.foreach import FOREACH as _FOREACH
 from mashal.ops.names import public as _public
 from mashal.random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state
-from mashal.serialization import load, save
 from mashal.settings import (
     are_deterministic_algorithms_enabled,
     get_deterministic_debug_mode,
@@ -177,40 +128,42 @@ from mashal.storage import (
     ShortStorage,
     Storage,
 )
-from mashal.types import SymBool, SymFloat, SymInt
 from mashal.version import __version__
 
 newaxis = None
 legacy_contiguous_format = contiguous_format
 globals().update(_public("torch"))
 globals().update(_FOREACH)
-_INSIDE = {
-    "checks",
-    "core",
-    "errors",
-    "lang",
-    "legacy",
-    "lower",
-    "machine",
-    "methods",
-    "ops",
-    "settings",
-    "switches",
-    "sys",
-    "torch",
+_INSIDE = set("checks core errors importlib lang later legacy lower machine methods ops settings switches sys torch".split())
+_MODULES = set(
+    "_C accelerator amp backends compiler cpu cuda distributions fft jit linalg masked mps multiprocessing nn optim overrides return_types "
+    "serialization signal special testing types utils xpu".split()
+)
+_ELSEWHERE = {
+    "mashal.amp.autocast_mode": "autocast get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
+    "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled set_autocast_cache_enabled set_autocast_dtype "
+    "set_autocast_enabled",
+    "mashal.compiler": "compile",
+    "mashal.nn.functional": "channel_shuffle cosine_embedding_loss cosine_similarity hinge_embedding_loss margin_ranking_loss "
+    "pairwise_distance pixel_shuffle pixel_unshuffle poisson_nll_loss triplet_margin_loss",
+    "mashal.nn.parameter": "Parameter",
+    "mashal.serialization": "load save",
+    "mashal.types": "SymBool SymFloat SymInt",
 }
-_LATER = {  # imported when they are first asked for
-    "distributions",
-    "fft",
-    "linalg",
-    "masked",
-    "multiprocessing",
-    "optim",
-    "signal",
-    "testing",
-}
+_PLACES = {name: place for place, names in _ELSEWHERE.items() for name in names.split()}
 _FAMILIES = _names_at("torch")  # functions whose family is imported when one of them is first asked for
 torch = sys.modules[__name__]
-__all__ = sorted(name for name in {*globals(), *_LATER, *_FAMILIES} if not name.startswith("_") and name not in _INSIDE)
+_LATER = {*_MODULES, *_PLACES, *_FAMILIES}  # what is imported when it is first asked for
+__all__ = sorted(name for name in {*globals(), *_LATER} if not name.startswith("_") and name not in _INSIDE)
 
-__getattr__ = _nearest(__name__, _LATER, lambda name: _found_name(name, "torch"))
+
+def _find(name: str):
+    place = _PLACES.get(name)
+    return _found_name(name, "torch") if place is None else getattr(importlib.import_module(place), name)
+
+
+__getattr__ = _nearest(__name__, _MODULES, _find)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,6 +10,7 @@ Stands on machine and devices.
 
 from __future__ import annotations
 
+import copyreg
 import ctypes
 import importlib
 import mmap
@@ -291,6 +292,10 @@ class UntypedStorage:
 
     def __hash__(self) -> int:
         return id(self) if self.capsule is None else memory.address_of(self.capsule)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        importlib.import_module("mashal.serialization")  # which tells pickle its own way
+        return copyreg.dispatch_table[UntypedStorage](self)
 
     def __copy__(self) -> UntypedStorage:
         return self.clone()

@@ -11,6 +11,7 @@ The slots are what plans read and write in native code (machine.launch):
 
 from __future__ import annotations
 
+import importlib
 import warnings
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -280,8 +281,9 @@ gradient_plan = _NODES.gradients
 
 
 def pickling(tensor: Tensor) -> Any:
-    """How a tensor is pickled; mashal.serialization puts its own function here."""
-    raise NotImplementedError
+    """How a tensor is pickled; mashal.serialization, imported when that is first asked, puts its own function here."""
+    importlib.import_module("mashal.serialization")
+    return tensor.__reduce_ex__(2)
 
 
 def is_tensor(obj: Any) -> bool:

@@ -134,7 +134,9 @@ newaxis = None
 legacy_contiguous_format = contiguous_format
 globals().update(_public("torch"))
 globals().update(_FOREACH)
-_INSIDE = set("checks core errors importlib lang later legacy lower machine methods ops settings switches sys torch".split())
+_INSIDE = set(
+    "checks core errors importlib lang later legacy lower machine methods ops settings switches sys torch".split()
+)
 _MODULES = set(
     "_C accelerator amp backends compiler cpu cuda distributions fft jit linalg masked mps multiprocessing nn optim overrides return_types "
     "serialization signal special testing types utils xpu".split()

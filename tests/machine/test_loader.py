@@ -88,3 +88,8 @@ def test_a_process_whose_kernels_are_cached_never_loads_llvm(tmp_path):
         for _ in range(2)
     ]
     assert printed[1] == "[2.0, 2.0, 2.0] False\n"
+
+
+def test_machine_code_is_there_to_the_very_end_of_a_process():
+    code = "import mashal as torch\nclass C: pass\nc = C(); c.c = c; c.x = torch.ones(3); c.y = torch.nn.Linear(2, 2)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -34,8 +34,6 @@ _ADDRESS, _DISTANCE = 1, 24  # R_X86_64_64, R_X86_64_PC64: the symbol's address 
 _UNWINDING = b".eh_frame"  # how to unwind the stack
 _END = 8  # bytes of 0 behind it
 
-_kept: list[mmap.mmap] = []
-
 
 def load(code: bytes, outside: Mapping[str, int]) -> dict[str, int] | None:
     """The addresses of an object's functions, once it is in memory; outside: those of the names that it may use."""
@@ -82,7 +80,9 @@ class _Object:
                 self._fill(memory, base, offsets[section[7]], section, addresses)
         if _protect(base, fixed, mmap.PROT_READ | mmap.PROT_EXEC):
             raise _Unknown
-        _kept.append(memory)
+        ctypes.pythonapi.Py_IncRef(
+            ctypes.py_object(memory)
+        )  # for ever: Python calls destructors there until its very end
         for i, offset in offsets.items():
             if self._text(self.names + self.sections[i][0]) == _UNWINDING:
                 _tell_unwinder(base + offset)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from mashal.capture.fuse import fused
 from mashal.capture.guards import same
 from mashal.capture.modules import Seen
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value
@@ -79,7 +80,9 @@ class Program:
         self._bases: dict[Buffer, tuple[int, int]] = {}  # buffer -> (base, what to add to an offset in bytes)
         self._patches: list[list[tuple[int, int]]] = [[]]  # base 0 is the arena
         given = {o.value.buffer for o in plan.operands if o.value is not None}
-        self._lives = lives(plan.trail, given | {v.buffer for v, _ in plan.results})
+        outliving = given | {v.buffer for v, _ in plan.results}
+        plan.trail = fused(plan.trail, outliving)
+        self._lives = lives(plan.trail, outliving)
         self._place()
         for i, step in enumerate(plan.trail.steps):
             self._launch(i, step)

@@ -64,7 +64,8 @@ class Value:
 class Step:
     """A kernel call. operands: values and numbers; the first `writes` of them are changed; results: values made.
 
-    fails: whether the kernel may find an index out of range. line: where in the user's program it was asked for.
+    fails: whether the kernel may find an index out of range. parts: the steps that this one does together, if it is made of
+    several.
     """
 
     call: Call
@@ -74,6 +75,7 @@ class Step:
     fails: bool = False
     recipe: Recipe | None = None
     name: str = ""
+    parts: tuple[Any, ...] = ()
 
     @property
     def read(self) -> list[Value]:

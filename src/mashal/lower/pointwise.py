@@ -180,8 +180,10 @@ class _Writer:
 
         def some(i: Value, mask: Value | None) -> None:
             emitter = Emitter(f, n, lambda node: self._element(f, node, once, pointers, strides, i, mask))
-            for r, (expression, stored) in enumerate(self.nest.results):
-                v = emitter(expression)
+            values = [
+                emitter(e) for e, _ in self.nest.results
+            ]  # all is read before anything is written: results may be operands
+            for r, ((_, stored), v) in enumerate(zip(self.nest.results, values)):
                 if self.layout.modes[r] == ANY:
                     scatter_element(f, stored, v, pointers[r], self._offsets(f, strides[r], i), self._full(f, mask))
                 else:

@@ -47,18 +47,21 @@ from mashal.machine.threads import PARALLEL_FOR
 ALONG, ACROSS, SPLIT = "along", "across", "split"
 PIECE = 1 << 14  # elements of a piece of a split row
 _JOIN = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or", "all": "and"}
+_COSTLY = ("exp", "exp_nonpositive", "log", "tanh", "erf", "sigmoid", "pow", "div")
 _HORIZONTAL = {"sum": ("add", "fadd"), "prod": ("mul", "fmul"), "any": ("or", "or"), "all": ("and", "and")}
 
 
 @dataclass(frozen=True)
 class RowLayout:
     """schedule; kept and reduced: dimensions left after collapsing; modes: how each tensor lies along the dimension with
-    the lanes (the innermost reduced one; `across`: the innermost kept one)."""
+    the lanes (the innermost reduced one; `across`: the innermost kept one). unroll: how many vectors a step of each sweep
+    joins, if not what the nest alone suggests (`unrolled`): it decides in which order a sum is added up."""
 
     schedule: str
     kept: int
     reduced: int
     modes: tuple[str, ...]
+    unroll: tuple[int, ...] = ()
 
 
 def rowwise(nest: Nest, layout: RowLayout) -> Module:
@@ -106,7 +109,7 @@ def identity(kind: str, d: dtype) -> float | int:
     return -(1 << (bits - 1)) if low else (1 << (bits - 1)) - 1
 
 
-def _lanes(nest: Nest) -> int:
+def lanes_in_rows(nest: Nest) -> int:
     """Elements in a vector: as many of the widest type that a sweep meets as a register holds; places don't count."""
     met = [node.dtype for node in nest.varying() if node.kind != "place"]
     if not met:
@@ -127,10 +130,59 @@ def _weight(nest: Nest) -> int:
     return 1 + 8 * len(kept)
 
 
+# ---------------------------------------------------------------- what to do in which order
+def phases_of(nest: Nest) -> list[list[Expression]]:
+    """The `over` nodes by how many others they depend on, one below the other."""
+    depth: dict[Expression, int] = {}
+    overs = []
+    for node in walk(e for e, _ in nest.results):
+        below = max((depth[o] for o in node.operands), default=0)
+        depth[node] = below + (node.kind == "over")
+        if node.kind == "over":
+            overs.append(node)
+    last = max((depth[o] for o in overs), default=0)
+    return [[o for o in overs if depth[o] == d] for d in range(1, last + 1)]
+
+
+def sweeps_of(nest: Nest, phases: list[list[Expression]]) -> list[set[Expression]]:
+    """What each sweep over a row computes: those of the phases, then the one that stores what varies within the row."""
+    sweeps = [_inside([o.operands[0] for o in phase]) for phase in phases]
+    sweeps.append(_inside([e for e, _ in nest.results if not nest.per_row(e)]))
+    return sweeps
+
+
+def waiting_in(nest: Nest, schedule: str, phases: list[list[Expression]]) -> tuple[int, Expression, int] | None:
+    """(phase, node, result): a costly node computed in that phase and needed later, and the result whose memory keeps it."""
+    if schedule == SPLIT:
+        return None
+    varying = nest.varying()
+    stores = [r for r, (e, _) in enumerate(nest.results) if not nest.per_row(e)]
+    sweeps = sweeps_of(nest, phases)
+    for p, sweep in enumerate(sweeps[:-1]):
+        later = set().union(*sweeps[p + 1 :])
+        for node in sweep:
+            costly = node.kind in _COSTLY and node in varying
+            room = [r for r in stores if nest.results[r][1] is node.dtype]
+            if costly and node in later and room:
+                return p, node, room[0]
+    return None
+
+
+def unrolled(nest: Nest, layout: RowLayout) -> tuple[int, ...]:
+    """How many vectors a step of each phase's sweep joins."""
+    if layout.unroll:
+        return layout.unroll
+    phases = phases_of(nest)
+    waiting = waiting_in(nest, layout.schedule, phases)
+    light = layout.schedule != ACROSS and layout.reduced == 1 and _weight(nest) <= 20
+    kept = -1 if waiting is None else waiting[0]
+    return tuple(4 if light and len(phase) == 1 and p != kept else 1 for p, phase in enumerate(phases))
+
+
 class _Writer:
     def __init__(self, nest: Nest, layout: RowLayout):
         self.nest, self.layout = nest, layout
-        self.lanes = _lanes(nest)
+        self.lanes = lanes_in_rows(nest)
         self.weight = _weight(nest)
         self.n_results = len(nest.results)
         self.first = self.n_results + len(nest.operands) + (layout.schedule == SPLIT)
@@ -140,42 +192,15 @@ class _Writer:
         ]
         self.varying = nest.varying() | {_PLACE}
         self.overs = [node for node in walk(e for e, _ in nest.results) if node.kind == "over"]
-        self.phases = self._phases()
+        self.phases = phases_of(nest)
+        self.unroll = unrolled(nest, layout)
         self.stores = [r for r, (e, _) in enumerate(nest.results) if not nest.per_row(e)]
-        self.waiting = self._waiting()
+        self.waiting = waiting_in(nest, layout.schedule, self.phases)
         self.module = Module()
         self.run: Function | None = None
         self.loaded: dict[int, Value] = {}
         self._write_run()
         self._write_kernel()
-
-    # ---------------------------------------------------------------- what to do in which order
-    def _phases(self) -> list[list[Expression]]:
-        """The `over` nodes by how many others they depend on, one below the other."""
-        depth: dict[Expression, int] = {}
-        for node in walk(e for e, _ in self.nest.results):
-            below = max((depth[o] for o in node.operands), default=0)
-            depth[node] = below + (node.kind == "over")
-        last = max((depth[o] for o in self.overs), default=0)
-        return [[o for o in self.overs if depth[o] == d] for d in range(1, last + 1)]
-
-    def _waiting(self) -> tuple[int, Expression, int] | None:
-        """(phase, node, result): a costly node computed in that phase and needed later, and the result whose memory keeps it."""
-        if self.layout.schedule == SPLIT:
-            return None
-        sweeps = [_inside([o.operands[0] for o in phase]) for phase in self.phases]
-        sweeps.append(_inside([self.nest.results[r][0] for r in self.stores]))
-        for p, sweep in enumerate(sweeps[:-1]):
-            later = set().union(*sweeps[p + 1 :])
-            for node in sweep:
-                costly = (
-                    node.kind in ("exp", "exp_nonpositive", "log", "tanh", "erf", "sigmoid", "pow", "div")
-                    and node in self.varying
-                )
-                room = [r for r in self.stores if self.nest.results[r][1] is node.dtype]
-                if costly and node in later and room:
-                    return p, node, room[0]
-        return None
 
     # ---------------------------------------------------------------- words
     def _word(self, f: Function, words: Value, i: int) -> Value:
@@ -552,8 +577,7 @@ class _Row:
         self._phase = number
         self._hoist([over.operands[0] for over in phase])
         keep = w.waiting if w.waiting and w.waiting[0] == number else None
-        simple = not self.across and not keep and len(phase) == 1
-        unroll = 4 if simple and w.weight <= 20 and w.layout.reduced == 1 else 1
+        unroll = w.unroll[number]
         accumulators = [_Accumulator(f, over, w.lanes) for over in phase for _ in range(self.wide * unroll)]
         initial = [v for a in accumulators for v in a.start()]
 

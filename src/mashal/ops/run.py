@@ -110,11 +110,8 @@ def plan_pointwise(
     if device.type == "meta":
         return _on_meta(results, in_place)
     tensors = [*results, *(f for f in operands if f is not None)]
-    sizes, strides = collapse(shape, [broadcast_strides(f.shape, f.strides, shape) for f in tensors])
-    layout = Layout(len(sizes), tuple(mode(s[-1]) for s in strides))
-    flat = layout.rank == 1 and "any" not in layout.modes
+    layout, constants = elements_layout(shape, [broadcast_strides(f.shape, f.strides, shape) for f in tensors])
     numel = results[0].numel
-    constants = sizes if flat else [*sizes, *(s for each in strides for s in each)]
     kinds = operand_kinds(nest, operands)
     show(nest, layout)
     address = kernel_of(pointwise, nest, layout) if numel else 0
@@ -126,6 +123,14 @@ def plan_pointwise(
         )
     made = [(f.extent * f.dtype.itemsize, f) for f in results]
     return plan_of(address, made, kinds, constants, work=numel, recipe=recipe)
+
+
+def elements_layout(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[Layout, list[int]]:
+    """How a pointwise kernel runs over tensors with these strides (results first), and the constants it is given."""
+    sizes, walked = collapse(shape, strides)
+    layout = Layout(len(sizes), tuple(mode(s[-1]) for s in walked))
+    flat = layout.rank == 1 and "any" not in layout.modes
+    return layout, sizes if flat else [*sizes, *(s for each in walked for s in each)]
 
 
 def operand_kinds(nest: Nest, operands: Sequence[Form | None]) -> list[int]:
@@ -162,20 +167,31 @@ def plan_rowwise(nest: Nest, operands: Sequence[Form | None], shape: Sequence[in
     kinds = operand_kinds(nest, operands)
     if all(f.numel == 0 for f in results):
         return plan_of(0, made, kinds)
+    lead = (strides[len(results) :] or strides)[0]  # the first operand decides the order of dimensions
+    layout, constants, scratch, numel = rows_layout(nest, shape, dims, strides, lead)
+    show(nest, layout)
+    recipe = Rows(nest, tuple(operands), tuple(shape), tuple(dims), tuple(results), tuple(given))
+    address = kernel_of(rowwise, nest, layout)
+    return plan_of(address, made, kinds, constants, work=numel, scratch=scratch, recipe=recipe)
+
+
+def rows_layout(
+    nest: Nest, shape: Sequence[int], dims: Sequence[int], strides: Sequence[Sequence[int]], lead: Sequence[int]
+) -> tuple[RowLayout, list[int], int, int]:
+    """(layout, constants, bytes of scratch, elements) of a rowwise kernel over tensors with these strides, results first.
+
+    lead: strides after which the dimensions are put in order.
+    """
     kept = [d for d in range(len(shape)) if d not in dims]
-    n_results = len(results)
-    led = [(strides[n_results:] or strides)[0], *strides]  # the first operand decides the order of dimensions
+    led = [lead, *strides]
     kept_sizes, (_, *kept_strides) = collapse([shape[d] for d in kept], [[s[d] for d in kept] for s in led])
     sizes, (_, *walked) = collapse([shape[d] for d in dims], [[s[d] for d in dims] for s in led])
-    layout, numel = _row_layout(nest, kept_sizes, kept_strides, sizes, walked, n_results)
-    show(nest, layout)
+    layout, numel = _row_layout(nest, kept_sizes, kept_strides, sizes, walked, len(nest.results))
     constants = [*kept_sizes, *sizes]
     for k, r in zip(kept_strides, walked):
         constants += [*k, *r]
     scratch = scratch_bytes(nest, _product(kept_sizes), _product(sizes)) if layout.schedule == SPLIT else 0
-    recipe = Rows(nest, tuple(operands), tuple(shape), tuple(dims), tuple(results), tuple(given))
-    address = kernel_of(rowwise, nest, layout)
-    return plan_of(address, made, kinds, constants, work=numel, scratch=scratch, recipe=recipe)
+    return layout, constants, scratch, numel
 
 
 def _product(sizes: Sequence[int]) -> int:

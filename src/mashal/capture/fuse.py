@@ -1,0 +1,91 @@
+"""Fusing: a trail with fewer steps that leaves the same memory behind.
+
+    known       steps that make one number everywhere, copies, what was computed before: said once, then read through
+    joined      pointwise and rowwise steps that share memory become one kernel, if that costs less (fuse_steps)
+    needed      stores that nobody reads, and steps without any store left, are dropped
+
+Every result has the bits that the steps one after another give.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from mashal.capture.fuse_graph import Graph, Group
+from mashal.capture.fuse_join import joined
+from mashal.capture.fuse_parts import Part, Place, part_of
+from mashal.capture.fuse_steps import Drawn, drawn, step_of
+from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep
+
+
+class _Content:
+    """What a group computes: its part, and the nest as it stands."""
+
+    __slots__ = ("drawn", "part")
+
+    def __init__(self, part: Part, drawn: Drawn):
+        self.part, self.drawn = part, drawn
+
+
+def fused(trail: Trail, outliving: set[Buffer]) -> Trail:
+    """A trail that does the same in fewer steps. outliving: made buffers that are seen after the call."""
+    steps = _alive([s for s in trail.steps if not _empty(s)], outliving)
+    readers = _readers(steps)
+    seen = lambda b: b.source is not MADE or b in outliving
+
+    def needed(members: set[int]) -> Callable[[Place], bool]:
+        return lambda place: seen(place.buffer) or not readers[place.buffer] <= members
+
+    def join(a: Group, b: Group) -> _Content | None:
+        part = joined(a.content.part, b.content.part)
+        if part is None:
+            return None
+        made = drawn(part, needed({*a.steps, *b.steps}))
+        if made is None or made.cost > a.content.drawn.cost + b.content.drawn.cost:
+            return None
+        return _Content(part, made)
+
+    graph = Graph(join)
+    for i, step in enumerate(steps):
+        part = part_of(step, {})
+        made = part and drawn(part, needed({i}))
+        content = _Content(part, made) if part is not None and made is not None else None
+        graph.add(step, content, _stateful(step))
+    return Trail([_step(group, steps) for group in graph.ordered()], trail.buffers)
+
+
+def _step(group: Group, steps: list[Any]) -> Any:
+    if len(group.steps) == 1:
+        return steps[group.steps[0]]
+    return step_of(group.content.part, group.content.drawn, [steps[i] for i in group.steps])
+
+
+def _empty(step: Any) -> bool:
+    return isinstance(step, Step) and not step.call.kernel
+
+
+def _readers(steps: list[Any]) -> dict[Buffer, set[int]]:
+    readers: defaultdict[Buffer, set[int]] = defaultdict(set)
+    for i, step in enumerate(steps):
+        for v in step.read:
+            readers[v.buffer].add(i)
+    return readers
+
+
+def _stateful(step: Any) -> bool:
+    """Whether a kernel has a state besides its tensors (the address of a random generator is among its operands)."""
+    return isinstance(step, Step) and any(type(x) is int and abs(x) >= 1 << 32 for x in step.operands)
+
+
+def _alive(steps: list[Any], outliving: set[Buffer]) -> list[Any]:
+    """The steps whose results somebody reads, or that change what is seen after the call."""
+    wanted: set[Buffer] = set()
+    kept = []
+    for step in reversed(steps):
+        lasting = any(v.buffer.source is not MADE or v.buffer in outliving or v.buffer in wanted for v in step.written)
+        if lasting or step.fails or isinstance(step, UpdateStep) or _stateful(step) or not step.written:
+            kept.append(step)
+            wanted.update(v.buffer for v in step.read)
+    return kept[::-1]

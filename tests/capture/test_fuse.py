@@ -1,0 +1,225 @@
+"""Fused steps: how many kernels known functions come down to, and that results keep every bit of the eager ones."""
+
+import struct
+from ctypes import CFUNCTYPE, addressof, c_int64, create_string_buffer, string_at
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+import mashal as torch
+import mashal.nn.functional as F
+from mashal.capture.fuse import fused
+from mashal.capture.recorder import Recorder
+from mashal.capture.trail import MADE, Value
+from mashal.machine.launch import NUMBER
+from mashal.machine.memory import address_of
+
+
+def recorded(function, *operands):
+    """(the steps of a call, the buffers that its results lie in)."""
+    with Recorder(operands) as recorder:
+        answer = function(*operands)
+    results = [recorder.value(x) for x in (answer if isinstance(answer, (tuple, list)) else [answer])]
+    return recorder.trail, results
+
+
+def memory_before(trail):
+    """The bytes of every buffer as the call found them."""
+    held = {}
+    for b in trail.buffers:
+        found = b.before if b.before is not None or b.source is MADE else string_at(address_of(b.capsule), b.nbytes)
+        held[b] = create_string_buffer(found or b"\x5a" * b.nbytes, max(b.nbytes, 1) + 64)
+    return held
+
+
+def run(trail, memory):
+    """Calls the kernels of a trail one after another on memory of our own."""
+    place = lambda v: addressof(memory[v.buffer]) + v.start
+    for step in trail.steps:
+        if not step.call.kernel:
+            continue
+        words = [place(v) for v in step.results]
+        for x, kind in zip(step.operands, step.call.kinds, strict=True):
+            number = float(x) if kind == NUMBER else None if isinstance(x, Value) else int(x)
+            words.append(place(x) if isinstance(x, Value) else number if number is not None else 0)
+        words = [struct.unpack("<q", struct.pack("<d", w))[0] if isinstance(w, float) else w for w in words]
+        scratch = create_string_buffer(step.call.scratch + 64) if step.call.scratch else None
+        words += [] if scratch is None else [addressof(scratch)]
+        words += step.call.constants
+        array = (c_int64 * len(words))(*words)
+        assert CFUNCTYPE(c_int64, c_int64)(step.call.kernel)(addressof(array)) == -1
+
+
+def elements(value, memory):
+    """The elements of a value, as numpy sees them (half precisions by their bits)."""
+    kinds = {"bfloat16": "u2", "bool": "u1"}
+    d = np.dtype(kinds.get(value.form.dtype.name, value.form.dtype.name))
+    flat = np.frombuffer(memory[value.buffer], d, value.buffer.nbytes // d.itemsize)[value.offset :]
+    return np.lib.stride_tricks.as_strided(flat, value.form.shape, [s * d.itemsize for s in value.form.strides])
+
+
+def check(function, *operands):
+    """Runs what a call did step by step and fused; every bit that is seen afterwards must be the same. Returns the fused steps."""
+    trail, results = recorded(function, *operands)
+    plain, joined = memory_before(trail), memory_before(trail)
+    run(trail, plain)
+    made = fused(trail, {v.buffer for v in results})
+    run(made, joined)
+    for value in results:
+        a, b = elements(value, plain), elements(value, joined)
+        alike = a.tobytes() == b.tobytes() or ((a == b) & (np.signbit(a) == np.signbit(b)) | (a != a) & (b != b)).all()
+        assert alike, (value, a, b)
+    for b in trail.buffers:
+        assert b.source is MADE or plain[b].raw[: b.nbytes] == joined[b].raw[: b.nbytes], b
+    return made.steps
+
+
+# ---------------------------------------------------------------- known functions
+def test_a_chain_of_pointwise_operations_is_one_kernel():
+    x, y = torch.randn(1000), torch.randn(1000)
+    steps = check(lambda x, y: ((x * 2 + y).tanh() * torch.sigmoid(y) - x.abs().sqrt() + 1).log(), x, y)
+    assert len(steps) == 1
+
+
+def test_a_fused_step_names_the_steps_it_came_from():
+    steps = check(lambda x: (x + 1).exp(), torch.randn(10))
+    assert [s.name for s in steps[0].parts][-1] == "exp" and len(steps[0].parts) == 2
+
+
+def test_results_needed_in_between_are_stored_by_the_same_kernel():
+    steps = check(lambda x: ((x + 1).exp(), (x + 1).tanh()), torch.randn(100))
+    assert len(steps) == 1
+
+
+def test_a_softmax_written_out_is_one_kernel():
+    def softmax(x):
+        e = (x - x.amax(-1, keepdim=True)).exp()
+        return e / e.sum(-1, keepdim=True)
+
+    steps = check(softmax, torch.randn(32, 100))
+    assert len(steps) == 1
+
+
+def test_a_mask_joins_the_softmax_that_follows():
+    mask = torch.ones(16, 16, dtype=torch.bool).tril()
+    steps = check(lambda x, m: torch.softmax(x.masked_fill(~m, float("-inf")) * 0.5, -1), torch.randn(4, 16, 16), mask)
+    assert len(steps) <= 3
+
+
+def test_a_mean_of_squares_is_one_kernel():
+    steps = check(lambda x, y: ((x - y) ** 2).mean(), torch.randn(64, 100), torch.randn(64, 100))
+    assert len(steps) == 1
+
+
+def test_changes_in_place_join_in_order():
+    def change(x, y):
+        x += y
+        x *= 2
+        return x.exp()
+
+    steps = check(change, torch.randn(50), torch.randn(50))
+    assert len(steps) == 1
+
+
+def test_what_is_read_before_a_change_keeps_its_old_value():
+    def change(x):
+        before = x * 3
+        x.add_(1)
+        return before, x * 3
+
+    check(change, torch.randn(50))
+
+
+def test_overlapping_views_stay_in_order():
+    def change(x):
+        x[1:] += x[:-1] * 1.0
+        return x * 2
+
+    check(change, torch.randn(9))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precisions_are_rounded_at_every_step(dtype):
+    check(lambda x, y: ((x * y) + x) / y - x, torch.randn(257).to(dtype), torch.randn(257).to(dtype))
+
+
+def test_what_nobody_reads_is_not_computed():
+    def wasteful(x):
+        x.exp().sum()
+        return x + 1
+
+    steps = check(wasteful, torch.randn(10))
+    assert len(steps) == 1
+
+
+def test_heads_taken_apart_and_put_together_join_through_transposed_views():
+    def heads(x):
+        y = (x.view(2, 5, 3, 4).transpose(1, 2) * 2).contiguous()
+        return (y.transpose(1, 2).contiguous() + 1).view(2, 5, 12)
+
+    steps = check(heads, torch.randn(2, 5, 12))
+    assert len(steps) == 1
+
+
+# ---------------------------------------------------------------- random programs
+_UNARY = ["exp", "tanh", "abs", "neg", "sigmoid", "sin", "relu"]
+_BINARY = ["add", "sub", "mul", "maximum"]
+_VIEWS = [lambda x: x.transpose(-1, -2) if x.dim() > 1 else x, lambda x: x.reshape(-1), lambda x: x[..., 1:], lambda x: x[:2],
+          lambda x: x.unsqueeze(0), lambda x: x.contiguous(), lambda x: x.clone()]  # fmt: skip
+_ROWS = [lambda x, d: x.sum(d), lambda x, d: x.amax(d, keepdim=True), lambda x, d: torch.softmax(x, d), lambda x, d: x.mean(d),
+         lambda x, d: F.layer_norm(x, x.shape[-1:])]  # fmt: skip
+_INPLACE = ["add_", "mul_", "sub_"]
+
+
+@st.composite
+def programs(draw):
+    """Steps of a program: (kind, which, operands)."""
+    steps = []
+    for _ in range(draw(st.integers(2, 9))):
+        kind = draw(
+            st.sampled_from(["unary", "binary", "binary", "in_place", "view", "rows", "number", "cast", "where"])
+        )
+        steps.append((kind, draw(st.integers(0, 20)), draw(st.integers(0, 20)), draw(st.integers(0, 20))))
+    return steps
+
+
+def _run(steps, *operands):
+    pool = list(operands)
+    for kind, a, b, c in steps:
+        x, y = pool[a % len(pool)], pool[b % len(pool)]
+        try:
+            if kind == "unary":
+                made = getattr(x, _UNARY[c % len(_UNARY)])()
+            elif kind == "binary":
+                made = getattr(torch, _BINARY[c % len(_BINARY)])(x, y)
+            elif kind == "number":
+                made = x * 1.5 if c % 2 else 2 - x
+            elif kind == "in_place":
+                made = getattr(x, _INPLACE[c % len(_INPLACE)])(y if b % 3 else 0.5)
+            elif kind == "view":
+                made = _VIEWS[c % len(_VIEWS)](x)
+            elif kind == "rows":
+                made = _ROWS[c % len(_ROWS)](x, b % x.dim())
+            elif kind == "cast":
+                made = x.to([torch.float32, torch.float16, torch.bfloat16, torch.float64][c % 4])
+            else:
+                made = torch.where(x > y, x, y)
+        except (RuntimeError, IndexError, ZeroDivisionError):
+            continue  # shapes that do not fit, a view that is written over itself
+        if made.numel() and made.dim() and made.numel() < 1000:
+            pool.append(made)
+    return tuple(pool[len(operands) :])
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(programs(), st.integers(0, 3))
+def test_random_programs_keep_their_bits(steps, seed):
+    torch.manual_seed(seed)
+    operands = torch.randn(3, 4), torch.randn(4), torch.randn(2, 3, 4), torch.randn(3, 1)
+    made = _run(steps, *[x.clone() for x in operands])
+    if not made:
+        return
+    kept = [i for i in range(len(made)) if (i * 7 + seed) % 3 or i == len(made) - 1]
+    check(lambda *x: tuple(_run(steps, *x)[i].clone() for i in kept), *operands)

@@ -183,6 +183,27 @@ def test_a_hook_breaks_the_guards_of_its_layer(x):
     assert not all(g.holds() for g in found)
 
 
+def test_what_getattr_finds_is_a_guard(x):
+    assert "`CONFIG.size`" in reads(lambda x: x * getattr(CONFIG, "size"), x)  # noqa: B009
+
+
+def test_what_hasattr_does_not_find_is_a_guard(x):
+    found = watched(lambda x: x * hasattr(CONFIG, "other"), x).guards
+    assert [g.expected for g in found if g.key == "other"] == [ABSENT]
+
+
+def test_what_is_set_to_what_it_was_is_a_guard(x):
+    def function(x):
+        CONFIG.size = 8
+
+    assert [(g.holder, g.key, g.expected) for g in watched(function, x).guards[1:]] == [(vars(CONFIG), "size", 8)]
+
+
+def test_a_mode_that_is_set_again_is_a_guard(x):
+    found = watched(lambda x: LAYER.train(), x).guards
+    assert "the mode of a Linear" in {g.what for g in found}
+
+
 def test_properties_are_not_called_by_the_watch(x):
     calls = []
 
@@ -263,6 +284,10 @@ def into_alias(x):
     alias.extend([x])
 
 
+def into_slot(x):
+    SLOTTED.size = x
+
+
 def by_setattr(x):
     setattr(CONFIG, "last", x)  # noqa: B010
 
@@ -277,11 +302,6 @@ def by_dictionary(x):
 
 def by_update(x):
     CONFIG.__dict__.update(last=x)
-
-
-def by_deletion(x):
-    KNOWN["gone"] = 1
-    del KNOWN["gone"]
 
 
 def by_slice(x):
@@ -334,8 +354,12 @@ def seeding(x):
     torch.manual_seed(0)
 
 
-def slot(x):
-    SLOTTED.size = 1
+def by_property(x):
+    PROPERTY.value = 3
+
+
+def into_class(x):
+    Config.heads = 4
 
 
 def array(x):
@@ -346,19 +370,37 @@ def array_method(x):
     ARRAY.fill(0)
 
 
+class Counted:
+    value = property(lambda self: self.values[-1], lambda self, value: self.values.append(value))
+
+    def __init__(self):
+        self.values = [3]
+
+
+PROPERTY = Counted()
 MODEL = torch.nn.Linear(3, 3)
+LAYER = torch.nn.Linear(3, 3)
 ARRAY = np.zeros(3)
 
 
 @pytest.mark.parametrize(
     "function",
     [into_attribute, into_dictionary, into_list, into_global, into_list_in_place, into_alias, by_setattr, by_object_setattr,
-     by_dictionary, by_update, by_deletion, by_slice, printing, the_time, drawing, drawing_an_integer, drawing_by_numpy, shuffling,
-     opening, next_of_old, loop_over_old, mode, seeding, slot, array, array_method],
+     by_dictionary, by_update, by_slice, printing, the_time, drawing, drawing_an_integer, drawing_by_numpy, shuffling,
+     opening, next_of_old, loop_over_old, mode, seeding, into_slot, by_property, into_class, array, array_method],
     ids=lambda f: f.__name__,
 )  # fmt: skip
 def test_this_is_an_effect(function, x, capsys):
     assert effects(function, x)
+
+
+def test_a_deletion_is_an_effect(x):
+    known = {"gone": [1]}
+
+    def function(x):
+        del known["gone"]
+
+    assert effects(function, x) == ["del known[…]"]
 
 
 def test_a_cell_of_an_outer_function_that_changes_is_an_effect(x):
@@ -512,6 +554,24 @@ def callable_objects(x):
     return MODEL(x), operator.itemgetter(0)([1]), functools.partial(max, 1)(2)
 
 
+def set_back(x):
+    CONFIG.kept = x
+    y = CONFIG.kept * 2
+    del CONFIG.kept
+    size, CONFIG.size = CONFIG.size, 3
+    CONFIG.size = size
+    return y
+
+
+def set_to_what_it_is(x):
+    global SCALE
+    SCALE = 2.0
+    SETTINGS["size"] = 3
+    SLOTTED.size = SLOTTED.size
+    LAYER.train()
+    MODEL.weight.requires_grad_()
+
+
 def importing(x):
     import json
 
@@ -521,7 +581,7 @@ def importing(x):
 @pytest.mark.parametrize(
     "function",
     [local_containers, local_objects, local_iterators, pure_builtins, local_exception, context_managers, into_tensors, a_training_step,
-     keyword_arguments, own_cells, own_class, own_generator, arrays, callable_objects, importing],
+     keyword_arguments, own_cells, own_class, own_generator, arrays, callable_objects, set_back, set_to_what_it_is, importing],
     ids=lambda f: f.__name__,
 )  # fmt: skip
 def test_this_is_none(function, x):

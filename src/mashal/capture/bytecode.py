@@ -1,6 +1,6 @@
 """What a function's bytecode reads and changes, place by place.
 
-`sites(code)` walks the instructions once with a symbolic stack: each slot holds the expression that put it there, as
+`Walk(code).run()` goes through the instructions once with a symbolic stack: each slot holds the expression that put it there, as
 far as it is a chain of names, attributes and items, or None. What is found is a `Site` at the instruction's offset:
 
     read      a global, a cell, an attribute or an item is loaded
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-__all__ = ["Site", "shown", "sites"]
+__all__ = ["Expression", "Site", "Walk"]
 
 Expression = Any  # a tuple as above, or None: not known
 
@@ -60,40 +60,7 @@ class Site:
     whole: bool = True  # of a read: more than one item of it may be looked at
 
 
-def sites(code: CodeType) -> dict[int, list[Site]]:
-    """The sites of a code object by the offset of their instruction."""
-    known = _known.get(id(code))
-    if known is None:
-        if len(_known) > 4096:
-            _known.clear()
-        known = _known[id(code)] = (code, _Walk(code).run())
-    return known[1]
-
-
-_known: dict[int, tuple[CodeType, dict[int, list[Site]]]] = {}  # equal code objects of two files are not the same
-
-
-def shown(expression: Expression) -> str:
-    """An expression as a program would write it.
-
-    >>> shown(("attribute", ("local", "self"), "scale"))
-    'self.scale'
-    """
-    match expression:
-        case ("local" | "global" | "cell", name):
-            return name
-        case ("constant", value):
-            return repr(value)
-        case ("attribute", of, name):
-            return f"{shown(of)}.{name}"
-        case ("item", of, key):
-            return f"{shown(of)}[{shown(key)}]"
-        case ("call", callee, _):
-            return f"{shown(callee)}(…)"
-    return "…"
-
-
-class _Walk:
+class Walk:
     """One pass over a code object's instructions."""
 
     def __init__(self, code: CodeType) -> None:
@@ -235,9 +202,9 @@ class _Walk:
             self.site("store", self.pop(), ("attribute", value, name[0] == "D"))
             self.take(name == "STORE_ATTR")
         elif name in ("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_SLICE"):
-            of = self.take(3 if name == "STORE_SLICE" else 2)[0]
+            of, *key = self.take(3 if name == "STORE_SLICE" else 2)
             self.part(of)
-            self.site("store", of, ("item", None, name[0] == "D"))
+            self.site("store", of, ("item", key[0] if len(key) == 1 else None, name[0] == "D"))
             self.take(name != "DELETE_SUBSCR")
         elif name.startswith("INPLACE_") or (name == "BINARY_OP" and instruction.argrepr.endswith("=")):
             left, _ = self.take(2)

@@ -15,6 +15,8 @@ from random import Random
 from types import CodeType, GeneratorType, ModuleType
 from typing import Any
 
+from mashal.capture.guards import Guard
+
 __all__ = ["Effect", "Mutation", "changes", "of_builtin", "of_library", "of_mashal"]
 
 Lines = list[tuple[CodeType, int]]
@@ -30,12 +32,16 @@ class Effect:
 
 @dataclass(frozen=True)
 class Mutation:
-    """A change of an object, an effect if the object was there before the call. tracked: the collector knew it."""
+    """A change of an object, an effect if the object was there before the call.
+
+    tracked: the collector knew it. before: what one place in it was before; if it is that again in the end, there is no effect.
+    """
 
     frame_lines: Lines
     what: str
     changed: Any
     tracked: bool
+    before: Guard | None = None
 
 
 _BUILTINS = frozenset(

@@ -35,6 +35,7 @@ HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _PATHS = sysconfig.get_paths()
 _SITE = tuple({_PATHS["purelib"] + os.sep, _PATHS["platlib"] + os.sep})
 _STANDARD = tuple({_PATHS["stdlib"] + os.sep, _PATHS["platstdlib"] + os.sep, os.path.dirname(os.__file__) + os.sep})
+_FOREIGN = (HOME, *_STANDARD, *_SITE)
 _ENGINES = tuple(f"{os.sep}{package}{os.sep}" for package in ("numpy", "scipy", "llvmlite"))
 _YIELDS = frozenset(dis.opmap[name] for name in ("YIELD_VALUE", "YIELD_FROM") if name in dis.opmap)
 
@@ -55,9 +56,9 @@ def kind_of(frame: FrameType) -> str:
     return PROGRAM
 
 
-def foreign(file: str) -> bool:
-    """Whether a module's file is mashal's, the standard library's or an installed package's."""
-    return file.startswith((HOME, *_STANDARD, *_SITE))
+def foreign(file: str | None) -> bool:
+    """Whether a module with this file (None: it has none) is mashal's, the standard library's or an installed one."""
+    return file is None or file.startswith(_FOREIGN)
 
 
 def code_of(function: Any) -> CodeType | None:

@@ -16,9 +16,21 @@ from dataclasses import dataclass
 from types import CellType, FrameType, FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
+from mashal.capture.frames import foreign
 from mashal.core.tensor import Tensor
 
-__all__ = ["ABSENT", "CONTENTS", "LENGTH", "UNKNOWN", "Guard", "content_guards", "evaluate", "look_up", "same"]
+__all__ = [
+    "ABSENT",
+    "CONTENTS",
+    "LENGTH",
+    "UNKNOWN",
+    "Guard",
+    "content_guards",
+    "evaluate",
+    "look_up",
+    "place_of",
+    "same",
+]
 
 
 class _Word:
@@ -102,27 +114,30 @@ class Guard:
 
 
 def content_guards(value: Any, what: str) -> list[Guard]:
-    """Guards for the items of a list, dictionary or set of the program, if it is short; else none."""
+    """Guards for the items of a list, dictionary or set of the program; for the length alone where it is long."""
     if isinstance(value, (set, frozenset)) and type(value) is set and len(value) <= MOST:
         return [Guard(value, CONTENTS, frozenset(value), what)]
-    if not isinstance(value, (list, dict)) or len(value) > MOST:
+    if not isinstance(value, (list, dict)):
         return []
+    length = Guard(value, LENGTH, len(value), f"the length of {what}")
+    if len(value) > MOST:
+        return [length]
     entries = dict.items(value) if isinstance(value, dict) else enumerate(list.__iter__(value))
-    items = [Guard(value, key, item, f"{what}[{key!r}]") for key, item in entries]
-    return [Guard(value, LENGTH, len(value), f"the length of {what}"), *items]
+    return [length, *(Guard(value, key, item, f"{what}[{key!r}]") for key, item in entries)]
 
 
 # ---------------------------------------------------------------- looking without touching
 def look_up(owner: Any, name: str) -> tuple[Any, Any]:
     """Where an attribute is found, and what it is: (holder or None, value or UNKNOWN).
 
-    holder: the dictionary that has it, the object itself where a slot has it, None where no guard is needed.
+    holder: the dictionary that has it, the object itself where a slot has it; None where no guard is needed, as for
+    modules that are not the program's.
     """
     if isinstance(owner, Tensor):
         return None, UNKNOWN
     if isinstance(owner, ModuleType):
         held = ModuleType.__getattribute__(owner, "__dict__")
-        return held, held.get(name, UNKNOWN)
+        return (None if foreign(held.get("__file__")) else held), held.get(name, UNKNOWN)
     if isinstance(owner, type):
         holder, value = _in_classes(owner, name)
         value = value.__func__ if isinstance(value, staticmethod) else value
@@ -131,7 +146,9 @@ def look_up(owner: Any, name: str) -> tuple[Any, Any]:
 
 
 def _in_instance(owner: Any, name: str) -> tuple[Any, Any]:
-    kind = type(owner)
+    kind, own = type(owner), _dictionary(owner)
+    if own is not None and name in own and type(kind) is type and getattr(kind, name, None) is None:
+        return own, own[name]
     if kind.__module__ == "builtins":
         return None, getattr(owner, name, UNKNOWN)
     holder, value = _in_classes(kind, name)
@@ -140,7 +157,6 @@ def _in_instance(owner: Any, name: str) -> tuple[Any, Any]:
             return owner, value.__get__(owner)
         except AttributeError:
             return owner, ABSENT
-    own = _dictionary(owner)
     if own is not None and name in own and not hasattr(type(value), "__set__"):
         return own, own[name]
     if value is UNKNOWN:
@@ -176,6 +192,23 @@ def _in_classes(kind: type, name: str) -> tuple[Any, Any]:
     return None, UNKNOWN
 
 
+def place_of(owner: Any, key: Any, way: str, what: str) -> Guard | None:
+    """What is in the one place that setting an attribute or an item changes; None where more may change."""
+    if way == "item":
+        plain = type(owner) is list if isinstance(key, int) else isinstance(owner, dict) and isinstance(key, str)
+        guard = Guard(owner, key, None, f"`{what}`") if plain else None
+    elif isinstance(owner, (type, Tensor)):
+        return None
+    else:
+        own, (_, shared) = _dictionary(owner), _in_classes(type(owner), key)
+        slot = isinstance(shared, MemberDescriptorType)
+        computed = not slot and hasattr(type(shared), "__set__")
+        guard = (
+            None if computed or (own is None and not slot) else Guard(owner if slot else own, key, None, f"`{what}`")
+        )
+    return guard and Guard(guard.holder, key, guard.found(), guard.what)
+
+
 def evaluate(expression: Any, frame: FrameType) -> Any:
     """What an expression of `mashal.capture.bytecode` is in a frame, before its next instruction; UNKNOWN if unsure."""
     match expression:
@@ -189,19 +222,19 @@ def evaluate(expression: Any, frame: FrameType) -> Any:
             owner = evaluate(of, frame)
             return UNKNOWN if owner is UNKNOWN else look_up(owner, name)[1]
         case ("item", of, key):
-            return _item(evaluate(of, frame), evaluate(key, frame))
+            return item_of(evaluate(of, frame), evaluate(key, frame))[1]
     return UNKNOWN
 
 
-def _item(owner: Any, key: Any) -> Any:
-    """owner[key] for Python's own lists, tuples and dictionaries."""
+def item_of(owner: Any, key: Any) -> tuple[Any, Any]:
+    """Where owner[key] is found and what it is, for Python's own lists, tuples and dictionaries: as `look_up`."""
     if key is UNKNOWN or not isinstance(key, (int, str)):
-        return UNKNOWN
+        return None, UNKNOWN
     try:
         if isinstance(owner, dict) and type(owner).__getitem__ is dict.__getitem__:
-            return dict.get(owner, key, UNKNOWN)
+            return owner, dict.get(owner, key, UNKNOWN)
         if type(owner) in (list, tuple):
-            return owner[key]
+            return (owner if type(owner) is list else None), owner[key]
     except (IndexError, TypeError):
         pass
-    return UNKNOWN
+    return None, UNKNOWN

@@ -21,10 +21,11 @@ from types import (
 )
 from typing import Any
 
-from mashal.capture.bytecode import Site, shown, sites
+from mashal.capture.bytecode import Site
 from mashal.capture.effects import Effect, Mutation, of_builtin
-from mashal.capture.frames import foreign, lines_above
-from mashal.capture.guards import ABSENT, UNKNOWN, Guard, content_guards, evaluate, look_up
+from mashal.capture.frames import lines_above
+from mashal.capture.guards import ABSENT, UNKNOWN, Guard, content_guards, evaluate, item_of, look_up, place_of
+from mashal.capture.sites import reads_of_first, shown
 from mashal.core.tensor import Tensor
 
 __all__ = ["Sightings"]
@@ -45,7 +46,7 @@ class Sightings:
         self.outside = outside
         self.found: dict[tuple[int, Any], tuple[Guard, Any]] = {}  # with the object whose dictionary the holder is
         self.changes: list[Effect | Mutation] = []
-        self.written: dict[tuple[int, Any], Any] = {}
+        self.before: dict[tuple[int, Any], Guard] = {}  # of places that were written: what was there
         self.made: dict[int, Any] = {}
         self.pending: dict[FrameType, str] = {}
         self.closures: dict[FrameType, FunctionType | None] = {}
@@ -58,6 +59,9 @@ class Sightings:
             if isinstance(change, Mutation):
                 if id(change.changed) in (young if change.tracked else self.made):
                     continue
+                if change.before is not None and change.before.holds():
+                    self.found.setdefault(_place(change.before), (change.before, change.changed))
+                    continue
                 changed.add(id(change.changed))
                 change = Effect(change.frame_lines, change.what)
             if change not in effects:
@@ -68,13 +72,15 @@ class Sightings:
         ], effects
 
     # ---------------------------------------------------------------- noting
-    def mutation(self, frame: FrameType, what: str, changed: Any) -> None:
-        """An object, or what cannot be found out, is changed."""
+    def mutation(self, frame: FrameType, what: str, changed: Any, before: Guard | None = None) -> None:
+        """An object, or what cannot be found out, is changed; in one place only if it is known what was there before."""
+        if before is not None:
+            before = self.before.setdefault(_place(before), before)
         lines = lines_above(frame, self.is_program, self.outside)
         if changed is UNKNOWN or (type(changed) is dict and "__dict__" in frame.f_code.co_names):
             self.changes.append(Effect(lines, what))
         else:
-            self.changes.append(Mutation(lines, what, changed, gc.is_tracked(changed)))
+            self.changes.append(Mutation(lines, what, changed, gc.is_tracked(changed), before))
 
     def effect(self, frame: FrameType, what: str) -> None:
         """Something happens that no replay repeats."""
@@ -86,19 +92,29 @@ class Sightings:
 
     def guard(self, guard: Guard, owner: Any) -> None:
         """Something was read, unless the program wrote it before."""
-        place = (id(guard.holder), guard.key)
-        if place not in self.written:
-            self.found.setdefault(place, (guard, owner))
+        if _place(guard) not in self.before:
+            self.found.setdefault(_place(guard), (guard, owner))
 
     def read_layer(self, frame: FrameType) -> None:
         """All that a layer's function may read of its module."""
-        first = ("local", frame.f_code.co_varnames[0])
-        for site in (site for found in sites(frame.f_code).values() for site in found if site.kind == "read"):
-            beginning = site.expression
-            while beginning is not None and beginning[0] == "attribute":
-                beginning = beginning[1]
-            if beginning == first:
-                self.read(frame, site)
+        for site in reads_of_first(frame.f_code):
+            self.read(frame, site)
+
+    def by_mashal(self, frame: FrameType) -> None:
+        """A function of mashal changes its first argument, unless that is already what it is asked to be."""
+        name, locals_ = frame.f_code.co_name, frame.f_locals
+        thing: Any = locals_.get(frame.f_code.co_varnames[0])
+        if name in ("train", "eval") and hasattr(thing, "modules"):
+            asked = locals_.get("mode", False)
+            if all(vars(module).get("training") is asked for module in thing.modules()):
+                for module in thing.modules():
+                    self.guard(Guard(vars(module), "training", asked, f"the mode of a {type(module).__name__}"), module)
+                return
+        if name == "requires_grad_":
+            tensors = list(thing.parameters()) if hasattr(thing, "parameters") else [thing]
+            if all(x.requires_grad is locals_.get("requires_grad", True) for x in tensors):
+                return
+        self.mutation(frame, f"{name}()", thing)
 
     def settle(self, frame: FrameType) -> None:
         """What `keep` announced is there now."""
@@ -136,26 +152,24 @@ class Sightings:
             if owner is UNKNOWN:
                 return
             key = expression[2] if kind == "attribute" else evaluate(expression[2], frame)
-            holder = self.holder(owner, key, kind)
-            value = look_up(owner, key)[1] if kind == "attribute" else evaluate(expression, frame)
+            holder, value = look_up(owner, key) if kind == "attribute" else item_of(owner, key)
         if value is UNKNOWN:
+            before = place_of(owner, key, kind, words) if kind == "attribute" else None
+            if before is not None and before.expected is ABSENT:
+                self.guard(before, owner)
             return
         if holder is not None:
             self.guard(Guard(holder, key, value, words), owner)
-            own = getattr(owner, "__dict__", None) if kind == "attribute" else None
-            if isinstance(own, dict) and holder is not own and not isinstance(owner, (type, ModuleType)):
+            own = (
+                None
+                if kind != "attribute" or isinstance(owner, (type, ModuleType))
+                else getattr(owner, "__dict__", None)
+            )
+            if isinstance(own, dict) and holder is not own:
                 self.guard(Guard(own, key, ABSENT, words), owner)
         if site.whole and isinstance(value, (list, dict, set)) and not (kind == "global" and value is frame.f_globals):
             for guard in content_guards(value, words):
                 self.guard(guard, value)
-
-    def holder(self, owner: Any, key: Any, kind: str) -> Any:
-        if kind == "item":
-            return owner if isinstance(owner, (list, dict)) and not isinstance(key, type(UNKNOWN)) else None
-        if isinstance(owner, ModuleType):
-            file = getattr(owner, "__file__", None) or ""
-            return vars(owner) if file and not foreign(file) else None
-        return look_up(owner, key)[0]
 
     def cell(self, frame: FrameType, name: str) -> CellType | None:
         """The cell of a free variable; None where the frame's function isn't found."""
@@ -173,25 +187,24 @@ class Sightings:
         way, name, deleted = site.detail
         what = shown(("attribute", site.expression, name)) if way == "attribute" else f"{shown(site.expression)}[…]"
         changed = evaluate(site.expression, frame)
-        if isinstance(changed, Tensor):
-            if way == "item" or name == "grad":
-                return
-        elif changed is not UNKNOWN and way == "attribute":
-            own = getattr(changed, "__dict__", None)
-            self.written[(id(own), name)] = own
-            self.written[(id(changed), name)] = changed
-        self.mutation(frame, f"{'del ' * deleted}{what}{'' if deleted else ' = …'}", changed)
+        if isinstance(changed, Tensor) and (way == "item" or name == "grad"):
+            return
+        key = name if way == "attribute" else evaluate(name, frame)
+        before = place_of(changed, key, way, what) if UNKNOWN not in (changed, key) else None
+        self.mutation(frame, f"{'del ' * deleted}{what}{'' if deleted else ' = …'}", changed, before)
 
     def rebind(self, frame: FrameType, site: Site) -> None:
         """A global or a cell of an outer function gets another value."""
         kind, name = site.expression
         if kind == "global":
-            self.written[(id(frame.f_globals), name)] = frame.f_globals
-            self.effect(frame, f"global {name} = …")
-            return
+            held = frame.f_globals
+            before = Guard(held, name, held.get(name, ABSENT), f"global `{name}`")
+            return self.mutation(frame, f"global {name} = …", held, before)
         cell = self.cell(frame, name)
-        self.written[(id(cell), None)] = cell
-        self.mutation(frame, f"nonlocal {name} = …", UNKNOWN if cell is None else cell)
+        if cell is None:
+            return self.mutation(frame, f"nonlocal {name} = …", UNKNOWN)
+        before = Guard(cell, None, evaluate(site.expression, frame), f"`{name}`, which is closed over")
+        self.mutation(frame, f"nonlocal {name} = …", cell, before)
 
     def inplace(self, frame: FrameType, site: Site) -> None:
         """`x += y` with x a list or the like changes the list itself."""
@@ -214,6 +227,10 @@ class Sightings:
             FunctionType,
         ):
             return
+        if function in (getattr, hasattr) and len(arguments) > 1:
+            name = evaluate(arguments[1], frame)
+            if arguments[0] is not None and isinstance(name, str):
+                self.read(frame, Site("read", ("attribute", arguments[0], name)))
         if any(function is f for f in _OF_FIRST_ARGUMENT) and arguments:
             return self.change_by(frame, function, arguments[0])
         for argument in arguments:
@@ -241,6 +258,10 @@ class Sightings:
         """A new container becomes a local: noted at the next instruction, when it is there."""
         if site.expression[0] == "new" or evaluate(site.expression[1], frame) in (dict, list, set):
             self.pending[frame] = site.detail
+
+
+def _place(guard: Guard) -> tuple[int, Any]:
+    return id(guard.holder), guard.key
 
 
 def _fits(function: FunctionType, frame: FrameType) -> bool:

@@ -19,7 +19,7 @@ from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
 from mashal.capture import effects
-from mashal.capture.bytecode import Site, sites
+from mashal.capture.bytecode import Site
 from mashal.capture.effects import Effect
 from mashal.capture.frames import (
     HOME,
@@ -36,6 +36,7 @@ from mashal.capture.frames import (
 )
 from mashal.capture.guards import Guard
 from mashal.capture.sightings import Sightings
+from mashal.capture.sites import sites
 from mashal.core.tensor import Tensor
 
 __all__ = ["Watch"]
@@ -169,7 +170,7 @@ class Watch:
             if how == "always":
                 self._seen.effect(frame, f"{code.co_name}()")
             elif how == "own":
-                self._seen.mutation(frame, f"{code.co_name}()", frame.f_locals.get(code.co_varnames[0]))
+                self._seen.by_mashal(frame)
 
     def _on_trace(self, frame: FrameType, event: Any, argument: Any) -> Any:
         """A function is called: its instructions are watched if it is the program's."""

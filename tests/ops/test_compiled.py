@@ -1,0 +1,89 @@
+"""Eager and compiled side by side: every operation's samples give the same bits, recorded, replayed, and with gradients.
+
+A compiled call is made three times: the first is recorded, the second and third are replays on other numbers.
+"""
+
+import pytest
+
+import mashal as torch
+from mashal.ops.define import DEFINITIONS
+from ops.samples import calls_of
+from ops.test_definitions import NAMES, UNDEFINED, outcome
+
+READING = set(
+    """
+""".split()
+)
+"""They look at values in Python (the shape of the result depends on them), so they run as they are written."""
+
+
+def other(factor):
+    """Changes a tensor to a fresh one with other numbers, laid out alike."""
+
+    def change(x):
+        y = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype) if 0 not in x.stride() else torch.empty(x.shape, dtype=x.dtype)
+        y.copy_(x.detach() * factor if x.is_floating_point() or x.is_complex() else x.detach())
+        return y.requires_grad_(x.requires_grad)
+
+    return change
+
+
+def tensors(result):
+    """The tensors in a result."""
+    if isinstance(result, torch.Tensor):
+        return [result]
+    if isinstance(result, (tuple, list)):
+        return [x for part in result for x in tensors(part)]
+    return []
+
+
+def same_bits(a, b, strides=True):
+    a, b = tensors(a), tensors(b)
+    assert len(a) == len(b)
+    for x, y in zip(a, b):
+        assert x.shape == y.shape and x.dtype is y.dtype and (not strides or x.stride() == y.stride())
+        assert x.requires_grad == y.requires_grad
+        if x.numel() and not x.is_meta:
+            assert torch.equal(torch.nan_to_num(x.detach(), 7.0), torch.nan_to_num(y.detach(), 7.0))
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - UNDEFINED))
+def test_compiled_calls_give_the_same_bits(name):
+    function = DEFINITIONS[name].function
+    for sample in calls_of(name):
+        torch.compiler.reset()
+        fast = torch.compile(lambda *args, **options: function(*args, **options))
+        for factor in (1.0, 0.97, 0.93):
+            here, there = sample.map(other(factor)), sample.map(other(factor))
+            torch.manual_seed(1)
+            expected = outcome(function, here)
+            torch.manual_seed(1)
+            found = outcome(fast, there)
+            same_bits(expected, found)
+            same_bits(here.args, there.args)
+        assert fast.recordings.all or name in READING, fast.recordings.refusal
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - UNDEFINED))
+def test_compiled_calls_give_the_same_gradients(name):
+    function = DEFINITIONS[name].function
+
+    def gradients(call, function):
+        leaves = [x.requires_grad_() for x in tensors(call.args) if x.is_floating_point()]
+        torch.manual_seed(1)
+        try:
+            results = [y for y in tensors(outcome(function, call)) if y.requires_grad and y.is_floating_point()]
+        except RuntimeError:  # in place on a leaf
+            return None
+        if not results or not leaves:
+            return None
+        return torch.autograd.grad([y.sum() for y in results], leaves, allow_unused=True)
+
+    for sample in calls_of(name):
+        fast = torch.compile(lambda *args, **options: function(*args, **options))
+        for factor in (1.0, 0.97, 0.93):
+            expected = gradients(sample.map(other(factor)), function)
+            found = gradients(sample.map(other(factor)), fast)
+            assert (expected is None) == (found is None)
+            if expected is not None:
+                same_bits([g for g in expected if g is not None], [g for g in found if g is not None], strides=False)

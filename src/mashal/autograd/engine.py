@@ -20,6 +20,7 @@ from mashal.core import tape
 from mashal.core.saved import FREED, FREED_TEXT
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor
+from mashal.machine.observing import watch
 from mashal.machine.walking import WalkLayout
 
 __all__ = ["run"]
@@ -35,8 +36,11 @@ def run(
     """Sends the gradients of the roots (node, output, gradient) back to the leaves, or to the targets. `roots` is emptied."""
     before = mode.recording
     mode.recording = create_graph
+    recorder = watch.recorder
+    if recorder is not None:
+        recorder.walks([node for node, _, _ in roots])
     try:
-        if create_graph or targets is not None or tape.anomaly.enabled or len(roots) != 1:
+        if create_graph or targets is not None or tape.anomaly.enabled or len(roots) != 1 or recorder is not None:
             _Course(retain_graph, targets, roots).run(roots, {})
         else:
             _run_straight(roots, retain_graph)

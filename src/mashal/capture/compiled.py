@@ -14,7 +14,9 @@ from typing import Any
 from weakref import WeakSet
 
 from mashal.capture.making import Recording, Refused, make
+from mashal.capture.messages import not_whole, runs_as_written
 from mashal.capture.program import MISS
+from mashal.capture.regions import Unsplit, split
 from mashal.capture.structure import flatten
 from mashal.machine.observing import watch
 
@@ -59,19 +61,20 @@ class Recordings:
         """Begins anew."""
         self.all: list[Recording] = []
         self.refusal = ""
+        self.parts = self.fn
         self.latest: Callable[..., Any] = _always_miss
 
     def call(self, args: tuple, options: dict[str, Any]) -> Any:
         """A call that the latest recording does not fit."""
         if watch.recorder is not None or self.refusal:
-            return self.fn(*args, **options)
+            return (self.parts if watch.recorder is None else self.fn)(*args, **options)
         leaves: list[Any] = []
         structure = flatten((args, options), leaves)
         for recording in self.all:
             if recording.structure == structure and recording.adapt(leaves):
                 answer = recording(leaves)
-                if type(answer) is int:  # an index out of range: the function says so better
-                    return self.fn(*args, **options)
+                if type(answer) is int:  # an index out of range: what the function says to it, with its own line
+                    return make(self.fn, args, options, structure, leaves)[0]
                 if answer is not MISS:
                     self._prefer(recording)
                     return answer
@@ -90,15 +93,26 @@ class Recordings:
             warnings.warn(f"compile: {self.name} runs as it is written from now on: {self.refusal}", stacklevel=4)
             return self.fn(*args, **options)
         try:
-            answer, recording = make(self.fn, args, options, structure, leaves)
+            answer, recording = make(self.fn, args, options, structure, leaves, self.whole)
         except Refused as refused:
             if self.whole:
-                raise RuntimeError(f"compile: {self.name}: {refused}") from None
-            self.refusal = str(refused)
+                text = not_whole(self.name, refused.cuts) if refused.cuts else runs_as_written(self.name, str(refused))
+                raise RuntimeError(text) from None
+            self._split(refused)
             return refused.answer
         if recording is not None:
             self._prefer(recording)
         return answer
+
+    def _split(self, refused: Refused) -> None:
+        """From now on the function runs in parts: regions that are compiled, and what is between them as it is written."""
+        self.refusal = str(refused)
+        self.latest = _always_miss
+        if refused.cuts:
+            try:
+                self.parts = split(self.fn, refused.cuts, lambda region, name: compiled(region))
+            except Unsplit as why:
+                self.refusal = f"{refused}; {why}"
 
     @property
     def name(self) -> str:

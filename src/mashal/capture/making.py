@@ -13,7 +13,7 @@ from mashal.capture import history
 from mashal.capture.guards import ABSENT, LENGTH
 from mashal.capture.modules import Seen, of_module
 from mashal.capture.program import MISS, Operand, Plan, Program, used
-from mashal.capture.recorder import Recorder
+from mashal.capture.recorder import Obstacle, Recorder
 from mashal.capture.structure import PLAIN, equal, flatten, rebuild
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value, refilled
 from mashal.capture.watch import Watch
@@ -30,18 +30,17 @@ from mashal.machine.replay import ANY_HISTORY, LEAF, MANY, NO_HISTORY, NONE, NOT
 
 
 class Refused(Exception):
-    """A call cannot be replayed; `answer` is what it returned."""
+    """A call cannot be replayed. answer: what it returned; cuts: where in the program the reasons are, if they are there."""
 
-    def __init__(self, why: str, answer: Any):
+    def __init__(self, why: str, answer: Any, cuts: list[Obstacle]):
         super().__init__(why)
-        self.answer = answer
+        self.answer, self.cuts = answer, cuts
 
 
 def make(
-    fn: Callable[..., Any], args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]
+    fn: Callable[..., Any], args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any], whole: bool = False
 ) -> tuple[Any, Any]:
     """(what the call returned, the recording, or None if the next call has to be recorded anew)."""
-    first = next(tape.numbers)
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
     with recorder:
         watch = Watch(fn)
@@ -49,14 +48,20 @@ def make(
             answer = fn(*args, **options)
         found: list[Any] = []
         shape = flatten(answer, found)
-        maker = _Maker(recorder, watch, leaves, found, first)
+        maker = _Maker(recorder, watch, leaves, found)
         maker.walk_history()
     if recorder.unlasting:
         return answer, None
-    problem = maker.problem()
+    cuts = maker.cuts()
+    problem = cuts[0].what if cuts else maker.problem()
+    if not problem:
+        recording = maker.recording(structure, shape)
+        problem = maker.trouble
     if problem:
-        raise Refused(problem, answer)
-    return answer, maker.recording(structure, shape)
+        if whole:
+            recorder.undo()
+        raise Refused(problem, answer, cuts)
+    return answer, recording
 
 
 # ---------------------------------------------------------------- what a recording is
@@ -123,7 +128,6 @@ class _Maker:
     watch: Watch
     leaves: list[Any]
     found: list[Any]
-    first: int
     forward: int = -1  # steps before the history was walked
     differentiable: list[Tensor] = field(default_factory=list)
     boundary: history.Boundary | None = None
@@ -140,7 +144,7 @@ class _Maker:
         if not live or not mode.recording:
             return
         self.differentiable = list({(id(x.node), int(x.output)): x for x in live}.values())
-        self.boundary = history.Boundary(self.differentiable, self.first)
+        self.boundary = history.Boundary(self.differentiable, self.recorder.first)
         if self.boundary.hooked or self.boundary.freed:
             self.trouble = (
                 "results have hooks" if self.boundary.hooked else "part of the graph of its results was freed"
@@ -153,10 +157,11 @@ class _Maker:
         self.given = self.recorder.aside(
             lambda: [empty(form(x.dtype, x.device, x.shape)).fill_(1) for x in self.differentiable]
         )
+        self.recorder.finishing = True
         self.gradients = history.gradients_of(self.differentiable, self.reached, self.given)
 
     def _is_new(self, x: Tensor) -> bool:
-        return x.node is not None and not isinstance(x.node, AccumulateGrad) and x.node.sequence >= self.first
+        return x.node is not None and not isinstance(x.node, AccumulateGrad) and x.node.sequence >= self.recorder.first
 
     def _tensor_at(self, node: Any, output: int) -> Tensor | None:
         if isinstance(node, AccumulateGrad):
@@ -167,13 +172,16 @@ class _Maker:
         return None
 
     # ---- afterwards
+    def cuts(self) -> list[Obstacle]:
+        """What a replay could not do again, and where."""
+        effects = [Obstacle(e.what, tuple(e.frame_lines)) for e in self.watch.effects]
+        return [*self.recorder.obstacles, *effects]
+
     def problem(self) -> str:
         """Why the call cannot be replayed; "" if it can."""
         recorder = self.recorder
         if self.watch.declined:
             return self.watch.declined
-        if recorder.obstacles or self.watch.effects:
-            return [*(o.what for o in recorder.obstacles), *(e.what for e in self.watch.effects)][0]
         if self.trouble:
             return self.trouble
         for x in self.found:

@@ -18,6 +18,7 @@ from mashal.capture.fuse import fused
 from mashal.capture.guards import same
 from mashal.capture.modules import Seen
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value
+from mashal.core.generator import default_generator
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
 from mashal.machine.launch import NUMBER
@@ -26,6 +27,7 @@ from mashal.machine.replay import NOTHING, SAME, TENSOR, ReplayLayout, Tables
 
 MISS = type("Miss", (), {"__repr__": lambda self: "MISS"})()
 _ALIGN = 64
+RANDOM_BYTES = 64 + 624 * 4  # of a generator's state that kernels change, but for what they can make anew
 
 
 @dataclass
@@ -183,10 +185,15 @@ class Program:
         steps = self.plan.trail.steps
         last = max((i for i, step in enumerate(steps) if step.fails), default=-1)
         changed = dict.fromkeys(v.buffer for step in steps[:last] for v in step.written if v.buffer.source is not MADE)
+        if last > 0:
+            self._save(self._base(), default_generator.address, RANDOM_BYTES)  # a base that is never set: 0
         for buffer in changed:
             base, added = self._bases[buffer]
-            self.tables.undo.append((base, added, buffer.nbytes, self.arena))
-            self.arena += -(-buffer.nbytes // _ALIGN) * _ALIGN
+            self._save(base, added, buffer.nbytes)
+
+    def _save(self, base: int, offset: int, nbytes: int) -> None:
+        self.tables.undo.append((base, offset, nbytes, self.arena))
+        self.arena += -(-nbytes // _ALIGN) * _ALIGN
 
     def _leave(self) -> None:
         tables, plan = self.tables, self.plan

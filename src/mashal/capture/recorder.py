@@ -19,8 +19,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mashal.capture.modules import is_module
+from mashal.capture.program import RANDOM_BYTES
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Step, Trail, UpdateStep, Value
+from mashal.core import tape
 from mashal.core.generator import default_generator
+from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import _LAYOUT, Tensor, version_of
 from mashal.machine import memory
 from mashal.machine.launch import Call
@@ -71,6 +74,9 @@ class Recorder:
         self._buffers: dict[int, Buffer] = {}
         self._calls: dict[int, Call] = {}
         self._blocks: list[bytes] = []
+        self.first = next(tape.numbers)
+        """Nodes with a lower number were there before."""
+        self.finishing = False
         self.new: set[int] = set()
         """ids of tensors that were made in the call (what was there before is alive, so no id is mistaken)."""
         self._modules: dict[int, Any] = {}
@@ -81,7 +87,7 @@ class Recorder:
     # ---------------------------------------------------------------- on and off
     def __enter__(self) -> Recorder:
         assert watch.recorder is None, "one recording at a time"
-        self._random = ctypes.string_at(default_generator.address, _RANDOM_BYTES)
+        self._random = ctypes.string_at(default_generator.address, RANDOM_BYTES)
         for x in self._operands:
             self.value(x)
         self._listen(True)
@@ -225,11 +231,24 @@ class Recorder:
         was = self.touched[id(x)]
         was.forgets |= new or x.grad_ is was.grad and id(was.grad) not in self.touched
 
+    def walks(self, roots: list[Any]) -> None:
+        """Backward begins: what it runs through must have been recorded in this call."""
+        stack, seen = list(roots), set()
+        while stack and not self.finishing:
+            node = stack.pop()
+            if id(node) in seen or isinstance(node, AccumulateGrad):
+                continue
+            seen.add(id(node))
+            if node.sequence < self.first:
+                return self.obstacle("backward goes on into a graph from before the call")
+            stack += [edge[0] for edge in node.edges if edge is not None]
+
     def unfinished(self, why: str) -> None:
         self.unlasting.append(why)
 
     def obstacle(self, what: str, reads: bool = False) -> None:
-        self.obstacles.append(Obstacle(what, self._lines(), reads))
+        """Something that a replay could not do again happens here."""
+        self.obstacles.append(Obstacle(what, tuple(self._lines()), reads))
 
     def repeat(self, function: Callable[[], Any]) -> None:
         """Notes that each replay calls function() here."""
@@ -252,10 +271,9 @@ class Recorder:
             x.capsule, x.offset, x.form, x.node, x.grad_ = was.capsule, was.offset, was.form, was.node, was.grad
             if x.version is not None:
                 x.version[0] = was.version
-        ctypes.memmove(default_generator.address, self._random, _RANDOM_BYTES)
+        ctypes.memmove(default_generator.address, self._random, RANDOM_BYTES)
 
 
-_RANDOM_BYTES = 64 + 624 * 4
 _OPERATIONS = __file__[: __file__.rindex("capture")] + "ops"
 
 

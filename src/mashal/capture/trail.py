@@ -89,9 +89,13 @@ class Step:
 
 @dataclass(eq=False)
 class UpdateStep:
-    """An optimizer's kernel. lines: for each parameter the values of its slots; states: (dictionary, name, tensor) that must
-    stay; rows as in lower.update; fits: tells whether the optimizer still has the same groups and states; numbers: gives the options
-    that are numbers at each call, None if others have changed; watched: (dictionary, key) from which they come; changed: which slots are written."""
+    """An optimizer's kernel.
+
+    lines: for each parameter the values of its slots; states: (dictionary, name, tensor) that must stay; rows as in
+    lower.update. fits: tells whether the optimizer still has the same groups and states; numbers: gives the options that
+    are numbers at each call, None if others have changed; watched: (dictionary, key) from which they come; changed:
+    which slots are written.
+    """
 
     kernel: int
     lines: list[tuple[Value, ...]]

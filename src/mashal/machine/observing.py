@@ -6,6 +6,7 @@
     born(storage)               Python has made a storage
     touched(tensor)             Python is about to change a tensor's slots (its grad)
     update(step)                an optimizer's kernel is about to run
+    walks(nodes)                backward begins at these nodes
     unfinished(why)             what was made now is there already the next time, so a replay would differ
     repeat(function)            Python that a replay has to do again (a schedule's step)
 """

@@ -207,6 +207,27 @@ def test_what_is_added_up_is_computed_in_a_region():
     assert regions.arguments == [("x",)]
 
 
+def test_what_goes_into_a_dictionary_is_computed_in_a_region():
+    def function(x):
+        return {"loss": float(x * 2), "size": 1}  # cut
+
+    made, regions = cut(function)
+    assert made(3) == {"loss": 6.0, "size": 1}
+    assert regions.arguments == [("x",)]
+
+
+def test_counting_and_collecting_alone_are_no_region():
+    def function(x):
+        kept = []
+        count = len(kept)
+        count += 1
+        kept.append(count)
+        read(x)  # cut
+        return x * 2
+
+    assert parts(function) == [("x",)]
+
+
 def test_a_statement_with_an_effect_runs_whole_as_written():
     def function(x):
         y = x * 2

@@ -192,6 +192,10 @@ def test_what_hasattr_does_not_find_is_a_guard(x):
     assert [g.expected for g in found if g.key == "other"] == [ABSENT]
 
 
+def test_modules_that_are_imported_when_first_asked_for_break_no_guard(x):
+    assert all(guard.holds() for guard in watched(lambda x: torch.linalg.norm(x), x).guards)
+
+
 def test_what_is_set_to_what_it_was_is_a_guard(x):
     def function(x):
         CONFIG.size = 8

@@ -196,16 +196,14 @@ def place_of(owner: Any, key: Any, way: str, what: str) -> Guard | None:
     """What is in the one place that setting an attribute or an item changes; None where more may change."""
     if way == "item":
         plain = type(owner) is list if isinstance(key, int) else isinstance(owner, dict) and isinstance(key, str)
-        guard = Guard(owner, key, None, f"`{what}`") if plain else None
-    elif isinstance(owner, (type, Tensor)):
+        guard = Guard(owner, key, None, what) if plain else None
+    elif isinstance(owner, (type, Tensor)) or (isinstance(owner, ModuleType) and look_up(owner, key)[0] is None):
         return None
     else:
         own, (_, shared) = _dictionary(owner), _in_classes(type(owner), key)
         slot = isinstance(shared, MemberDescriptorType)
         computed = not slot and hasattr(type(shared), "__set__")
-        guard = (
-            None if computed or (own is None and not slot) else Guard(owner if slot else own, key, None, f"`{what}`")
-        )
+        guard = None if computed or (own is None and not slot) else Guard(owner if slot else own, key, None, what)
     return guard and Guard(guard.holder, key, guard.found(), guard.what)
 
 
@@ -233,8 +231,10 @@ def item_of(owner: Any, key: Any) -> tuple[Any, Any]:
     try:
         if isinstance(owner, dict) and type(owner).__getitem__ is dict.__getitem__:
             return owner, dict.get(owner, key, UNKNOWN)
-        if type(owner) in (list, tuple):
-            return (owner if type(owner) is list else None), owner[key]
-    except (IndexError, TypeError):
+        if type(owner) is list and isinstance(key, int):
+            return owner, owner[key]
+        if type(owner) is tuple and isinstance(key, int):
+            return None, owner[key]
+    except IndexError:
         pass
     return None, UNKNOWN

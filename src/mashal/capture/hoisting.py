@@ -78,6 +78,8 @@ def _first(expression: ast.expr, is_local: Callable[[str], bool], tested: bool =
             return _first(first, is_local, True)
         case ast.IfExp(test=test):
             return _first(test, is_local, True)
+        case ast.Dict(keys=keys, values=values):
+            return _first_of([part for pair in zip(keys, values) for part in pair if part is not None], is_local, False)
         case ast.Tuple(elts=elements) | ast.List(elts=elements):
             return _first_of(elements, is_local, False)
         case _:

@@ -34,7 +34,10 @@ _STAYS = (
     ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Global, ast.Nonlocal, ast.Import, ast.ImportFrom,
     ast.Delete, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith,
 )  # fmt: skip
-_COMPUTES = (ast.Call, ast.BinOp, ast.Compare, ast.UnaryOp, ast.Subscript, ast.AugAssign)
+_COUNTING = frozenset(
+    """len range int float bool str print min max isinstance enumerate zip list tuple dict set getattr hasattr type format
+    append items keys values get join""".split()
+)  # calls that alone are not worth a region
 _EATERS = frozenset("sum any all max min list tuple set dict sorted cat stack extend join".split())
 
 
@@ -149,7 +152,7 @@ class _Split:
     # ---------------------------------------------------------------- regions
     def _region(self, run: list[ast.stmt], needed: Iterable[str]) -> list[ast.stmt]:
         """The call of a region in place of a run of statements; the statements themselves where it would not be worth it."""
-        if not any(isinstance(node, _COMPUTES) for statement in run for node in ast.walk(statement)):
+        if not any(_computes(node) for statement in run for node in ast.walk(statement)):
             return run
         returns = isinstance(run[-1], ast.Return)
         outputs = [] if returns else sorted(binds_of(run) & set(needed) & self.variables)
@@ -225,14 +228,24 @@ def _head(statement: ast.stmt) -> list[ast.AST]:
     return [] if hasattr(statement, "handlers") else [statement]
 
 
+def _computes(node: ast.AST) -> bool:
+    """Whether a node may be work for a region, rather than Python's counting and collecting."""
+    if isinstance(node, ast.Call):
+        return _called(node) not in _COUNTING
+    if isinstance(node, ast.AugAssign):
+        return not isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.BinOp)
+
+
+def _called(call: ast.Call) -> str:
+    """The last name of what is called."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
 def _keeps_generators(statement: ast.stmt) -> bool:
     """Whether a generator expression may outlive a statement: it is not the argument of a function that eats it."""
-    eaten = {
-        id(call.args[0])
-        for call in ast.walk(statement)
-        if isinstance(call, ast.Call) and call.args
-        and (call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")) in _EATERS
-    }  # fmt: skip
+    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call) and node.args]
+    eaten = {id(call.args[0]) for call in calls if _called(call) in _EATERS}
     return any(isinstance(node, ast.GeneratorExp) and id(node) not in eaten for node in ast.walk(statement))
 
 

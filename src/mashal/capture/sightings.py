@@ -190,7 +190,7 @@ class Sightings:
         if isinstance(changed, Tensor) and (way == "item" or name == "grad"):
             return
         key = name if way == "attribute" else evaluate(name, frame)
-        before = place_of(changed, key, way, what) if UNKNOWN not in (changed, key) else None
+        before = place_of(changed, key, way, f"`{what}`") if UNKNOWN not in (changed, key) else None
         self.mutation(frame, f"{'del ' * deleted}{what}{'' if deleted else ' = …'}", changed, before)
 
     def rebind(self, frame: FrameType, site: Site) -> None:

@@ -2,6 +2,7 @@
 
 Read in this order
   expression   scalar expressions: what an operation computes for one element
+  complex      functions of complex numbers, from real ones
   nest         expressions with their operands and results: what a kernel computes
   derivative   the derivative of an expression, as an expression
 

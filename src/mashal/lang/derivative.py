@@ -68,7 +68,7 @@ RULES: dict[str, Rule] = {
     "cosh": lambda g, y, a: (g * e.sinh(a),),
     "tanh": lambda g, y, a: (g * (1 - y * y),),
     "asinh": lambda g, y, a: (g * e.rsqrt(a * a + 1),),
-    "acosh": lambda g, y, a: (g * e.rsqrt(a * a - 1),),
+    "acosh": lambda g, y, a: (g * (e.rsqrt(a - 1) * e.rsqrt(a + 1) if a.dtype.is_complex else e.rsqrt(a * a - 1)),),
     "atanh": lambda g, y, a: (g / (1 - a * a),),
     "sigmoid": lambda g, y, a: (g * (1 - y) * y,),
     "erf": lambda g, y, a: (g * (2 / _SQRT_PI) * e.exp(-(a * a)),),

@@ -32,6 +32,8 @@ from mashal.core.dtypes import bool as bool_
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
 ARITHMETIC = ("add", "sub", "mul", "div", "rem", "min", "max")
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
+COMPLEX: dict[str, Callable[..., Expression]] = {}
+"""What the functions of formulas are for complex operands (lang.complex)."""
 _COMPUTED = {float16: float32, bfloat16: float32, complex32: complex64}
 
 _interned: weakref.WeakValueDictionary[tuple, Expression] = weakref.WeakValueDictionary()
@@ -219,6 +221,8 @@ def binary(kind: str, a: Any, b: Any) -> Expression:
     a, b = _common(a, b)
     if kind in ("div", "pow") and b.kind == "constant" and b.value == 1:
         return a
+    if kind == "pow" and a.dtype.is_complex:
+        return COMPLEX["pow"](a, b)
     return Expression(kind, (a, b), bool_ if kind in COMPARISONS else a.dtype)
 
 
@@ -235,6 +239,8 @@ def apply(name: str, *arguments: Any) -> Expression:
     """A named function of expressions of one dtype."""
     first = next(a for a in arguments if isinstance(a, Expression))
     same = tuple(a if isinstance(a, Expression) else constant(a, first.dtype) for a in arguments)
+    if first.dtype.is_complex and name in COMPLEX:
+        return COMPLEX[name](*same)
     return Expression(name, same, first.dtype)
 
 

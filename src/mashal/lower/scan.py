@@ -9,9 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from mashal.core.dtypes import dtype
+from mashal.core.dtypes import complex128, dtype
+from mashal.lang.expression import Expression, logaddexp
 from mashal.lower import vectormath
-from mashal.lower.emit import Complex, complex_operation, load_element, real_operation, register_type, store_element
+from mashal.lower.emit import (
+    Complex,
+    Emitter,
+    complex_operation,
+    load_element,
+    real_operation,
+    register_type,
+    store_element,
+)
 from mashal.machine.text import Function, Module, Value
 from mashal.machine.threads import PARALLEL_FOR
 
@@ -104,6 +113,10 @@ class _Scan:
 
     def _join(self, f: Function, kind: str, a: Any, b: Any) -> Any:
         name = {"sum": "add", "prod": "mul"}.get(kind)
+        if name is None and self.d.is_complex:
+            x, y = (Expression("operand", (), complex128, i) for i in range(2))
+            values = {x: a, y: b}
+            return Emitter(f, 0, lambda node: values[node])(logaddexp(x, y))
         if name is None:
             return vectormath.emit("logaddexp", f, a, b)
         if self.d.is_complex:

@@ -14,8 +14,8 @@ from mashal.core.dtypes import bool as bool_
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.lang import expression as e
+from mashal.lang.complex import conjugate
 from mashal.lang.expression import Expression, exp, expm1, gelu_cdf, log1p_exp, maximum, minimum, tanh, where
-from mashal.ops.complex import complex_sigmoid, conjugate
 from mashal.ops.define import Pointwise, door, only_floating, pointwise, spelled
 from mashal.ops.parts import narrow
 from mashal.ops.views import reshape
@@ -206,12 +206,12 @@ def silu(x: Expression) -> Expression:
     >>> F.silu(torch.tensor([0.0, 1.0]))
     tensor([0.0000, 0.7311])
     """
-    return x * (complex_sigmoid(x) if x.dtype.is_complex else e.sigmoid(x))
+    return x * e.sigmoid(x)
 
 
 @silu.backward
 def _(g: Expression, y: Expression, x: Expression) -> Expression:
-    s = complex_sigmoid(x) if x.dtype.is_complex else e.sigmoid(x)
+    s = e.sigmoid(x)
     return g * conjugate(s * (x * (1 - s) + 1))
 
 

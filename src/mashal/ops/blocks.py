@@ -70,7 +70,8 @@ def put_blocks(
     if not dense.numel or x.capsule is None:
         return
     refuse_empty(f, dim, indices, outside)
-    one = source.form.numel == 1 and dense.numel != 1
+    in_parts = f.dtype.is_complex and (add or f.dtype.itemsize == 16)  # as pairs of real numbers, see _plan
+    one = source.form.numel == 1 and dense.numel != 1 and not in_parts
     wanted = form(f.dtype, f.device, ()) if one else dense
     if source.form is not wanted or overlaps(source, x):
         flat = empty(wanted)

@@ -10,11 +10,11 @@ from mashal.core.dtypes import dtype
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.lang import expression as e
+from mashal.lang.complex import conjugate, joined
+from mashal.lang.complex import imag as imag_of
+from mashal.lang.complex import real as real_of
 from mashal.lang.expression import Expression, constant, where
 from mashal.ops.arithmetic import EVERYWHERE, dtype_of
-from mashal.ops.complex import conjugate, joined
-from mashal.ops.complex import imag as imag_of
-from mashal.ops.complex import real as real_of
 from mashal.ops.define import Pointwise, door, floating, pointwise, same, spelled
 from mashal.ops.parts import select
 from mashal.ops.views import view_as_real

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mashal.core.dtypes import dtype
+from mashal.core.dtypes import complex128, dtype, float64
 from mashal.core.nested import from_number
 from mashal.core.shapes import broadcast
 from mashal.core.tape import mode
@@ -72,7 +72,7 @@ class Pointwise:
     # ---------------------------------------------------------------- the long way round
     def prepare(self, operands: tuple, options: tuple) -> Any:
         """(what is known of such a call, operands as its plan takes them): checked, promoted, broadcast."""
-        operands = tuple(map(self._normal, operands))
+        operands = self._normals(operands)
         self._check_numbers(operands)
         tensors = [x for x in operands if isinstance(x, Tensor)]
         if self.refuse is not None:
@@ -103,6 +103,15 @@ class Pointwise:
         if self.rule is only_floating:
             check_floating(self.name, promoted)
         return self.rule(promoted)
+
+    def _normals(self, operands: Sequence[Any]) -> tuple:
+        """Operands as plans take them; a complex number keeps its digits beside tensors that have as many."""
+        made = tuple(map(self._normal, operands))
+        if any(isinstance(x, complex) for x in operands) and any(
+            isinstance(x, Tensor) and x.form.dtype in (float64, complex128) for x in operands
+        ):
+            return tuple(from_number(x, complex128) if isinstance(x, complex) else y for x, y in zip(operands, made))
+        return made
 
     def _normal(self, x: Any) -> Any:
         """An operand as plans take it: a tensor or a Python number."""
@@ -152,7 +161,7 @@ class Pointwise:
         plan = self.in_place_plans.get(key) if apart else None
         if plan is None:
             plan = self._prepare_in_place(operands, options, key)
-            operands = tuple(map(self._normal, operands))
+            operands = self._normals(operands)
         if any_recorded(operands):
             return change_in_place(self, plan, operands, options)
         plan(x, *operands)
@@ -160,7 +169,7 @@ class Pointwise:
         return x
 
     def _prepare_in_place(self, operands: tuple, options: tuple, key: tuple) -> Any:
-        normal = tuple(map(self._normal, operands))
+        normal = self._normals(operands)
         self._check_numbers(normal)
         x = normal[0]
         tensors = [o for o in normal if isinstance(o, Tensor)]

@@ -34,9 +34,11 @@ from mashal.lang.expression import (
     where,
 )  # fmt: skip
 from mashal.lang.nest import Nest, Operand
+from mashal.ops.arithmetic import absolute, sub
 from mashal.ops.broadcast import sum_to
 from mashal.ops.creation import ones
 from mashal.ops.define import Pointwise, Rule, door, in_registers, only_floating, same, spelled
+from mashal.ops.reductions import mean, sum_
 from mashal.ops.run import plan_rowwise, remember, same_device
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -180,7 +182,10 @@ def _l1_loss(x: Expression, t: Expression) -> Expression:
 
 @spelled(where=())
 def l1_loss(input: Tensor, target: Tensor, *, reduction: str = "mean") -> Tensor:
-    """|x - t|."""
+    """|x - t|; of complex numbers the distances, which are real."""
+    if input.form.dtype.is_complex or target.form.dtype.is_complex:
+        away = absolute(sub(input, target))
+        return away if reduction == "none" else mean(away) if reduction == "mean" else sum_(away)
     return _l1_loss((input, target), reduction)
 
 

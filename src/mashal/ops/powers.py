@@ -15,14 +15,16 @@ from mashal.core.dtypes import dtype
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.lang import expression as e
+from mashal.lang.derivative import RULES
 from mashal.lang.expression import Expression, constant
 from mashal.ops.arithmetic import EVERYWHERE, dtype_of
-from mashal.ops.complex import complex_power
 from mashal.ops.define import PLAIN, Pointwise, door, floating, is_operand, pointwise, spelled
+from mashal.ops.holomorphic import holomorphic
 from mashal.ops.promotion import result_type_of
 
 
 # ---------------------------------------------------------------- roots
+@holomorphic
 @pointwise(floating, where=EVERYWHERE)
 def sqrt(x: Expression) -> Expression:
     """The square root; nan below 0. Its gradient at 0 is infinite.
@@ -30,9 +32,10 @@ def sqrt(x: Expression) -> Expression:
     >>> torch.sqrt(torch.tensor([4.0, 2.0]))
     tensor([2.0000, 1.4142])
     """
-    return complex_power(x, 0.5) if x.dtype.is_complex else e.sqrt(x)
+    return e.sqrt(x)
 
 
+@holomorphic
 @pointwise(floating, where=EVERYWHERE)
 def rsqrt(x: Expression) -> Expression:
     """1 / √x.
@@ -40,7 +43,7 @@ def rsqrt(x: Expression) -> Expression:
     >>> torch.rsqrt(torch.tensor([4.0]))
     tensor([0.5000])
     """
-    return complex_power(x, -0.5) if x.dtype.is_complex else e.rsqrt(x)
+    return e.rsqrt(x)
 
 
 # ---------------------------------------------------------------- powers by numbers
@@ -82,24 +85,32 @@ _INTEGER = {
 _FLOATING = {
     2.0: _baked(_square, lambda y, x: x * 2, floating),
     3.0: _baked(_cube, lambda y, x: x * x * 3, floating),
-    0.5: _baked(
-        lambda x: complex_power(x, 0.5) if x.dtype.is_complex else e.sqrt(x), lambda y, x: _inverse(y * 2), floating
-    ),
-    -0.5: _baked(
-        lambda x: complex_power(x, -0.5) if x.dtype.is_complex else e.rsqrt(x), lambda y, x: y * y * y * -0.5, floating
-    ),
+    0.5: _baked(lambda x: e.sqrt(x), lambda y, x: _inverse(y * 2), floating),
+    -0.5: _baked(lambda x: e.rsqrt(x), lambda y, x: y * y * y * -0.5, floating),
     -1.0: _baked(_inverse, lambda y, x: -(y * y), floating),
     -2.0: _baked(_inverse_square, lambda y, x: y / x * -2, floating),
 }
 
 
 def _power(x: Expression, y: Expression) -> Expression:
-    return complex_power(x, y) if x.dtype.is_complex else e.binary("pow", x, y)
+    return e.binary("pow", x, y)
+
+
+def _power_gradients(g: Expression, y: Expression, x: Expression, w: Expression) -> tuple:
+    """Of complex numbers too, where log 0 must not meet an exponent that makes 0."""
+    if not y.dtype.is_complex:
+        return RULES["pow"](g, y, x, w)
+    x, w = e.cast(x, y.dtype), e.cast(w, y.dtype)
+    of_base = e.where(w == 0, 0, g * _conj(w * _power(x, w - 1)))
+    nothing = (x == 0) & (Expression("real", (w,), w.dtype.to_real()) >= 0)
+    return of_base, e.where(nothing, 0, g * _conj(y * e.log(x)))
 
 
 _POW = Pointwise("pow", _power, _integers, "PowBackward0")
 _POW_TENSOR = Pointwise("pow", _power, _integers, "PowBackward1")
 _POW_OF_NUMBER = Pointwise("pow", _power, _integers, "PowBackward2")
+for _op in (_POW, _POW_TENSOR, _POW_OF_NUMBER):
+    _op.gradients = _power_gradients
 _pow, _pow_tensor, _pow_of_number = door(_POW), door(_POW_TENSOR), door(_POW_OF_NUMBER)
 
 
@@ -160,6 +171,7 @@ def _double(d: dtype) -> tuple[dtype, dtype]:
 
 
 _FLOAT_POWER = Pointwise("float_power", _power, _double, "PowBackward1")
+_FLOAT_POWER.gradients = _power_gradients
 _float_power = door(_FLOAT_POWER)
 
 

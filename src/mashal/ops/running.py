@@ -132,7 +132,7 @@ def _(node: Any, g: Tensor) -> tuple:
         else y
     )
     fading = _exp_difference(before, y)
-    return (mul(_exp_difference(x, y), _recur(g, fading, dim, True)),)
+    return (mul(_conjugate(_exp_difference(x, y)), _recur(g, _conjugate(fading), dim, True)),)
 
 
 def _summed(x: Tensor, dtype: DType | None) -> Tensor:
@@ -177,7 +177,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor 
 @spelled()
 def logcumsumexp(input: Tensor, dim: int, *, out: Tensor | None = None) -> Tensor:
     """log Σ exp of each element and all before it along dim. Floating."""
-    if input.form.dtype.kind != "f":
+    if input.form.dtype.kind not in "fc":
         wrong = f"not implemented for {input.form.dtype}"
         raise NotImplementedError(message("logcumsumexp", wrong, "convert it to a floating dtype"))
     return _given(_logcumsumexp(input, wrap_dim("logcumsumexp", dim, input.form.rank)), "logcumsumexp", out)

@@ -10,7 +10,8 @@ from typing import Any
 from mashal.core.dtypes import dtype as DType
 from mashal.core.shapes import wrap_dim
 from mashal.core.tensor import Tensor
-from mashal.lang.expression import Expression, apply, constant, exp, log, max_over, sum_over, where
+from mashal.lang.complex import conjugate, real
+from mashal.lang.expression import Expression, apply, cast, constant, exp, log, max_over, sum_over, where
 from mashal.ops.arithmetic import neg
 from mashal.ops.define import dispatched, floating, overrides, recorded, spelled, write_out
 from mashal.ops.reducing import formula, in_dtype, reduction
@@ -174,13 +175,16 @@ def softmin(input: Tensor, dim: int, dtype: DType | None = None) -> Tensor:
 # ---------------------------------------------------------------- logsumexp
 @reduction(floating, name="logsumexp", where=())
 def _logsumexp(x: Expression) -> Expression:
-    top = max_over(x)
-    safe = where((top == float("inf")) | (top == float("-inf")), constant(0, x.dtype), top)
+    top = max_over(real(x) if x.dtype.is_complex else x)
+    safe = where((top == float("inf")) | (top == float("-inf")), constant(0, top.dtype), top)
+    safe = cast(safe, x.dtype)
     return safe + log(sum_over(exp(x - safe)))
 
 
 @formula()
 def _weighted(g: Expression, x: Expression, y: Expression) -> Expression:
+    if x.dtype.is_complex:
+        return g * conjugate(where(real(y) == float("-inf"), constant(0, x.dtype), exp(x - y)))
     return g * where(y == float("-inf"), constant(0, x.dtype), exp(x - y))
 
 

@@ -6,10 +6,12 @@ import math
 from typing import Any
 
 from mashal.lang import expression as e
+from mashal.lang.complex import conjugate
 from mashal.lang.expression import Expression
 from mashal.ops.arithmetic import EVERYWHERE
 from mashal.ops.comparison import refuse_but, refuse_complex
 from mashal.ops.define import floating, pointwise
+from mashal.ops.holomorphic import holomorphic
 
 _ARCS = {
     "asin": "arcsin",
@@ -30,7 +32,7 @@ def _function(name: str, text: str) -> Any:
 
     body.__doc__ = text
     aliases = (_ARCS[name],) if name in _ARCS else ()
-    return pointwise(floating, name=name, where=EVERYWHERE, aliases=aliases, refuse=refuse_complex(name))(body)
+    return holomorphic(pointwise(floating, name=name, where=EVERYWHERE, aliases=aliases)(body))
 
 
 sin = _function("sin", "The sine.")
@@ -98,4 +100,4 @@ def sinc(x: Expression) -> Expression:
 @sinc.backward
 def _(g: Expression, y: Expression, x: Expression) -> Expression:
     angle = x * math.pi
-    return g * e.where(x == 0, 0, (e.cos(angle) - y) / x)
+    return g * conjugate(e.where(x == 0, 0, (e.cos(angle) - y) / x))

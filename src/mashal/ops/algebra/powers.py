@@ -162,7 +162,8 @@ def linalg_vander(x: Tensor, N: int | None = None) -> Tensor:
     tensor([[1, 2, 4],
             [1, 3, 9]])
     """
-    n = (x.form.shape[-1] if x.form.rank else 1) if N is None else N
+    x = x if x.form.rank else x.reshape(1)
+    n = x.form.shape[-1] if N is None else N
     if n <= 1:
         raise RuntimeError(message("linalg.vander", "N must be greater than 1", f"it is {n}"))
     kind = int64 if x.form.dtype.kind in "biu" else x.form.dtype

@@ -14,7 +14,7 @@ import sys
 from math import e, inf, nan, pi
 
 from mashal import autograd, methods, random, storage, version
-from mashal.checks import _assert, _check, _check_index, _check_type, _check_value
+from mashal.checks import _assert, _assert_async, _check, _check_index, _check_type, _check_value
 from mashal.core.devices import device, get_default_device, set_default_device
 from mashal.core.dlpack import from_dlpack, to_dlpack
 from mashal.core.dtypes import (
@@ -30,6 +30,11 @@ from mashal.core.dtypes import (
     dtype,
     finfo,
     float,
+    float8_e4m3fn,
+    float8_e4m3fnuz,
+    float8_e5m2,
+    float8_e5m2fnuz,
+    float8_e8m0fnu,
     float16,
     float32,
     float64,
@@ -37,13 +42,32 @@ from mashal.core.dtypes import (
     half,
     iinfo,
     int,
+    int1,
+    int2,
+    int3,
+    int4,
+    int5,
+    int6,
+    int7,
     int8,
     int16,
     int32,
     int64,
     long,
+    qint8,
+    qint32,
+    quint2x4,
+    quint4x2,
+    quint8,
     set_default_dtype,
     short,
+    uint1,
+    uint2,
+    uint3,
+    uint4,
+    uint5,
+    uint6,
+    uint7,
     uint8,
     uint16,
     uint32,
@@ -54,9 +78,16 @@ from mashal.core.layouts import (
     channels_last,
     channels_last_3d,
     contiguous_format,
+    jagged,
     layout,
     memory_format,
+    per_channel_affine,
+    per_channel_affine_float_qparams,
+    per_channel_symmetric,
+    per_tensor_affine,
+    per_tensor_symmetric,
     preserve_format,
+    qscheme,
     sparse_bsc,
     sparse_bsr,
     sparse_coo,
@@ -96,7 +127,7 @@ from mashal.nearest import nearest as _nearest
 from mashal.ops.families import names_at as _names_at
 from mashal.ops.foreach import FOREACH as _FOREACH
 from mashal.ops.names import public as _public
-from mashal.random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state
+from mashal.random import get_rng_state, initial_seed, manual_seed, seed, set_rng_state, thread_safe_generator
 from mashal.settings import (
     are_deterministic_algorithms_enabled,
     get_deterministic_debug_mode,
@@ -131,14 +162,17 @@ from mashal.storage import (
 from mashal.version import __version__
 
 newaxis = None
+bit = uint1
+has_lapack = has_openmp = has_spectral = True
+has_mkl = USE_GLOBAL_DEPS = USE_RTLD_GLOBAL_WITH_LIBTORCH = False
 legacy_contiguous_format = contiguous_format
 globals().update(_public("torch"))
 globals().update(_FOREACH)
 _INSIDE = set(
-    "checks core errors importlib lang later legacy lower machine methods ops settings switches sys torch".split()
+    "checks control core errors importlib lang later legacy lower machine methods ops settings streams switches sys torch".split()
 )
 _MODULES = set(
-    "_C accelerator amp backends compiler cpu cuda distributions fft jit linalg masked mps multiprocessing nn optim overrides return_types "
+    "_C accelerator amp backends compiler cpu cuda distributions fft futures jit linalg masked mps mtia multiprocessing nn optim overrides return_types "
     "serialization signal special testing types utils xpu".split()
 )
 _ELSEWHERE = {
@@ -146,10 +180,13 @@ _ELSEWHERE = {
     "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled set_autocast_cache_enabled set_autocast_dtype "
     "set_autocast_enabled",
     "mashal.compiler": "compile",
+    "mashal.control": "cond get_device_module sym_float sym_fresh_size sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum "
+    "while_loop",
     "mashal.nn.functional": "channel_shuffle cosine_embedding_loss cosine_similarity hinge_embedding_loss margin_ranking_loss "
     "pairwise_distance pixel_shuffle pixel_unshuffle poisson_nll_loss triplet_margin_loss",
     "mashal.nn.parameter": "Parameter",
     "mashal.serialization": "load save",
+    "mashal.streams": "Event Stream",
     "mashal.types": "SymBool SymFloat SymInt",
 }
 _PLACES = {name: place for place, names in _ELSEWHERE.items() for name in names.split()}

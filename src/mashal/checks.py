@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["_assert", "_check", "_check_index", "_check_type", "_check_value"]
+__all__ = ["_assert", "_assert_async", "_check", "_check_index", "_check_type", "_check_value"]
 
 
 def _raise_unless(condition: Any, message: Callable[[], Any] | None, error: type[Exception]) -> None:
@@ -38,3 +38,11 @@ def _check_type(cond: Any, message: Callable[[], Any] | None = None) -> None:
 def _assert(condition: Any, message: str) -> None:
     """`assert condition, message`."""
     assert condition, message
+
+
+def _assert_async(tensor: Any, assert_msg: str = "") -> None:
+    """RuntimeError if the one element of a tensor is zero; on the cpu at once."""
+    if not bool(tensor):
+        raise RuntimeError(
+            assert_msg or "_assert_async: a tensor with a nonzero value was expected, its element is zero"
+        )

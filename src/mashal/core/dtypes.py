@@ -14,9 +14,11 @@ import struct
 from typing import Any
 
 __all__ = [
-    "bfloat16", "bool", "cdouble", "cfloat", "chalf", "complex128", "complex32", "complex64", "double", "dtype", "finfo",
-    "float", "float16", "float32", "float64", "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "long",
-    "promote", "set_default_dtype", "short", "uint16", "uint32", "uint64", "uint8",
+    "FLOAT8", "bfloat16", "bool", "cdouble", "cfloat", "chalf", "complex128", "complex32", "complex64", "double", "dtype", "finfo",
+    "float", "float16", "float32", "float64", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
+    "get_default_dtype", "half", "iinfo", "int", "int16", "int32", "int64", "int8", "long",
+    "int1", "int2", "int3", "int4", "int5", "int6", "int7", "promote", "qint32", "qint8", "quint2x4", "quint4x2", "quint8",
+    "set_default_dtype", "short", "uint1", "uint16", "uint2", "uint3", "uint32", "uint4", "uint5", "uint6", "uint64", "uint7", "uint8",
 ]  # fmt: skip
 
 
@@ -24,7 +26,7 @@ class dtype:
     """The type of a tensor's elements.
 
     itemsize: bytes. llvm: how an element lies in memory (a complex number is two of these). kind: "b" bool,
-    "u" unsigned, "i" signed, "f" floating, "c" complex. code: the letter of the struct module and of
+    "u" unsigned, "i" signed, "f" floating, "c" complex, "s" named only, without operations. code: the letter of the struct module and of
     array interfaces, "" where Python has none.
     """
 
@@ -59,6 +61,16 @@ class dtype:
     def __deepcopy__(self, memo: Any) -> dtype:
         return self
 
+    @property
+    def abbr(self) -> str:
+        """A short name: "f32", "bf16", "i64", "b8" …"""
+        if self.kind == "s":
+            return self.name
+        letter = {"b": "b", "u": "u", "i": "i", "f": "f", "c": "c"}[self.kind]
+        if self.name.startswith("float8"):
+            return f"f8{self.name.removeprefix('float8_')}"
+        return "bf16" if self.name == "bfloat16" else f"{letter}{self.itemsize * 8}"
+
     def to_real(self) -> dtype:
         """The floating dtype of a complex dtype's parts; other dtypes are returned as they are."""
         return _REAL.get(self, self)
@@ -84,10 +96,26 @@ complex32 = dtype("complex32", "c", 4, "half", "", "")
 complex64 = dtype("complex64", "c", 8, "float", "", "complex64")
 complex128 = dtype("complex128", "c", 16, "double", "", "complex128")
 bool = dtype("bool", "b", 1, "i8", "?", "bool")
+float8_e4m3fn = dtype("float8_e4m3fn", "f", 1, "i8", "", "")
+float8_e5m2 = dtype("float8_e5m2", "f", 1, "i8", "", "")
+float8_e4m3fnuz = dtype("float8_e4m3fnuz", "f", 1, "i8", "", "")
+float8_e5m2fnuz = dtype("float8_e5m2fnuz", "f", 1, "i8", "", "")
+float8_e8m0fnu = dtype("float8_e8m0fnu", "f", 1, "i8", "", "")
+FLOAT8 = (float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu)
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
 chalf, cfloat, cdouble = complex32, complex64, complex128
 
+_NAMED = "uint1 uint2 uint3 uint4 uint5 uint6 uint7 int1 int2 int3 int4 int5 int6 int7".split()
+_QUANTIZED = {"quint8": 1, "qint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1}
+_SHELLS = {name: dtype(name, "s", 1, "i8", "", "") for name in _NAMED}
+_SHELLS |= {name: dtype(name, "s", size, f"i{size * 8}", "", "") for name, size in _QUANTIZED.items()}
+uint1, uint2, uint3, uint4, uint5, uint6, uint7 = (_SHELLS[f"uint{n}"] for n in range(1, 8))
+int1, int2, int3, int4, int5, int6, int7 = (_SHELLS[f"int{n}"] for n in range(1, 8))
+quint8, qint8, qint32 = _SHELLS["quint8"], _SHELLS["qint8"], _SHELLS["qint32"]
+quint4x2, quint2x4 = _SHELLS["quint4x2"], _SHELLS["quint2x4"]
+for _shell in _SHELLS.values():
+    _shell.is_signed = not _shell.name.startswith(("u", "q"))
 DTYPES = (uint8, int8, int16, int32, int64, uint16, uint32, uint64, float16, bfloat16, float32, float64, complex32,
           complex64, complex128, bool)  # fmt: skip
 _REAL = {complex32: float16, complex64: float32, complex128: float64}
@@ -99,6 +127,12 @@ _RANK = {"b": 0, "u": 1, "i": 1, "f": 2, "c": 3}
 def _promote(a: dtype, b: dtype) -> dtype:
     if a is b:
         return a
+    if a in FLOAT8 or b in FLOAT8:
+        raise RuntimeError(
+            f"promote_types: {a} and {b} have no common dtype; convert one of them, e.g. with .to(torch.float32)"
+        )
+    if a.kind == "s" or b.kind == "s":
+        return b if a.kind == "s" else a
     if _RANK[a.kind] < _RANK[b.kind]:
         a, b = b, a
     if _RANK[a.kind] == 1 and _RANK[b.kind] == 1:
@@ -167,6 +201,11 @@ _FLOATS = {
     bfloat16: (8, 8),
     float32: (24, 8),
     float64: (53, 11),
+    float8_e4m3fn: (4, 4),
+    float8_e5m2: (3, 5),
+    float8_e4m3fnuz: (4, 4),
+    float8_e5m2fnuz: (3, 5),
+    float8_e8m0fnu: (1, 8),
 }  # digits with the hidden one, exponent bits
 
 
@@ -185,8 +224,19 @@ class finfo:
         self.max = (2.0 - self.eps) * 2.0**top
         self.min = -self.max
         self.tiny = self.smallest_normal = 2.0 ** (1 - top)
+        if real in FLOAT8:
+            self._of_eighths(real)
         self.resolution = 10.0 ** -builtins.int((digits - 1) * 0.30103)
         self.dtype = real.name
+
+    def _of_eighths(self, d: dtype) -> None:
+        """Their limits are not IEEE's: there is no infinity, or no sign."""
+        self.max, self.tiny = {
+            "float8_e4m3fn": (448.0, 2.0**-6), "float8_e5m2": (57344.0, 2.0**-14), "float8_e4m3fnuz": (240.0, 2.0**-7),
+            "float8_e5m2fnuz": (57344.0, 2.0**-15), "float8_e8m0fnu": (2.0**127, 2.0**-127),
+        }[d.name]  # fmt: skip
+        self.smallest_normal, self.min = self.tiny, self.tiny if d is float8_e8m0fnu else -self.max
+        self.eps = {"float8_e4m3fnuz": 0.125, "float8_e5m2fnuz": 0.125}.get(d.name, self.eps)
 
     def __repr__(self) -> str:
         fields = ("resolution", "min", "max", "eps", "smallest_normal", "tiny")

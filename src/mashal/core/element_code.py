@@ -8,8 +8,11 @@ Stands on machine and dtypes.
 
 from __future__ import annotations
 
+import struct
+
 from mashal.core import dtypes
 from mashal.core.dtypes import dtype
+from mashal.core.eighths import EIGHTHS, Eighth, number_of
 from mashal.machine.jit import provide_from_process
 
 __all__ = ["element_code"]
@@ -233,9 +236,80 @@ out:
 
 # ---------------------------------------------------------------- a number as an object, and back
 def _floating(real: dtype) -> str:
+    if real in EIGHTHS:
+        return _eighth(EIGHTHS[real])
     return (
         f"define internal double @read(ptr %p) {{\n{_READ_FLOAT[real.llvm]}\n}}\n"
         f"define internal void @write(double %x, ptr %p) {{\n{_WRITE_FLOAT[real.llvm]}\n}}\n"
+    )
+
+
+# a number of 8 bits: read from a table of all 256, written as lower.eighths does it
+_READ_EIGHTH = """
+  %h = load i8, ptr %p, align 1
+  %i = zext i8 %h to i64
+  %at = getelementptr [256 x i64], ptr @numbers, i64 0, i64 %i
+  %x = load double, ptr %at
+  ret double %x"""
+_WRITE_EIGHTH = """
+  %f = fptrunc double %x to float
+  %b = bitcast float %f to i32
+  %size = and i32 %b, 2147483647
+  %up = lshr i32 %size, {drop}
+  %odd = and i32 %up, 1
+  %half = add i32 %odd, {half}                        ; to nearest, ties to even
+  %sum = add i32 %size, %half
+  %cut = lshr i32 %sum, {drop}
+  %usual = sub i32 %cut, {bias}
+  %plain = bitcast i32 %size to float
+  %aligned = fadd float %plain, 0x{aligner:016X}      ; the addition rounds to a multiple of the smallest number
+  %raw = bitcast float %aligned to i32
+  %small = sub i32 %raw, {aligned}
+  %tiny = icmp ult i32 %size, {normal}
+  %made = select i1 %tiny, i32 %small, i32 %usual
+  %over = icmp sgt i32 %made, {largest}
+  %r0 = select i1 %over, i32 {most}, i32 %made
+  %nan = fcmp uno float %f, %f
+  %r1 = select i1 %nan, i32 {nan}, i32 %r0
+  %high = lshr i32 %b, 24
+  %sign = and i32 %high, 128
+  %zero = icmp eq i32 %made, 0
+  %kept = select i1 %zero, i32 {zero}, i32 %sign
+  %r = or i32 %r1, %kept
+  %h = trunc i32 %r to i8
+  store i8 %h, ptr %p, align 1
+  ret void"""
+_WRITE_SCALE = """
+  %f = fptrunc double %x to float
+  %b = bitcast float %f to i32
+  %size = and i32 %b, 2147483647
+  %e = lshr i32 %size, 23
+  %rest = and i32 %size, 8388607
+  %half = icmp uge i32 %rest, 4194304
+  %least = icmp ne i32 %size, 4194304                 ; 2^-127 stays
+  %up = and i1 %half, %least
+  %one = zext i1 %up to i32
+  %more = add i32 %e, %one
+  %special = icmp eq i32 %e, 255
+  %r = select i1 %special, i32 255, i32 %more
+  %h = trunc i32 %r to i8
+  store i8 %h, ptr %p, align 1
+  ret void"""
+
+
+def _eighth(how: Eighth) -> str:
+    words = [struct.unpack("<Q", struct.pack("<d", number_of(bits, how)))[0] for bits in range(256)]
+    table = ", ".join(f"i64 {word}" for word in words)
+    drop, ulp = 23 - how.mantissa, 24 - how.bias - how.mantissa
+    nan = 0x80 if how.manner == "fnuz" else 0x7F
+    write = _WRITE_SCALE if how.manner == "scale" else _WRITE_EIGHTH.format(
+        drop=drop, half=(1 << (drop - 1)) - 1, bias=(127 - how.bias) << how.mantissa, aligned=(ulp + 127) << 23,
+        aligner=(ulp + 1023) << 52, normal=(128 - how.bias) << 23, largest=how.largest, nan=nan,
+        most={"ieee": how.largest + 1, "fn": how.largest}.get(how.manner, nan), zero="0" if how.manner == "fnuz" else "%sign",
+    )  # fmt: skip
+    return (
+        f"@numbers = internal constant [256 x i64] [{table}]\n"
+        f"define internal double @read(ptr %p) {{{_READ_EIGHTH}\n}}\ndefine internal void @write(double %x, ptr %p) {{{write}\n}}\n"
     )
 
 

@@ -87,7 +87,7 @@ def dtype_of(kind: Any) -> dtype:
 def numpy_dtype(d: dtype) -> Any:
     """The numpy.dtype of a dtype; TypeError for bfloat16 and complex32, which NumPy doesn't have."""
     if not d.numpy_name:
-        name = {"bfloat16": "BFloat16", "complex32": "ComplexHalf"}[d.name]
+        name = {"bfloat16": "BFloat16", "complex32": "ComplexHalf"}.get(d.name, d.name.capitalize())
         raise TypeError(
             message(
                 "numpy",

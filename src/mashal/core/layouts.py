@@ -9,7 +9,9 @@ from typing import Any
 
 from mashal.errors import message
 
-__all__ = ["channels_last", "channels_last_3d", "contiguous_format", "layout", "memory_format", "preserve_format",
+__all__ = ["channels_last", "channels_last_3d", "contiguous_format", "jagged", "layout", "memory_format", "per_channel_affine",
+           "per_channel_affine_float_qparams", "per_channel_symmetric", "per_tensor_affine", "per_tensor_symmetric", "preserve_format",
+           "qscheme",
            "sparse_bsc", "sparse_bsr", "sparse_coo", "sparse_csc", "sparse_csr", "strided"]  # fmt: skip
 
 
@@ -46,6 +48,16 @@ class memory_format(_Name):
     __slots__ = ()
 
 
+class qscheme(_Name):
+    """How numbers become small integers: by one scale for all, or one for each channel."""
+
+    __slots__ = ()
+
+
+jagged = layout("jagged")
+per_tensor_affine, per_tensor_symmetric = qscheme("per_tensor_affine"), qscheme("per_tensor_symmetric")
+per_channel_affine, per_channel_symmetric = qscheme("per_channel_affine"), qscheme("per_channel_symmetric")
+per_channel_affine_float_qparams = qscheme("per_channel_affine_float_qparams")
 strided, sparse_coo, sparse_csr = layout("strided"), layout("sparse_coo"), layout("sparse_csr")
 sparse_csc, sparse_bsr, sparse_bsc = layout("sparse_csc"), layout("sparse_bsr"), layout("sparse_bsc")
 contiguous_format, preserve_format = memory_format("contiguous_format"), memory_format("preserve_format")

@@ -26,7 +26,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mashal.core.dtypes import bfloat16, complex32, complex64, dtype, float16, float32, int64, promote
+from mashal.core.dtypes import FLOAT8, bfloat16, complex32, complex64, dtype, float16, float32, int64, promote
 from mashal.core.dtypes import bool as bool_
 
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne")
@@ -34,7 +34,7 @@ ARITHMETIC = ("add", "sub", "mul", "div", "rem", "min", "max")
 REDUCTIONS = ("sum", "prod", "max", "min", "any", "all", "argmax", "argmin")
 COMPLEX: dict[str, Callable[..., Expression]] = {}
 """What the functions of formulas are for complex operands (lang.complex)."""
-_COMPUTED = {float16: float32, bfloat16: float32, complex32: complex64}
+_COMPUTED = {float16: float32, bfloat16: float32, complex32: complex64} | dict.fromkeys(FLOAT8, float32)
 
 _interned: weakref.WeakValueDictionary[tuple, Expression] = weakref.WeakValueDictionary()
 
@@ -152,7 +152,9 @@ class Expression:
 
 # ---------------------------------------------------------------- making expressions
 def operand(index: int, dtype: dtype) -> Expression:
-    """The element of an operand; half precisions are read as float32."""
+    """The element of an operand; half precisions are read as float32. NotImplementedError for a dtype that is a name only."""
+    if dtype.kind == "s":
+        raise NotImplementedError(f"{dtype}: there are no operations of this dtype; it is a name only")
     return cast(Expression("operand", (), dtype, index), _COMPUTED.get(dtype, dtype))
 
 

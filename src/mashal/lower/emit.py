@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import dtype
+from mashal.core.eighths import EIGHTHS
 from mashal.lang.expression import COMPARISONS, Expression
 from mashal.lower import vectormath
+from mashal.lower.eighths import read_eighth, write_eighth
 from mashal.machine.text import Function, Value, element, lanes, vector
 
 _SIGNED = {"lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge", "eq": "eq", "ne": "ne"}
@@ -33,6 +35,8 @@ class Complex(NamedTuple):
 
 def register_type(d: dtype) -> str:
     """The scalar type of a dtype's values in registers (for complex numbers: of the parts)."""
+    if d in EIGHTHS:
+        return "float"
     return {"bool": "i1", "float16": "float", "bfloat16": "float", "complex32": "float"}.get(d.name, d.llvm)
 
 
@@ -45,6 +49,8 @@ def read_element(f: Function, d: dtype, raw: Any) -> Any:
     """What was loaded of dtype d, as registers hold it."""
     if d is bool_:
         return raw.compare("ne", 0)
+    if d in EIGHTHS:
+        return read_eighth(f, EIGHTHS[d], raw)
     if d.name == "bfloat16":
         bits = f.convert("zext", raw.bitcast("i16"), "i32") << 16
         return bits.bitcast("float")
@@ -59,6 +65,8 @@ def write_element(f: Function, d: dtype, v: Any) -> Any:
     """A value in registers, as dtype d lies in memory."""
     if d is bool_:
         return f.convert("zext", v, "i8")
+    if d in EIGHTHS:
+        return write_eighth(f, EIGHTHS[d], v)
     if d.name == "bfloat16":
         return _round_to_bfloat16(f, v)
     if d.name == "float16":
@@ -284,7 +292,7 @@ def _convert_real(f: Function, v: Value, a: dtype, b: dtype) -> Value:
     if b is bool_:
         return v if a is bool_ else v.compare("une" if a.kind == "f" else "ne", 0)
     if a.kind == "f" and b.kind == "f":
-        if b.name in ("float16", "bfloat16") and a is not b:
+        if b.itemsize < 4 and a is not b:
             v = v if from_ == "float" else f.convert("fptrunc", v, "float")
             return read_element(f, b, write_element(f, b, v))
         if from_ == to:
@@ -292,7 +300,7 @@ def _convert_real(f: Function, v: Value, a: dtype, b: dtype) -> Value:
         return f.convert("fpext" if to == "double" else "fptrunc", v, to)
     if b.kind == "f":
         v = f.convert("uitofp" if a.kind in "ub" else "sitofp", v, to)
-        return read_element(f, b, write_element(f, b, v)) if b.name in ("float16", "bfloat16") else v
+        return read_element(f, b, write_element(f, b, v)) if b.itemsize < 4 else v
     if a.kind == "f":
         return _to_integer(f, v, b)
     wider = b.itemsize > a.itemsize or a is bool_

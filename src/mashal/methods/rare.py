@@ -154,6 +154,8 @@ def pin_memory(self: Tensor, device: Any = None) -> Tensor:
         raise RuntimeError(
             message("pin_memory", f"cannot pin a tensor on {self.form.device}", "only dense CPU tensors can be pinned")
         )
+    if self.is_pinned():  # type: ignore[attr-defined]
+        return self
     raise RuntimeError(message("pin_memory", "Cannot access accelerator device when none is available."))
 
 
@@ -181,11 +183,6 @@ def delete_item(self: Tensor, index: Any) -> None:
     raise TypeError("Tensor does not support deleting items")
 
 
-def storage_type(self: Tensor) -> type:
-    """The class of `storage()`'s result, by the dtype."""
-    return type(self.storage())  # type: ignore[attr-defined]
-
-
 def grad_dtype(self: Tensor) -> Any:
     """The dtype that the gradient has: the tensor's own; None for one without gradients."""
     return self.form.dtype if self.form.dtype.kind in "fc" else None
@@ -204,7 +201,7 @@ METHODS: dict[str, Any] = {
     "apply_": apply_, "map_": map_, "map2_": map2_, "fill_diagonal_": fill_diagonal_, "resize": resize, "resize_as": resize_as,
     "dim_order": dim_order, "const_data_ptr": const_data_ptr, "record_stream": record_stream, "pin_memory": pin_memory,
     "module_load": module_load, "dequantize": dequantize, "volatile": property(volatile, doc=volatile.__doc__),
-    "__delitem__": delete_item, "storage_type": storage_type, "grad_dtype": property(grad_dtype, doc=grad_dtype.__doc__),
+    "__delitem__": delete_item, "grad_dtype": property(grad_dtype, doc=grad_dtype.__doc__),
     "is_distributed": lambda self: False, "is_maia": property(lambda self: False, doc="Whether it lies on a MAIA device: no."),
     "__div__": division.div, "__idiv__": division.div_, "__rdiv__": lambda self, other: division.div(other, self),
     "__long__": Tensor.__int__, "__nonzero__": Tensor.__bool__, "ipu": _to("ipu"), "xpu": _to("xpu"), "mtia": _to("mtia"),

@@ -92,7 +92,7 @@ _NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "in
 
 
 def _scalar_name(d: dtype) -> str:
-    return _NAMES[d.name]
+    return _NAMES.get(d.name) or d.name.capitalize()
 
 
 scalar_name = _scalar_name

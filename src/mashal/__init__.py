@@ -172,8 +172,8 @@ _INSIDE = set(
     "checks control core errors importlib lang later legacy lower machine methods ops settings streams switches sys torch".split()
 )
 _MODULES = set(
-    "_C accelerator amp backends compiler cpu cuda distributions fft futures jit linalg masked mps mtia multiprocessing nn optim overrides return_types "
-    "serialization signal special testing types utils xpu".split()
+    "_C accelerator amp backends compiler cpu cuda distributions fft futures jit linalg masked mps mtia multiprocessing nn optim "
+    "overrides return_types serialization signal special testing types utils xpu".split()
 )
 _ELSEWHERE = {
     "mashal.amp.autocast_mode": "autocast get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "

@@ -14,14 +14,14 @@ from typing import Any
 from weakref import WeakSet
 
 from mashal.capture.making import Recording, Refused, make
-from mashal.capture.messages import not_whole, runs_as_written
+from mashal.capture.messages import not_whole, runs_as_written, too_often
 from mashal.capture.program import MISS
 from mashal.capture.regions import Unsplit, split
 from mashal.capture.structure import flatten
 from mashal.machine.observing import watch
 
 LIMIT = 8
-"""Recordings kept of a function; one that would need more runs as it is written."""
+"""Recordings kept of a function; calls that none of them fits run as they are written."""
 
 _all: WeakSet[Recordings] = WeakSet()
 
@@ -60,7 +60,7 @@ class Recordings:
     def forget(self) -> None:
         """Begins anew."""
         self.all: list[Recording] = []
-        self.refusal = ""
+        self.refusal, self.warned = "", False
         self.parts = self.fn
         self.latest: Callable[..., Any] = _always_miss
 
@@ -89,8 +89,9 @@ class Recordings:
 
     def _record(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
         if len(self.all) >= LIMIT:
-            self.refusal = f"it has been recorded {LIMIT} times already, for other operands each time"
-            warnings.warn(f"compile: {self.name} runs as it is written from now on: {self.refusal}", stacklevel=4)
+            if not self.warned:
+                self.warned = True
+                warnings.warn(too_often(self.name, LIMIT, self.all[0].difference(structure, leaves)), stacklevel=4)
             return self.fn(*args, **options)
         try:
             answer, recording = make(self.fn, args, options, structure, leaves, self.whole)

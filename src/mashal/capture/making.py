@@ -10,16 +10,17 @@ from types import CellType
 from typing import Any
 
 from mashal.capture import history
-from mashal.capture.guards import ABSENT, LENGTH
+from mashal.capture.guards import ABSENT, LENGTH, Guard, same
+from mashal.capture.messages import broken
 from mashal.capture.modules import Seen, of_module
 from mashal.capture.program import MISS, Operand, Plan, Program, used
 from mashal.capture.recorder import Obstacle, Recorder
-from mashal.capture.structure import PLAIN, equal, flatten, rebuild
+from mashal.capture.structure import PLAIN, flatten, rebuild
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value, refilled
 from mashal.capture.watch import Watch
 from mashal.core import tape
 from mashal.core.dtypes import uint8
-from mashal.core.forms import form
+from mashal.core.forms import Form, form
 from mashal.core.saved import FREED
 from mashal.core.tape import AccumulateGrad, mode
 from mashal.core.tensor import Tensor, alias, bump, empty, new_view, version_of
@@ -73,35 +74,52 @@ Finish = Callable[[Sequence[Any], Sequence[Any], list[Any]], None]
 class Recording:
     """A call that can be replayed.
 
-    places: of the leaves, those that are the replay's operands; same: (place, object) the other leaves. answers: how each
+    places: of the leaves, those that are the replay's operands; fixed: (place, object) the other leaves. answers: how each
     leaf of the answer is built. direct: what takes the call's own arguments, if they are a flat list.
     """
 
     structure: Any
     program: Program
-    same: list[tuple[int, Any]]
+    fixed: list[tuple[int, Any]]
     places: list[int]
     shape: Any
     answers: list[Any]
     after: list[Finish]
+    guards: list[Guard]
     direct: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
-        n = len(self.same) + len(self.places)
+        n = len(self.fixed) + len(self.places)
         if self.structure == _flat(n):
-            plain = not self.after and not self.same and self.shape is None
+            plain = not self.after and not self.fixed and self.shape is None
             plain = plain and not self.program.plan.others
             self.direct = self.program.replay if plain and self.answers[0].is_all_of(self.program) else self._flat
 
     def adapt(self, leaves: Sequence[Any]) -> bool:
         """Sets guards right whose values are equal; False if the call is another one."""
-        return all(equal(leaves[i], x) for i, x in self.same) and self.program.adapt()
+        return all(same(leaves[i], x) for i, x in self.fixed) and self.program.adapt()
+
+    def difference(self, structure: Any, leaves: Sequence[Any]) -> str:
+        """What about a call is not as it was recorded, in words."""
+        if structure != self.structure:
+            return "the arguments are others"
+        for i, x in self.fixed:
+            if not same(leaves[i], x):
+                return f"argument {i} was {x!r} and is {leaves[i]!r}"
+        for i, operand in zip(self.places, self.program.plan.operands):
+            was, now = operand.value and operand.value.form, leaves[i].form
+            if was is not None and was is not now:
+                return f"argument {i} was {_seen(was)} and is {_seen(now)}"
+        for guard in self.guards:
+            if not guard.holds():
+                return broken(guard)
+        return "a module, a parameter or an optimizer is another one"
 
     def _flat(self, *leaves: Any) -> Any:
-        for i, x in self.same:
+        for i, x in self.fixed:
             if i >= len(leaves) or leaves[i] is not x:
                 return MISS
-        return MISS if len(leaves) != len(self.same) + len(self.places) else self(leaves)
+        return MISS if len(leaves) != len(self.fixed) + len(self.places) else self(leaves)
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """The call's answer; MISS, or an int where an index is out of range."""
@@ -115,6 +133,10 @@ class Recording:
         for finish in self.after:
             finish(leaves, made, built)
         return rebuild(self.shape, built)
+
+
+def _seen(f: Form) -> str:
+    return f"a {f.dtype} tensor {tuple(f.shape)}" + ("" if f.contiguous else f" with strides {tuple(f.strides)}")
 
 
 def _flat(n: int) -> tuple:
@@ -199,7 +221,7 @@ class _Maker:
         steps[:0] = anew
         self.forward += len(anew)
         plan = Plan(Trail(steps[: self.forward], buffers))
-        places, same = self._operands(plan)
+        places, fixed = self._operands(plan)
         answers = self._answers(plan)
         after: list[Finish] = []
         if self.boundary is not None:
@@ -210,7 +232,7 @@ class _Maker:
         self._guards(plan, places)
         after += [_Bumped(*bumped) for bumped in self._bumped]
         after += [_Repeated(repeat.function) for repeat in self.recorder.repeats]
-        return Recording(structure, Program(plan), same, places, shape, answers, after)
+        return Recording(structure, Program(plan), fixed, places, shape, answers, after, self.watch.guards)
 
     def _operands(self, plan: Plan) -> tuple[list[int], list[tuple[int, Any]]]:
         """Tensors are the replay's operands, everything else has to be the same."""

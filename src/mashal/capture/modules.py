@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mashal.capture.structure import equal
+from mashal.capture.guards import same
 
 _MEMBERS = "_modules"
 
@@ -42,4 +42,4 @@ def _attributes(module: Any) -> dict[str, Any]:
 
 
 def _same(was: dict[str, Any], now: dict[str, Any]) -> bool:
-    return was.keys() == now.keys() and all(equal(x, now[name]) for name, x in was.items())
+    return was.keys() == now.keys() and all(same(x, now[name]) for name, x in was.items())

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mashal.core.tensor import Tensor
-
 PLAIN = (int, float, complex, str, bytes, bool, type(None))
 
 
@@ -41,14 +39,3 @@ def _rebuild(structure: Any, leaves: Any) -> Any:
 
 def _named(kind: Any, parts: list[Any]) -> Any:
     return kind(*parts) if hasattr(kind, "_fields") else kind(parts)
-
-
-def equal(a: Any, b: Any) -> bool:
-    """Whether two leaves that are no tensors mean the same to a recording: the same object, or equal plain values."""
-    if a is b:
-        return True
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, tuple):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return isinstance(a, PLAIN) and not isinstance(a, Tensor) and a == b

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from mashal.capture.fuse_graph import Graph, Group
 from mashal.capture.fuse_join import joined
+from mashal.capture.fuse_known import Known, overwritten
 from mashal.capture.fuse_parts import Part, Place, part_of
 from mashal.capture.fuse_steps import Drawn, drawn, step_of
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep
@@ -31,7 +33,9 @@ class _Content:
 
 def fused(trail: Trail, outliving: set[Buffer]) -> Trail:
     """A trail that does the same in fewer steps. outliving: made buffers that are seen after the call."""
-    steps = _alive([s for s in trail.steps if not _empty(s)], outliving)
+    known = Known(overwritten(trail.steps), outliving)
+    nodes = _alive([_Node(step, numbers) for step, numbers in zip(known.steps, known.numbers)], outliving)
+    steps = [node.step for node in nodes]
     readers = _readers(steps)
     seen = lambda b: b.source is not MADE or b in outliving
 
@@ -48,22 +52,29 @@ def fused(trail: Trail, outliving: set[Buffer]) -> Trail:
         return _Content(part, made)
 
     graph = Graph(join)
-    for i, step in enumerate(steps):
-        part = part_of(step, {})
-        made = part and drawn(part, needed({i}))
-        content = _Content(part, made) if part is not None and made is not None else None
-        graph.add(step, content, _stateful(step))
-    return Trail([_step(group, steps) for group in graph.ordered()], trail.buffers)
+    for i, node in enumerate(nodes):
+        made = None if node.part is None else drawn(node.part, needed({i}))
+        content = _Content(node.part, made) if node.part is not None and made is not None else None
+        graph.add(node.step, content, _stateful(node.step))
+    return Trail([_step(group, nodes) for group in graph.ordered()], trail.buffers)
 
 
-def _step(group: Group, steps: list[Any]) -> Any:
-    if len(group.steps) == 1:
-        return steps[group.steps[0]]
-    return step_of(group.content.part, group.content.drawn, [steps[i] for i in group.steps])
+class _Node:
+    """A step that is left, and what it computes. whole: the step as it was, with operands that are known to be numbers."""
+
+    __slots__ = ("part", "step", "whole")
+
+    def __init__(self, step: Any, numbers: dict[int, Any]):
+        self.whole, self.step, self.part = step, step, part_of(step, numbers)
+        if numbers and self.part is not None and drawn(self.part, lambda place: True) is not None:
+            self.step = replace(step, operands=tuple(x for i, x in enumerate(step.operands) if i not in numbers))
 
 
-def _empty(step: Any) -> bool:
-    return isinstance(step, Step) and not step.call.kernel
+def _step(group: Group, nodes: list[_Node]) -> Any:
+    mine = [nodes[i] for i in group.steps]
+    if len(mine) == 1 and mine[0].step is mine[0].whole:
+        return mine[0].step
+    return step_of(group.content.part, group.content.drawn, [node.whole for node in mine])
 
 
 def _readers(steps: list[Any]) -> dict[Buffer, set[int]]:
@@ -79,13 +90,14 @@ def _stateful(step: Any) -> bool:
     return isinstance(step, Step) and any(type(x) is int and abs(x) >= 1 << 32 for x in step.operands)
 
 
-def _alive(steps: list[Any], outliving: set[Buffer]) -> list[Any]:
+def _alive(nodes: list[_Node], outliving: set[Buffer]) -> list[_Node]:
     """The steps whose results somebody reads, or that change what is seen after the call."""
     wanted: set[Buffer] = set()
     kept = []
-    for step in reversed(steps):
+    for node in reversed(nodes):
+        step = node.step
         lasting = any(v.buffer.source is not MADE or v.buffer in outliving or v.buffer in wanted for v in step.written)
         if lasting or step.fails or isinstance(step, UpdateStep) or _stateful(step) or not step.written:
-            kept.append(step)
+            kept.append(node)
             wanted.update(v.buffer for v in step.read)
     return kept[::-1]

@@ -84,7 +84,7 @@ def part_of(step: Any, constants: dict[int, Any]) -> Part | None:
     nest, shape = recipe.nest, recipe.shape
     dims = recipe.dims if isinstance(recipe, Rows) else None
     in_place = len(recipe.results) if isinstance(recipe, Elements) and recipe.in_place else 0
-    copy = isinstance(recipe, Elements) and _is_copy(recipe)
+    copy = isinstance(recipe, Elements) and is_copy(recipe)
     if dims is None and any(n.kind in ("place", "over", "length") for n in walk(e for e, _ in nest.results)):
         return None
     part = Part(shape, dims, [], [], {}, {})
@@ -97,7 +97,7 @@ def part_of(step: Any, constants: dict[int, Any]) -> Part | None:
         if d is not form.dtype or not isinstance(x, Value) or x.form.dtype is not d:
             return None
         raw = Expression("operand", (), o.dtype, i)
-        if in_place + i in constants and not copy:
+        if in_place + i in constants:
             leaves[raw] = constant(constants[in_place + i], d)
         else:
             place = Place(x.buffer, x.start, _over(form.shape, form.strides, shape), d, o.per_row)
@@ -123,7 +123,7 @@ def part_of(step: Any, constants: dict[int, Any]) -> Part | None:
     return part if sound(part) else None
 
 
-def _is_copy(recipe: Elements) -> bool:
+def is_copy(recipe: Elements) -> bool:
     """Whether elements are moved as they are (then the nest's dtype says no more than their size)."""
     (root, stored), *more = recipe.nest.results
     raw = root.operands[0] if root.kind == "cast" and root.operands[0].kind == "operand" else root

@@ -45,4 +45,13 @@ class Product:
     result: Form
 
 
-Recipe = Elements | Rows | Product
+@dataclass(frozen=True, eq=False)
+class Copy:
+    """Elements moved as they are, by a kernel of its own. in_place: into the plan's first operand, from its second."""
+
+    source: Form
+    result: Form
+    in_place: bool
+
+
+Recipe = Elements | Rows | Product | Copy

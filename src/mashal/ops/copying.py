@@ -19,6 +19,7 @@ from mashal.core.tensor import Tensor, alias, bump, empty, plan_of
 from mashal.errors import message
 from mashal.lang.expression import cast, operand, scalar
 from mashal.lang.nest import Nest, Operand
+from mashal.lang.recipes import Copy
 from mashal.lower.schedule import collapse
 from mashal.lower.transpose import TYPES, transposed_dims, transposing
 from mashal.ops.broadcast import sum_to
@@ -72,9 +73,12 @@ def _copy_plan(source: Form, target: Form, in_place: bool) -> Plan:
         if order is not None:
             address = kernel_of(transposing, a.itemsize, len(sizes))
             words = [each[d] for each in (sizes, to, of) for d in order]
+            recipe = Copy(source, target, in_place)
             if in_place:
-                return plan_of(address, [], [a.itemsize] * 2, words, work=target.numel, returns_first=True)
-            return plan_of(address, [(target.extent * a.itemsize, target)], [a.itemsize], words, work=target.numel)
+                kinds = [a.itemsize] * 2
+                return plan_of(address, [], kinds, words, work=target.numel, returns_first=True, recipe=recipe)
+            made = [(target.extent * a.itemsize, target)]
+            return plan_of(address, made, [a.itemsize], words, work=target.numel, recipe=recipe)
     return plan_pointwise(_copy_nest(a, b), [source], target.shape, [target], in_place)
 
 

@@ -46,7 +46,7 @@ def test_fullgraph_names_file_line_and_what_is_there(step):
 
 
 def test_fullgraph_says_how_many_others_there_are(step):
-    assert "(2 more like it)" in not_whole("step", [Cut(((step, 2),))] * 3)
+    assert "(and 2 more places)" in not_whole("step", [Cut(((step, line),)) for line in (2, 3, 3, 4)])
 
 
 def test_a_condition_is_shown_as_it_is_written(step):

@@ -314,6 +314,35 @@ def test_deleted_variables_stay_deleted():
     assert made(1) == function(1)
 
 
+def test_a_region_can_be_split_again():
+    def function(x):
+        y = x + 1
+        z = y * 2  # later
+        read(z)  # cut
+        return z * y
+
+    found = []
+    code = function.__code__
+    [line], [later] = lines_with(function), lines_with(function, "# later")
+    made = split(function, [Cut(((code, line),))], lambda region, name: found.append(region) or region)
+    regions = Regions()
+    again = split(found[0], [Cut(((found[0].__code__, later),), False)], regions)
+    assert (again(1), found[0](1)) == ((2, 4), (2, 4))
+    assert regions.arguments == [("x",)]
+    assert made(1) == 8
+
+
+def test_a_value_read_in_a_branch_not_taken_yet_is_a_cut():
+    def function(x):
+        if x > 100:
+            y = x * x
+            return y.item()
+        read(x)  # cut
+        return x * 2
+
+    assert parts(function) == [("x",), ("x",)]
+
+
 # ---------------------------------------------------------------- what it shares with the original
 def test_globals_are_those_of_the_module(monkeypatch):
     def function(x):

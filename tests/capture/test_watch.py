@@ -1,6 +1,7 @@
 """What `Watch` says of a program: what it read, what it did besides computing, and where."""
 
 import collections
+import contextlib
 import functools
 import itertools
 import math
@@ -658,6 +659,23 @@ def test_line_tells_the_frames_of_the_program(x):
     with watch:
         function()
     assert [(code.co_name, line - code.co_firstlineno) for code, line in lines] == [("function", 1), ("helper", 1)]
+
+
+def test_line_begins_at_the_function_wherever_the_watch_was_entered(x):
+    lines = []
+    watch = Watch(None)
+
+    @contextlib.contextmanager
+    def elsewhere():
+        with watch:
+            yield
+
+    def function():
+        lines.extend(watch.line())
+
+    with elsewhere():
+        function()
+    assert [code.co_name for code, _ in lines] == ["function"]
 
 
 def test_what_traced_and_profiled_before_does_so_again():

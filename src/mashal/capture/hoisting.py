@@ -10,7 +10,7 @@ import ast
 import copy
 from collections.abc import Callable
 
-__all__ = ["hoisted", "reads_of"]
+__all__ = ["hoisted", "reads_of", "sure_cuts"]
 
 _READS = frozenset("item tolist numpy cpu __bool__ __float__ __int__ __index__".split())
 _CONVERSIONS = frozenset("float int bool print str repr len format round abs".split())
@@ -113,6 +113,16 @@ def reads_of(tree: ast.AST) -> list[ast.Call]:
     calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
     by_name = lambda f: f.attr in _READS if isinstance(f, ast.Attribute) else getattr(f, "id", "") in _CONVERSIONS
     return [call for call in calls if by_name(call.func)]
+
+
+def sure_cuts(tree: ast.AST) -> list[tuple[int, bool]]:
+    """The lines of a tree that are cuts whenever they run, if tensors have to do with them; and whether they read a value."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    reads = [
+        c.lineno for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr in ("item", "tolist", "numpy")
+    ]
+    prints = [c.lineno for c in calls if isinstance(c.func, ast.Name) and c.func.id == "print"]
+    return [(line, True) for line in reads if line not in prints] + [(line, False) for line in prints]
 
 
 def _copied(expression: ast.expr, kept: ast.expr) -> ast.expr:

@@ -81,8 +81,8 @@ def _reading(text: str) -> str:
 
 def not_whole(name: str, cuts: Sequence[Obstacle]) -> str:
     """The error of fullgraph=True: the first place that keeps a function from being one region, and how many there are."""
-    first, *others = cuts
-    more = f" ({len(others)} more like it)" if others else ""
+    first, others = cuts[0], len({tuple(cut.frames[-1:]) for cut in cuts}) - 1
+    more = f" (and {others} more {'place' if others == 1 else 'places'})" if others else ""
     where, why = place(list(first.frames)), why_cut(first)
     right = "fullgraph=True allows no such place: move it out of the function, or leave fullgraph out"
     return f"compile: {where}: {why}{more}; {right}, and {name} is compiled in parts around it"

@@ -20,7 +20,7 @@ from types import CellType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from mashal.capture.flow import Flow, Paths
-from mashal.capture.hoisting import hoisted
+from mashal.capture.hoisting import hoisted, sure_cuts
 from mashal.capture.names import binds, captured, escapes, uses
 from mashal.capture.source import Unsplit, compiled, defined, definition_of, made_of, name_of, without_defaults
 
@@ -45,7 +45,8 @@ def split(function: Any, cuts: Iterable[Obstacle], compile_region: Callable[[Fun
     """A function with the same meaning whose regions are what `compile_region(region function, name)` returns.
 
     cuts: what could not be recorded: `frames`, whose first is a line of `function`, and `reads`, whether a tensor's
-    value was read there. Raises Unsplit for functions without source, generators, and where no region is left.
+    value was read there. A region can be split again where another call finds other cuts. Raises Unsplit for functions
+    without source, generators, and where no region is left.
     """
     if isinstance(function, MethodType):
         return MethodType(split(function.__func__, cuts, compile_region), function.__self__)
@@ -68,6 +69,8 @@ class _Split:
         self.lines: dict[int, bool] = {}  # of the cuts: whether all there read a value, in this very function
         for cut in cuts:
             self._note(cut, code)
+        for line, reads in sure_cuts(definition):  # in branches, perhaps, that were not recorded yet
+            self.lines.setdefault(line, reads)
         self.regions: list[ast.FunctionDef] = []
         self.temporaries = 0
 
@@ -200,9 +203,9 @@ class _Split:
         cells = dict(zip(code.co_freevars, function.__closure__ or ()))
         codes = compiled([*self.regions, main], [*cells, *(region.name for region in self.regions)], code)
         for definition in self.regions:
-            region = made_of(codes[definition.name], function, cells, code.co_name)
+            region = made_of(codes[definition.name], function, cells, definition)
             cells[definition.name] = CellType(compile_region(region, _title(function, definition)))
-        made = made_of(codes[code.co_name], function, cells, code.co_name)
+        made = made_of(codes[code.co_name], function, cells, main)
         made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
         made.__doc__, made.__annotations__ = function.__doc__, function.__annotations__
         made.__dict__.update(function.__dict__)

@@ -23,7 +23,7 @@ from typing import Any
 
 from mashal.capture.bytecode import Site
 from mashal.capture.effects import Effect, Mutation, of_builtin
-from mashal.capture.frames import lines_above
+from mashal.capture.frames import Lines
 from mashal.capture.guards import ABSENT, UNKNOWN, Guard, content_guards, evaluate, item_of, look_up, place_of
 from mashal.capture.sites import reads_of_first, shown
 from mashal.core.tensor import Tensor
@@ -37,13 +37,12 @@ _OF_FIRST_ARGUMENT = (next, setattr, delattr, object.__setattr__, object.__delat
 class Sightings:
     """What a program was seen reading and changing.
 
-    function: what was called. is_program: whether a frame is the program's; outside: the frame above its first.
+    function: what was called. lines_above: the program's lines that led to a frame.
     """
 
-    def __init__(self, function: Any, is_program: Callable[[FrameType], bool], outside: FrameType | None) -> None:
+    def __init__(self, function: Any, lines_above: Callable[[FrameType], Lines]) -> None:
         self.function = function
-        self.is_program = is_program
-        self.outside = outside
+        self.lines_above = lines_above
         self.found: dict[tuple[int, Any], tuple[Guard, Any]] = {}  # with the object whose dictionary the holder is
         self.changes: list[Effect | Mutation] = []
         self.before: dict[tuple[int, Any], Guard] = {}  # of places that were written: what was there
@@ -76,7 +75,7 @@ class Sightings:
         """An object, or what cannot be found out, is changed; in one place only if it is known what was there before."""
         if before is not None:
             before = self.before.setdefault(_place(before), before)
-        lines = lines_above(frame, self.is_program, self.outside)
+        lines = self.lines_above(frame)
         if changed is UNKNOWN or (type(changed) is dict and "__dict__" in frame.f_code.co_names):
             self.changes.append(Effect(lines, what))
         else:
@@ -84,7 +83,7 @@ class Sightings:
 
     def effect(self, frame: FrameType, what: str) -> None:
         """Something happens that no replay repeats."""
-        self.changes.append(Effect(lines_above(frame, self.is_program, self.outside), what))
+        self.changes.append(Effect(self.lines_above(frame), what))
 
     def new(self, made: Any) -> None:
         """An object was made."""
@@ -114,7 +113,7 @@ class Sightings:
             tensors = list(thing.parameters()) if hasattr(thing, "parameters") else [thing]
             if all(x.requires_grad is locals_.get("requires_grad", True) for x in tensors):
                 return
-        self.mutation(frame, f"{name}()", thing)
+        self.mutation(frame, f"{type(thing).__name__}.{name}()", thing)
 
     def settle(self, frame: FrameType) -> None:
         """What `keep` announced is there now."""

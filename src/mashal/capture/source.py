@@ -8,11 +8,13 @@ from __future__ import annotations
 import __future__
 
 import ast
+import copy
 import inspect
 import linecache
 import sys
 from types import CellType, CodeType, FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from mashal.capture.names import uses
 
@@ -27,12 +29,17 @@ class Unsplit(Exception):
     """A function cannot be split; the text says why."""
 
 
+_regions: WeakKeyDictionary[FunctionType, ast.FunctionDef] = WeakKeyDictionary()  # of functions that stand in no file
+
+
 # ---------------------------------------------------------------- the source
 def definition_of(function: Any) -> ast.FunctionDef:
     """The source of a function as a tree, with the line numbers of its file."""
     if not isinstance(function, FunctionType):
         raise Unsplit(f"{type(function).__name__} is not a function of Python")
     code = function.__code__
+    if function in _regions:
+        return copy.deepcopy(_regions[function])
     if code.co_flags & _LAZY:
         raise Unsplit("it is a generator or a coroutine")
     lines = linecache.getlines(code.co_filename, function.__globals__)
@@ -99,11 +106,15 @@ def compiled(definitions: list[ast.FunctionDef], free: list[str], code: CodeType
     return {c.co_name: c for c in inside.co_consts if isinstance(c, CodeType)}
 
 
-def made_of(code: CodeType, function: FunctionType, cells: dict[str, CellType], name: str) -> FunctionType:
-    """A function with the globals and the cells of another."""
+def made_of(
+    code: CodeType, function: FunctionType, cells: dict[str, CellType], definition: ast.FunctionDef
+) -> FunctionType:
+    """A function with the globals, the cells and the name of another. definition: its tree, should it be split itself."""
+    name = function.__code__.co_name
     names = {"co_qualname": function.__qualname__} if sys.version_info >= (3, 11) else {}
     code = code.replace(co_name=name, **names)
     closure = tuple(cells[free] for free in code.co_freevars)
     made = FunctionType(code, function.__globals__, name, None, closure)
     made.__qualname__, made.__module__ = function.__qualname__, function.__module__
+    _regions[made] = definition
     return made

@@ -71,12 +71,12 @@ class Watch:
 
     # ---------------------------------------------------------------- entering and leaving
     def __enter__(self) -> Watch:
-        self._outside = sys._getframe(1)
+        self._outside: FrameType | None = None
         self._tracer, self._profiler = sys.gettrace(), sys.getprofile()
         if self._profiler is not None and not isinstance(self._profiler, (FunctionType, MethodType)):
             self.declined = "a profiler is running"
             return self
-        self._seen = Sightings(self.function, self._is_program, self._outside)
+        self._seen = Sightings(self.function, self._lines_above)
         gc.collect(0)
         self._collects = gc.isenabled()
         gc.disable()
@@ -104,7 +104,10 @@ class Watch:
     # ---------------------------------------------------------------- where we are
     def line(self) -> Lines:
         """The program's frames at this moment, the compiled function first: (code, line) each."""
-        return lines_above(sys._getframe(1), self._is_program, self._outside)
+        return self._lines_above(sys._getframe(1))
+
+    def _lines_above(self, frame: FrameType) -> Lines:
+        return lines_above(frame, self._is_program, self._outside)
 
     def _is_program(self, frame: FrameType) -> bool:
         return self._kind(frame) is PROGRAM
@@ -128,6 +131,8 @@ class Watch:
     # ---------------------------------------------------------------- events
     def _on_profile(self, frame: FrameType, event: str, argument: Any) -> None:
         """Calls of builtins, and calls of functions that are not the program's."""
+        if self._outside is None and event == "call":
+            self._outside = frame.f_back
         if self._quiet is not None:
             if event == "return" and frame is self._quiet:
                 self._quiet = None
@@ -174,6 +179,8 @@ class Watch:
 
     def _on_trace(self, frame: FrameType, event: Any, argument: Any) -> Any:
         """A function is called: its instructions are watched if it is the program's."""
+        if self._outside is None:
+            self._outside = frame.f_back
         theirs = self._tracer(frame, event, argument) if self._tracer is not None else None
         if self._tracer is not None and sys.gettrace() != self._trace:
             sys.settrace(self._trace)

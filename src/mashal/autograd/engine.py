@@ -22,12 +22,13 @@ from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor
 from mashal.machine.observing import watch
 from mashal.machine.walking import WalkLayout
+from mashal.ops.arithmetic import add_
 
 __all__ = ["run"]
 
 Gradient = Any  # a Tensor, or None where nothing flowed
 
-_NATIVE = WalkLayout(Tensor, tape.PlannedNode, tape.AccumulateGrad, tape.PlannedCall, FREED)
+_NATIVE = WalkLayout(Tensor, tape.PlannedNode, tape.AccumulateGrad, tape.PlannedCall, FREED, add_)
 
 
 def run(

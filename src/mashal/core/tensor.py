@@ -25,6 +25,7 @@ from mashal.machine import memory
 from mashal.machine.launch import Layout
 from mashal.machine.observing import watch
 from mashal.machine.recording import NodeLayout
+from mashal.machine.viewing import ViewLayout
 
 __all__ = ["Tensor", "alias", "as_subclass", "bump", "is_tensor", "new_view", "plan_of", "version_of"]
 
@@ -355,6 +356,9 @@ def versions(x: Tensor) -> list[int]:
         if isinstance(x.node, tape.PlannedNode):
             x.node.share_versions(x)
     return x.version
+
+
+view_plan = ViewLayout(Tensor, _make, versions).view
 
 
 def twin(x: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ node that is not usual (of another kind, with hooks, for a gradient of a form th
 come after the number `least`, and where the line forks: then it gives what has arrived where. free: whether what nodes keep
 is given back.
 
-`settle` makes each gradient the grad of its leaf, if it is the first one and nobody else has it; the value of such a leaf
-in the dictionary becomes None.
+`settle` adds each gradient to the grad of its leaf, or makes it the grad, if it is the first one and nobody else has it. The
+value of a leaf that is settled becomes None in the dictionary.
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ from mashal.machine.text import Function, Value
 provide_from_process("PyDict_GetItem", "PyDict_SetItem", "PyDict_Next", "PyNumber_Add")
 
 # members of __self__
-_NODE, _LEAF, _FREED = range(3)
+_NODE, _LEAF, _FREED, _ADD = range(4)
 
 
 class WalkLayout:
     """Types of objects, of nodes that plans made, of the nodes of leaves, and of what such nodes' `entry` is, compiled.
 
     objects have the slots form, capsule, version and grad_; nodes edges, saved, sequence, hooks and entry; nodes of leaves sequence,
-    hooks and leaf (a weak reference); entries gradients. freed: what `saved` becomes when it is given back.
+    hooks and leaf (a weak reference); entries gradients. freed: what `saved` becomes when it is given back. add(grad, g): adds
+    a gradient in place.
     """
 
-    def __init__(self, type: type, node: type, leaf: type, entry: type, freed: Any):
+    def __init__(self, type: type, node: type, leaf: type, entry: type, freed: Any, add: Callable[..., Any]):
         text = _Walker(type, node, leaf, entry).module.text()
         walk, settle = JIT.functions(text, "walk", ["_down", "_settle"])
-        self.walk: Callable[..., tuple | None] = builtin(walk, "walk", (node, leaf, freed))
-        self.settle: Callable[[dict], int] = builtin(settle, "settle", (node, leaf, freed))
+        own = node, leaf, freed, add
+        self.walk: Callable[..., tuple | None] = builtin(walk, "walk", own)
+        self.settle: Callable[[dict], int] = builtin(settle, "settle", own)
 
 
 class _Walker(Writer):
@@ -208,7 +210,7 @@ class _Walker(Writer):
         f.end()
 
     def _write_settle(self) -> None:
-        f, (_, args, _) = self.function("settle", "ptr", "self args n")
+        f, (owner, args, _) = self.function("settle", "ptr", "self args n")
         leaves = f.load(args, 0, "ptr")
         place, key, value = (f.stack(8, 8) for _ in range(3))
         f.store(f.i64(0), place)
@@ -216,7 +218,9 @@ class _Walker(Writer):
 
         def each(left: Value) -> list[Value]:
             node, g = f.load(key, type="ptr"), f.load(value, type="ptr")
-            taken = self._settled(f, node, g)
+            taken = f.if_(self.is_none(f, g), lambda: self.constant(f, True), lambda: self._settled(f, owner, node, g))
+            raised = self.differ(f, f.call("ptr", "PyErr_Occurred"), self.null(f))
+            self.leave_if(f, raised, self.null(f))
 
             def forget() -> None:
                 f.call("i32", "PyDict_SetItem", leaves, node, self.none(f))
@@ -227,30 +231,41 @@ class _Walker(Writer):
         left = f.if_(more(), lambda: f.repeat(each, [f.i64(0)]), lambda: f.i64(0))
         f.end(f.call("ptr", "PyLong_FromLongLong", left))
 
-    def _settled(self, f: Function, node: Value, g: Value) -> Value:
-        """Makes a gradient its leaf's grad, if that is the usual case; whether it did."""
+    def _settled(self, f: Function, owner: Value, node: Value, g: Value) -> Value:
+        """Adds a gradient to its leaf's grad, if that is the usual case; whether it did."""
         no = lambda: self.constant(f, False)
 
         def ask() -> Value:
             leaf = self.vectorcall(f, self.read(f, node, self.leaf["leaf"]), self.null(f), 0)
             gone = self.any(f, self.is_none(f, leaf), self.is_null(f, leaf))
-            taken = f.if_(gone, no, lambda: f.if_(self._lacks(f, leaf, g), lambda: take(leaf), no))
+            taken = f.if_(gone, no, lambda: first_or_more(leaf))
             f.if_(self.is_null(f, leaf), None, lambda: f.call("void", "Py_DecRef", leaf))
             return taken
 
-        def take(leaf: Value) -> Value:
-            self.write(f, leaf, self.slots["grad_"], g)
+        def first_or_more(leaf: Value) -> Value:
+            grad = self.read(f, leaf, self.slots["grad_"])
+            return f.if_(self.is_none(f, grad), lambda: first(leaf), lambda: more(grad))
+
+        def first(leaf: Value) -> Value:
+            form = self.same(f, self.read(f, leaf, self.slots["form"]), self.read(f, g, self.slots["form"]))
+
+            def take() -> Value:
+                self.write(f, leaf, self.slots["grad_"], g)
+                return self.constant(f, True)
+
+            return f.if_(self.all(f, form, *self._unseen(f, g)), take, no)
+
+        def more(grad: Value) -> Value:
+            arguments = f.stack(16, 16)
+            f.store(grad, arguments, 0)
+            f.store(g, arguments, 1)
+            answer = self.vectorcall(f, self.item(f, owner, _ADD), arguments, 2)
+            f.if_(self.is_null(f, answer), None, lambda: f.call("void", "Py_DecRef", answer))
             return self.constant(f, True)
 
-        usual = self.is_none(f, self.read(f, node, self.leaf["hooks"]))
-        return f.if_(self.all(f, usual, *self._unseen(f, g)), ask, no)
+        return f.if_(self.is_none(f, self.read(f, node, self.leaf["hooks"])), ask, no)
 
     def _unseen(self, f: Function, g: Value) -> list[Value]:
         """That nobody but the dictionary has the gradient, and nothing else its data."""
         versions = self.read(f, g, self.slots["version"])
         return [self.alone(f, g), self.alone(f, self.read(f, g, self.slots["capsule"])), self.is_none(f, versions)]
-
-    def _lacks(self, f: Function, leaf: Value, g: Value) -> Value:
-        """Whether a leaf has no grad yet, and g's form."""
-        form = self.same(f, self.read(f, leaf, self.slots["form"]), self.read(f, g, self.slots["form"]))
-        return self.all(f, form, self.is_none(f, self.read(f, leaf, self.slots["grad_"])))

@@ -69,17 +69,18 @@ _RSUB_SCALED = Pointwise("rsub", lambda x, y, alpha: y - x * alpha, same, "RsubB
 _RSUB.tensors = _RSUB_SCALED.tensors = 1
 _plain_add, _plain_sub, _plain_rsub = map(door, (_ADD, _SUB, _RSUB))
 _plain_add_, _plain_sub_ = in_place_door(_ADD), in_place_door(_SUB)
+_scaled_add_, _scaled_sub_ = in_place_door(_ADD_SCALED), in_place_door(_SUB_SCALED)
 _add_scaled, _sub_scaled, _rsub_scaled = map(door, (_ADD_SCALED, _SUB_SCALED, _RSUB_SCALED))
 
 
 def add_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """add, written into the tensor itself."""
-    return _plain_add_(input, other) if _is_one(alpha) else _ADD_SCALED.in_place((input, other, alpha))
+    return _plain_add_(input, other) if _is_one(alpha) else _scaled_add_(input, other, alpha)
 
 
 def sub_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """sub, written into the tensor itself."""
-    return _plain_sub_(input, other) if _is_one(alpha) else _SUB_SCALED.in_place((input, other, alpha))
+    return _plain_sub_(input, other) if _is_one(alpha) else _scaled_sub_(input, other, alpha)
 
 
 @spelled(EVERYWHERE, operators=("__add__", "__radd__", "__iadd__"), in_place=add_, operator=operator_door(_ADD))

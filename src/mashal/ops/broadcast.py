@@ -42,14 +42,15 @@ class SumBackward1(tape.Node):
         return (expand_to(gradients[0], self.saved),)
 
 
-def _widened(of: Form, shape: tuple[int, ...]) -> Form:
+def expanded(of: Form, shape: tuple[int, ...]) -> Form:
+    """A form read as a shape to which it broadcasts."""
     return of.viewed(shape, broadcast_strides(of.shape, of.strides, shape))
 
 
 def expand_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """x read as `shape`, to which it broadcasts; a view."""
     key = x.form, shape
-    wide = _wide.get(key) or remember(_wide, key, _widened(x.form, tuple(shape)))
+    wide = _wide.get(key) or remember(_wide, key, expanded(x.form, tuple(shape)))
     y = new_view(x, wide, x.offset)
     if x.node is not None and tape.mode.recording:
         y.node = ExpandBackward0(((x.node, x.output),), x.form.shape)

@@ -151,9 +151,26 @@ def in_place_door(op: Any) -> Callable[..., Any]:
         return op.in_place((input, other))
 
     def change_by_several(*operands: Any) -> Tensor:
-        return op.in_place(operands)
+        plan = plans.get(tuple([x.form if type(x) in PLAIN else type(x) for x in operands]))
+        if plan is None or not _simple(*operands):
+            return op.in_place(operands)
+        changed = operands[0]
+        plan(changed, *operands)
+        bump(changed)
+        return changed
 
     return {1: change, 2: change_by}.get(op.arity, change_by_several)
+
+
+def _simple(changed: Any, *others: Any) -> bool:
+    """Whether a change in place is not recorded, and no other operand lies over the same data."""
+    if changed.node is not None and mode.recording:
+        return False
+    for x in others:
+        if type(x) in PLAIN and x is not changed:
+            if x.capsule is changed.capsule or (x.node is not None and mode.recording):
+                return False
+    return True
 
 
 def named_in_place_door(op: Any, name: str, body: Callable[..., Any]) -> Callable[..., Any]:

@@ -22,14 +22,14 @@ from typing import Any, NamedTuple
 from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import dtype, int64, uint8
 from mashal.core.forms import Form, form
-from mashal.core.saved import save, save_result, unpack
+from mashal.core.saved import kept
 from mashal.core.shapes import contiguous_strides, wrap_dims
-from mashal.core.tape import Node, mode
-from mashal.core.tensor import Tensor, new_view
+from mashal.core.tape import mode
+from mashal.core.tensor import Tensor, new_view, view_plan
 from mashal.errors import message
 from mashal.lang.expression import Expression, cast, operand, walk
 from mashal.lang.nest import Nest, Operand
-from mashal.ops.broadcast import expand_to
+from mashal.ops.broadcast import expand_to, expanded
 from mashal.ops.define import (
     PLAIN,
     WHERE,
@@ -46,6 +46,7 @@ from mashal.ops.define import (
     same,
     write_out,
 )  # fmt: skip
+from mashal.ops.planned import Part, Planned, PlanNode
 from mashal.ops.run import plan_pointwise, plan_rowwise, remember
 
 
@@ -193,10 +194,10 @@ class Reduction:
         self.results = results
         parameters = inspect.signature(body).parameters.values()
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-        self.plans: dict[Any, Any] = {}
+        self.calls: dict[Any, _Call] = {}
         self.gradient: Callable[..., Any] | None = None
         self.needs: tuple[str, ...] = ()
-        self.nodes = [type(n, (ReductionNode,), {"__slots__": (), "operation": self}) for n in nodes]
+        self.nodes = [type(n, (ReductionNode,), {"__slots__": ()}) for n in nodes]
         self._nests: dict[Any, Nest] = {}
 
     def nest(self, of: dtype, to: dtype | None, options: tuple) -> Nest:
@@ -214,7 +215,7 @@ class Reduction:
         return found
 
     def prepare(self, x: Tensor, dim: Any, keepdim: bool, to: dtype | None, options: tuple) -> Any:
-        """The plan of a call."""
+        """The plan of a call, and the form of its first result."""
         of = x.form
         if self.refuse is not None:
             self.refuse(self.name, to or of.dtype)
@@ -228,9 +229,9 @@ class Reduction:
             len(rows.dims) > 1 and not of.contiguous and any(_placed(e) for e in walk(e for e, _ in nest.results))
         )
         if not in_order:
-            return plan_rowwise(nest, [of], of.shape, rows.dims, kept, given)
+            return plan_rowwise(nest, [of], of.shape, rows.dims, kept, given), given[0]
         plan = plan_rowwise(nest, [form(of.dtype, of.device, of.shape)], of.shape, rows.dims, kept, given)
-        return lambda x: plan(contiguous_copy(x))
+        return lambda x: plan(contiguous_copy(x)), given[0]
 
     def long(
         self, function: Callable[..., Any], x: Any, dim: Any, keepdim: bool, to: dtype | None, out: Any, options: tuple
@@ -245,30 +246,67 @@ class Reduction:
         dim = tuple(dim) if isinstance(dim, list) else dim
         keepdim = bool(keepdim)
         key = (x.form, dim, keepdim, to, *options)
-        plan = self.plans.get(key) or remember(self.plans, key, self.prepare(x, dim, keepdim, to, options))
-        y = plan(x)
-        wanted = x.node is not None and mode.recording
-        if out is not None:
-            if wanted:
-                refuse_recorded_out(self.name)
-            return write_out(self.name, out, y)
-        if wanted:
-            self.record(y, x, dim, keepdim, options)
-        return y if self.results is None else self.results(*y)
+        call = self.calls.get(key) or remember(self.calls, key, _Call(self, x, dim, keepdim, to, options))
+        if out is None:
+            return call(x)
+        if x.node is not None and mode.recording:
+            refuse_recorded_out(self.name)
+        return write_out(self.name, out, call.bare(x))
 
-    def record(self, y: Any, x: Tensor, dim: Any, keepdim: bool, options: tuple) -> None:
-        """Notes how the result came about, if it can have a gradient."""
-        first = y[0] if type(y) is tuple else y
-        if self.gradient is None or first.form.dtype.kind not in "fc":
-            return
-        rows = rows_along(self.name, x.form.shape, dim, keepdim)
-        kind = self.nodes[-1 if dim is not None else 0]
-        needs = self.needs
-        node = kind(((x.node, x.output),), None)
-        kept_x = save(x) if "x" in needs else None
-        kept_y = save_result(first) if "y" in needs else None
-        node.saved = kept_x, kept_y, rows, x.form.shape, x.form.dtype, options
-        first.node = node
+
+class _Call(Planned):
+    """What is known of a reduction of a form along certain rows: call(x)."""
+
+    __slots__ = ("form", "operation", "options", "rows")
+
+    def __init__(self, op: Reduction, x: Tensor, dim: Any, keepdim: bool, to: dtype | None, options: tuple):
+        self.operation, self.form, self.options = op, x.form, options
+        self.rows = rows_along(op.name, x.form.shape, dim, keepdim)
+        bare, first = op.prepare(x, dim, keepdim, to, options)
+        super().__init__(
+            bare,
+            op.nodes[-1 if dim is not None else 0],
+            (True,),
+            1,
+            kept=(0,) if "x" in op.needs else (),
+            keeps_result="y" in op.needs,
+            recorded=op.gradient is not None and first.dtype.kind in "fc" and op.results is None,
+        )
+
+    def __call__(self, x: Tensor) -> Any:
+        """The result, or several in their type; only of one does native code take note."""
+        op = self.operation
+        if op.results is None:
+            return self.plan(x)
+        results = self.bare(x)
+        if x.node is not None and mode.recording and op.gradient is not None and results[0].form.dtype.kind in "fc":
+            self.record(results[0], x)
+        return op.results(*results)
+
+    def parts(self, things: list[Any], g: Tensor) -> Sequence[Part]:
+        """A view, if g just goes to all elements of its row; else the rule."""
+        named = self._named(g, things)
+        if g.form.dtype is self.form.dtype and self.operation.gradient(**named) is named["g"]:
+            return [Part(view_plan(expanded(named["g"].form, self.form.shape), 0), (0,))]
+        return [Part(self.gradient_of_operand, (len(things), *range(len(things))))]
+
+    def gradient_of_operand(self, g: Tensor, *things: Tensor) -> Tensor:
+        """The gradient by its rule, written with operations."""
+        d, shape = self.form.dtype, self.form.shape
+        part = in_dtype(self.operation.gradient(**self._named(g, things)), d)
+        return expand_to(part, shape) if part.form.shape != shape else part
+
+    def _named(self, g: Tensor, things: Sequence[Tensor]) -> dict[str, Any]:
+        """What the rule needs, by name."""
+        needs, rows = self.operation.needs, self.rows
+        have: dict[str, Any] = {"n": rows.length, "rows": rows, **dict(self.options)}
+        have["g"] = with_ones(g, rows.kept)
+        rest = list(things)
+        if "x" in needs:
+            have["x"] = rest.pop(0)
+        if "y" in needs:
+            have["y"] = with_ones(rest.pop(0), rows.kept)
+        return {name: have[name] for name in needs}
 
 
 def _placed(e: Expression) -> bool:
@@ -284,32 +322,19 @@ def _no_identity(name: str, shape: tuple, dim: Any) -> Exception:
     return IndexError(message(name, wrong.split(": ")[1], f"the input is {shape}"))
 
 
-class ReductionNode(Node):
-    """A recorded reduction. saved: (x or None, result or None, Rows, x's shape and dtype, options)."""
+class ReductionNode(PlanNode):
+    """A recorded reduction; saved: x, result, whichever its rule needs."""
 
     __slots__ = ()
-    operation: Reduction
 
-    def backward(self, *gradients: Any) -> tuple:
-        (g,) = gradients
-        op = self.operation
-        x, y, rows, shape, d, options = self.saved
-        assert op.gradient is not None
-        if op.needs == ("g",):
-            part = op.gradient(g=with_ones(g, rows.kept))
-            return (expand_to(part if part.form.dtype is d else in_dtype(part, d), shape),)
-        have = {"g": with_ones(g, rows.kept), "n": rows.length, "rows": rows, **dict(options)}
-        if x is not None:
-            have["x"] = unpack(x, self)
-        if y is not None:
-            have["y"] = with_ones(unpack(y, self), rows.kept)
-        part = op.gradient(**{name: have[name] for name in op.needs})
-        return (expand_to(in_dtype(part, d), shape) if part.form.shape != shape else in_dtype(part, d),)
+    def by_operations(self, g: Tensor) -> tuple:
+        """The gradient by its rule."""
+        return (self.entry.gradient_of_operand(g, *kept(self)),)
 
 
 # ---------------------------------------------------------------- the function
 def _reduction_door(op: Reduction) -> Callable[..., Any]:
-    plans, results = op.plans, op.results
+    calls, several = op.calls, op.results is not None
 
     def call(
         input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None, **options: Any
@@ -318,15 +343,12 @@ def _reduction_door(op: Reduction) -> Callable[..., Any]:
             dim, keepdim, chosen = _sorted(op, dim, keepdim, options)
             return op.long(call, input, dim, keepdim, dtype, out, chosen)
         try:
-            plan = plans[input.form, dim, keepdim, dtype]
+            found = calls[input.form, dim, keepdim, dtype]
         except (KeyError, AttributeError, TypeError):
             return op.long(call, input, dim, keepdim, dtype, out, ())
         if out is not None or type(input) not in PLAIN:
             return op.long(call, input, dim, keepdim, dtype, out, ())
-        y = plan(input)
-        if input.node is not None and mode.recording:
-            op.record(y, input, dim, keepdim, ())
-        return y if results is None else results(*y)
+        return found(input) if several else found.plan(input)
 
     return call
 

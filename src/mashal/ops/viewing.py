@@ -20,9 +20,10 @@ from typing import Any
 from mashal.core import tape
 from mashal.core.forms import Form, form
 from mashal.core.tape import mode
-from mashal.core.tensor import Tensor, bump, new_view
+from mashal.core.tensor import Tensor, bump, new_view, view_plan
 from mashal.ops.copying import copy_into, zeros_of
 from mashal.ops.define import PLAIN, WHERE, Definition, check_writable, define, dispatched, overrides
+from mashal.ops.planned import Part, Planned, PlanNode
 from mashal.ops.run import remember
 
 Where = tuple[Form, int]
@@ -35,6 +36,7 @@ class View:
     def __init__(self, rule: Callable[..., Any], node_name: str, parts: bool = False):
         self.rule, self.name, self.parts = rule, rule.__name__.removesuffix("_op"), parts
         self.known: dict[Any, Any] = {}
+        self.calls: dict[Any, _Call] = {}
         self.gradient: Callable[..., Any] = self.put_back_parts if parts else self.put_back
         self.node = type(node_name, (PartsNode if parts else ViewNode,), {"__slots__": (), "operation": self})
         self.parameters = list(inspect.signature(rule).parameters.values())[1:]
@@ -46,6 +48,12 @@ class View:
         if found is None:
             found = remember(self.known, (of, plain), self.rule(of, *plain))
         return found, plain
+
+    def recorded_call(self, of: Form, arguments: tuple, options: dict | None = None) -> _Call:
+        """What is known of a view of a form."""
+        (made, shift), arguments = self.find(of, arguments, options)
+        found = self.calls.get((of, arguments))
+        return found or remember(self.calls, (of, arguments), _Call(self, of, arguments, made, shift))
 
     def bound(self, arguments: tuple, options: dict | None) -> tuple:
         """Arguments given by name, sorted into their places."""
@@ -101,22 +109,40 @@ class View:
         return whole
 
 
-class ViewNode(tape.Node):
-    """A recorded view. saved: the operand's form, the arguments."""
+class _Call(Planned):
+    """What is known of a view of a form: plan(x) makes it and records it."""
+
+    __slots__ = ("arguments", "form", "operation")
+
+    def __init__(self, operation: View, of: Form, arguments: tuple, made: Form, shift: int):
+        self.operation, self.form, self.arguments = operation, of, arguments
+        super().__init__(view_plan(made, shift), operation.node, (True,), 1)
+
+    def gradient_of_operand(self, g: Tensor) -> Tensor:
+        """The gradient, written with operations."""
+        return self.operation.gradient(g, self.form, *self.arguments)
+
+    def parts(self, things: list[Any], g: Tensor) -> Sequence[Part]:
+        return [Part(self.gradient_of_operand, (0,))]
+
+
+class ViewNode(PlanNode):
+    """A recorded view."""
 
     __slots__ = ()
     frees = False
-    operation: View
 
-    def backward(self, *gradients: Any) -> tuple:
-        of, arguments = self.saved
-        return (self.operation.gradient(gradients[0], of, *arguments),)
+    def by_operations(self, g: Tensor) -> tuple:
+        """The gradient, written with operations."""
+        return (self.entry.gradient_of_operand(g),)
 
 
-class PartsNode(ViewNode):
-    """A recorded operation that gave several views."""
+class PartsNode(tape.Node):
+    """A recorded operation that gave several views. saved: the operand's form, the arguments."""
 
     __slots__ = ("n_results",)
+    frees = False
+    operation: View
 
     @property
     def results(self) -> int:  # type: ignore[override]
@@ -157,7 +183,7 @@ def _plain(argument: Any) -> Any:
 
 # ---------------------------------------------------------------- doors
 def _door(op: View) -> Callable[..., Any]:
-    known, node = op.known, op.node
+    calls = op.calls
 
     def call(input: Tensor, *arguments: Any, **options: Any) -> Tensor:
         if options or type(input) not in PLAIN:
@@ -165,16 +191,12 @@ def _door(op: View) -> Callable[..., Any]:
             if kinds:
                 return dispatched(call, kinds, (input, *arguments), options)
             _check_tensor(op.name, input)
-            (made, shift), arguments = op.find(input.form, arguments, options)
-        else:
-            try:
-                made, shift = known[input.form, arguments]
-            except (KeyError, TypeError):
-                (made, shift), arguments = op.find(input.form, arguments)
-        y = new_view(input, made, input.offset + shift)
-        if input.node is not None and mode.recording:
-            y.node = node(((input.node, input.output),), (input.form, arguments))
-        return y
+            return op.recorded_call(input.form, arguments, options).plan(input)
+        try:
+            found = calls[input.form, arguments]
+        except (KeyError, TypeError):
+            found = op.recorded_call(input.form, arguments)
+        return found.plan(input)
 
     return call
 
@@ -212,7 +234,7 @@ def in_place_door(op: View) -> Callable[..., Tensor]:
         recorded = input.node is not None and mode.recording
         if recorded:
             check_writable(input, op.name)
-            node = op.node(((input.node, input.output),), (input.form, arguments))
+            node = op.recorded_call(input.form, arguments).node_for((input,))
         input.form, input.offset = made, input.offset + shift
         bump(input)
         if recorded:

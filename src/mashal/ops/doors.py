@@ -167,9 +167,9 @@ def _simple(changed: Any, *others: Any) -> bool:
     if changed.node is not None and mode.recording:
         return False
     for x in others:
-        if type(x) in PLAIN and x is not changed:
-            if x.capsule is changed.capsule or (x.node is not None and mode.recording):
-                return False
+        other = type(x) in PLAIN and x is not changed
+        if other and (x.capsule is changed.capsule or (x.node is not None and mode.recording)):
+            return False
     return True
 
 

@@ -51,7 +51,7 @@ def _row(f: Form, dim: int) -> tuple[Form, int, int]:
 def _select_rule(f: Form, dim: int, index: int) -> Where: ...  # type: ignore[empty-body]
 
 
-_select = _Select(_select_rule, "SelectBackward0")
+_select = _Select(_select_rule, "SelectBackward0", loose=True)
 _select.name = "select"
 SelectBackward0 = _select.node
 

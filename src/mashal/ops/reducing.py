@@ -195,7 +195,7 @@ class Reduction:
         parameters = inspect.signature(body).parameters.values()
         self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.calls: dict[Any, _Call] = {}
-        self.gradient: Callable[..., Any] | None = None
+        self.gradient: Any = None
         self.needs: tuple[str, ...] = ()
         self.nodes = [type(n, (ReductionNode,), {"__slots__": ()}) for n in nodes]
         self._nests: dict[Any, Nest] = {}

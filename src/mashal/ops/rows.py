@@ -34,7 +34,10 @@ class RowFormula:
 
     def __call__(self, dims: tuple[int, ...], *operands: Any, to: dtype | None = None, **options: Any) -> Any:
         """The results for rows along dims. operands: tensors, numbers, or None where there is none. to: the results' dtype."""
-        given = [x for x in operands if x is not None]
+        return self.plan(dims, *operands, to=to, **options)(*[x for x in operands if x is not None])
+
+    def plan(self, dims: tuple[int, ...], *operands: Any, to: dtype | None = None, **options: Any) -> Any:
+        """The plan of a call; it takes those operands that are not None."""
         key = (
             dims,
             to,
@@ -44,7 +47,7 @@ class RowFormula:
         plan = self.plans.get(key)
         if plan is None:
             plan = remember(self.plans, key, self._plan(dims, operands, to, options))
-        return plan(*given)
+        return plan
 
     def _plan(self, dims: tuple[int, ...], operands: tuple, to: dtype | None, options: dict) -> Any:
         forms: list[Form | None] = [x.form if isinstance(x, Tensor) else None for x in operands if x is not None]

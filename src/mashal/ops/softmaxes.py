@@ -5,18 +5,23 @@ softmax's forward and backward are one kernel each; the row's exponentials are c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from mashal.core.dtypes import dtype as DType
+from mashal.core.saved import kept
 from mashal.core.shapes import wrap_dim
+from mashal.core.tape import mode
 from mashal.core.tensor import Tensor
 from mashal.lang.complex import conjugate, real
 from mashal.lang.expression import Expression, apply, cast, constant, exp, log, max_over, sum_over, where
 from mashal.ops.arithmetic import neg
-from mashal.ops.define import dispatched, floating, overrides, recorded, spelled, write_out
+from mashal.ops.define import PLAIN, dispatched, floating, overrides, recorded, refuse_recorded_out, spelled, write_out
+from mashal.ops.planned import Part, Planned, PlanNode
 from mashal.ops.reducing import formula, in_dtype, reduction
 from mashal.ops.reductions import only_floating_kernel, sum_
 from mashal.ops.rows import one, row_formula
+from mashal.ops.run import remember
 
 
 def _exp_below(x: Expression) -> Expression:
@@ -45,6 +50,10 @@ def _log_softmax(x: Expression) -> Expression:
 @row_formula()
 def _log_softmax_gradient(g: Expression, y: Expression) -> Expression:
     return g - _exp_below(y) * sum_over(g)
+
+
+def _rows_of(x: Tensor, dim: int) -> tuple[int, ...]:
+    return (dim,) if x.form.rank else ()
 
 
 # ---------------------------------------------------------------- gradients of gradients
@@ -102,48 +111,61 @@ def _plus_row(h: Expression, r: Expression) -> Expression:
 
 
 # ---------------------------------------------------------------- operations
-def _rows_of(x: Tensor, dim: int) -> tuple[int, ...]:
-    return (dim,) if x.form.rank else ()
+class _Along:
+    """softmax or log_softmax. formula, gradient_formula: their kernels; gradient: the operation (g, y, dim)."""
+
+    def __init__(self, name: str, formula: Any, gradient_formula: Any, gradient: Any, node: str):
+        self.name, self.formula, self.gradient_formula, self.gradient = name, formula, gradient_formula, gradient
+        self.node = type(node, (SoftmaxNode,), {"__slots__": ()})
+        self.calls: dict[Any, _Call] = {}
+
+    def long(self, function: Any, x: Any, dim: Any, to: DType | None, out: Tensor | None) -> Tensor:
+        """A call that the table does not know yet."""
+        kinds = overrides((x,))
+        if kinds:
+            return dispatched(function, kinds, (x, dim), {} if to is None else {"dtype": to})
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{self.name}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
+        only_floating_kernel(self.name, to or x.form.dtype)
+        call = _Call(self, x, wrap_dim(self.name, dim, x.form.rank), to)
+        if out is None:
+            return remember(self.calls, (x.form, dim, to), call).plan(x)
+        if x.node is not None and mode.recording:
+            refuse_recorded_out(self.name)
+        return write_out(self.name, out, call.bare(x))
 
 
-@recorded("SoftmaxBackward0")
-def _softmax_along(x: Tensor, dim: int, to: DType | None) -> tuple[Tensor, tuple]:
-    y = _softmax(_rows_of(x, dim), x, to=to)
-    return y, (y, dim, x.form.dtype)
+class _Call(Planned):
+    """What is known of a call for a form along a dimension."""
+
+    __slots__ = ("dim", "dtype", "operation")
+
+    def __init__(self, operation: _Along, x: Tensor, dim: int, to: DType | None):
+        self.operation, self.dim, self.dtype = operation, dim, x.form.dtype
+        bare = operation.formula.plan(_rows_of(x, dim), x, to=to)
+        super().__init__(bare, operation.node, (True,), 1, keeps_result=True)
+
+    def parts(self, things: list[Any], g: Tensor) -> Sequence[Part] | None:
+        """One kernel, where no other dtype was asked for."""
+        (y,) = things
+        if y.form.dtype is not self.dtype:
+            return None
+        return [Part(self.operation.gradient_formula.plan(_rows_of(y, self.dim), g, y), (1, 0))]
 
 
-@_softmax_along.backward
-def _(node: Any, g: Tensor) -> tuple:
-    y, dim, d = node.kept()
-    return (in_dtype(softmax_gradient(g, y, dim), d),)
+class SoftmaxNode(PlanNode):
+    """saved: the result."""
+
+    __slots__ = ()
+
+    def by_operations(self, g: Tensor) -> tuple:
+        """The gradient from the result."""
+        (y,), call = kept(self), self.entry
+        return (in_dtype(call.operation.gradient(g, y, call.dim), call.dtype),)
 
 
-@recorded("LogSoftmaxBackward0")
-def _log_softmax_along(x: Tensor, dim: int, to: DType | None) -> tuple[Tensor, tuple]:
-    y = _log_softmax(_rows_of(x, dim), x, to=to)
-    return y, (y, dim, x.form.dtype)
-
-
-@_log_softmax_along.backward
-def _(node: Any, g: Tensor) -> tuple:
-    y, dim, d = node.kept()
-    return (in_dtype(log_softmax_gradient(g, y, dim), d),)
-
-
-def _checked(name: str, function: Any, x: Any, dim: Any, to: DType | None) -> Any:
-    """The dim counted from the front; NotImplementedError for integers without dtype."""
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}")
-    only_floating_kernel(name, to or x.form.dtype)
-    return wrap_dim(name, dim, x.form.rank)
-
-
-def _along(name: str, function: Any, operation: Any, x: Any, dim: int, to: DType | None, out: Tensor | None) -> Tensor:
-    kinds = overrides((x,))
-    if kinds:
-        return dispatched(function, kinds, (x, dim), {} if to is None else {"dtype": to})
-    y = operation(x, _checked(name, function, x, dim, to), to)
-    return y if out is None else write_out(name, out, y)
+_SOFTMAX = _Along("softmax", _softmax, _softmax_gradient, softmax_gradient, "SoftmaxBackward0")
+_LOG_SOFTMAX = _Along("log_softmax", _log_softmax, _log_softmax_gradient, log_softmax_gradient, "LogSoftmaxBackward0")
 
 
 @spelled(where=("torch", "method", "special"))
@@ -153,7 +175,10 @@ def softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Tensor 
     >>> torch.softmax(torch.tensor([0.0, 0.0]), 0)
     tensor([0.5000, 0.5000])
     """
-    return _along("softmax", softmax, _softmax_along, input, dim, dtype, out)
+    call = _SOFTMAX.calls.get((input.form, dim, dtype)) if type(input) in PLAIN else None
+    if call is None or out is not None:
+        return _SOFTMAX.long(softmax, input, dim, dtype, out)
+    return call.plan(input)
 
 
 @spelled(where=("torch", "method", "special"))
@@ -163,7 +188,10 @@ def log_softmax(input: Tensor, dim: int, dtype: DType | None = None, *, out: Ten
     >>> torch.log_softmax(torch.tensor([0.0, 0.0]), 0)
     tensor([-0.6931, -0.6931])
     """
-    return _along("log_softmax", log_softmax, _log_softmax_along, input, dim, dtype, out)
+    call = _LOG_SOFTMAX.calls.get((input.form, dim, dtype)) if type(input) in PLAIN else None
+    if call is None or out is not None:
+        return _LOG_SOFTMAX.long(log_softmax, input, dim, dtype, out)
+    return call.plan(input)
 
 
 @spelled(where=())

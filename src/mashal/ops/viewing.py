@@ -31,14 +31,18 @@ Where = tuple[Form, int]
 
 
 class View:
-    """An operation whose result reads the operand's storage; see the module. Calls are `find`, then a tensor."""
+    """An operation whose result reads the operand's storage; see the module.
 
-    def __init__(self, rule: Callable[..., Any], node_name: str, parts: bool = False):
+    parts: it gives several. loose: its calls have no plans, for their arguments are ever new ones.
+    """
+
+    def __init__(self, rule: Callable[..., Any], node_name: str, parts: bool = False, loose: bool = False):
         self.rule, self.name, self.parts = rule, rule.__name__.removesuffix("_op"), parts
         self.known: dict[Any, Any] = {}
         self.calls: dict[Any, _Call] = {}
         self.gradient: Callable[..., Any] = self.put_back_parts if parts else self.put_back
-        self.node = type(node_name, (PartsNode if parts else ViewNode,), {"__slots__": (), "operation": self})
+        kind = PartsNode if parts else LooseViewNode if loose else ViewNode
+        self.node: Any = type(node_name, (kind,), {"__slots__": (), "operation": self})
         self.parameters = list(inspect.signature(rule).parameters.values())[1:]
 
     def find(self, of: Form, arguments: tuple, options: dict | None = None) -> tuple[Any, tuple]:
@@ -131,10 +135,23 @@ class ViewNode(PlanNode):
 
     __slots__ = ()
     frees = False
+    operation: View
 
     def by_operations(self, g: Tensor) -> tuple:
         """The gradient, written with operations."""
         return (self.entry.gradient_of_operand(g),)
+
+
+class LooseViewNode(tape.Node):
+    """A recorded view whose arguments are ever new ones. saved: the operand's form, the arguments."""
+
+    __slots__ = ()
+    frees = False
+    operation: View
+
+    def backward(self, *gradients: Any) -> tuple:
+        of, arguments = self.saved
+        return (self.operation.gradient(gradients[0], of, *arguments),)
 
 
 class PartsNode(tape.Node):

@@ -172,7 +172,7 @@ _INSIDE = set(
     "checks control core errors importlib lang later legacy lower machine methods ops settings streams switches sys torch".split()
 )
 _MODULES = set(
-    "_C accelerator amp backends compiler cpu cuda distributions fft futures jit linalg masked mps mtia multiprocessing nn optim "
+    "_C accelerator amp backends compiler cpu cuda distributions fft func futures jit linalg masked mps mtia multiprocessing nn optim "
     "overrides return_types serialization signal special testing types utils xpu".split()
 )
 _ELSEWHERE = {
@@ -180,6 +180,7 @@ _ELSEWHERE = {
     "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled set_autocast_cache_enabled set_autocast_dtype "
     "set_autocast_enabled",
     "mashal.compiler": "compile",
+    "mashal.func": "vmap",
     "mashal.control": "cond get_device_module sym_float sym_fresh_size sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum "
     "while_loop",
     "mashal.nn.functional": "channel_shuffle cosine_embedding_loss cosine_similarity hinge_embedding_loss margin_ranking_loss "

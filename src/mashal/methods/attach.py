@@ -11,6 +11,7 @@ from typing import Any
 
 from mashal.core.tensor import Tensor
 from mashal.ops.define import DEFINITIONS, Definition
+from mashal.ops.interception import PLACES
 
 __all__ = ["attach", "attach_new"]
 
@@ -71,3 +72,6 @@ def attach_new() -> None:
 
 
 attach_new()
+
+
+PLACES.append(vars(Tensor))

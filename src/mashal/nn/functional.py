@@ -57,6 +57,7 @@ from mashal.nn.functions.margin_losses import (
 from mashal.nn.functions.normalization import batch_norm, instance_norm, local_response_norm
 from mashal.nn.functions.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from mashal.nn.functions.sparse import embedding
+from mashal.ops.interception import PLACES
 from mashal.ops.names import public
 
 _OPERATIONS = {name: f for name, f in public("functional").items() if name not in globals()}
@@ -122,4 +123,5 @@ __all__ = [
     "triplet_margin_with_distance_loss",
 ]
 
+PLACES.append(globals())
 __getattr__ = nearest(__name__)

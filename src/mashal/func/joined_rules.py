@@ -320,7 +320,7 @@ def _(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
     tensors = [n for n in names if isinstance(given[n], Tensor)]
     for name, value in zip(tensors, aligned(level, [given[n] for n in tensors])):
         given[name] = value
-    rank = max(args[0].form.rank, args[1].form.rank) if len(args) > 1 else args[0].form.rank
+    rank = max(x.form.rank for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
     each = function(**given, reduction="none")
     return _reduced(wrap(each, level), reduction, rank)
 

@@ -225,8 +225,9 @@ def unmerged(result: Any, lead: Any, level: int) -> Any:
 
 
 # ---------------------------------------------------------------- random numbers
-RANDOM = """rand randn randint randperm normal rand_like randn_like randint_like bernoulli poisson multinomial binomial dropout alpha_dropout
-            feature_dropout feature_alpha_dropout rrelu uniform_ normal_ random_ bernoulli_ exponential_ geometric_ cauchy_ log_normal_ dropout_
+RANDOM = """rand randn randint randperm normal rand_like randn_like randint_like bernoulli poisson multinomial
+            binomial dropout alpha_dropout feature_dropout feature_alpha_dropout rrelu uniform_
+            normal_ random_ bernoulli_ exponential_ geometric_ cauchy_ log_normal_ dropout_
             dropout1d dropout2d dropout3d gumbel_softmax"""
 
 

@@ -117,7 +117,7 @@ def _tensors(result: Any, name: str) -> tuple[list[Any], Any]:
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     """(func(*primals), function that takes a cotangent of the output to the gradients of the primals).
 
-    That function gives one gradient for a single primal, else a tuple. has_aux: func returns (output, what else), and what else comes third.
+    That function gives a tuple of gradients, one a primal. has_aux: func returns (output, what else); what else comes third.
 
     >>> y, back = torch.func.vjp(torch.sin, torch.tensor(0.0))
     >>> back(torch.tensor(2.0))
@@ -130,7 +130,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     keep = others_want(ys, inputs)
 
     def back(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
-        starts, other = tree_flatten(cotangents)
+        starts, _ = tree_flatten(cotangents)
         if len(starts) != len(ys) or any(tuple(v.shape) != tuple(y.shape) for v, y in zip(starts, ys)):
             shapes = [tuple(v.shape) for v in starts], [tuple(y.shape) for y in ys]
             raise RuntimeError(

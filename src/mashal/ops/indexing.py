@@ -198,8 +198,10 @@ def _item(i: Any) -> Any:
     if i is None or i is ... or i is True or i is False or type(i) in (int, slice):
         return i
     if isinstance(i, Tensor):
-        if i.form.rank or i.form.dtype.name in ("bool", "uint8"):
+        if i.form.rank:
             return i
+        if i.form.dtype.name in ("bool", "uint8"):
+            return bool(element(i))  # a mask of no dimensions: all, or nothing
         if i.form.dtype.kind in "ui":
             return int(element(i))
         raise IndexError(f"tensors used as indices must be long, int, byte or bool tensors, not {i.dtype}")

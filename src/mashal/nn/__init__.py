@@ -128,6 +128,8 @@ from mashal.nn.pooling import (
     MaxUnpool2d,
     MaxUnpool3d,
 )
+from mashal.nn.recurrent import GRU, LSTM, RNN, RNNBase
+from mashal.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from mashal.nn.shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from mashal.nn.transposed_convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from mashal.nn.upsampling import (
@@ -185,6 +187,8 @@ __all__ = [
     "FractionalMaxPool3d",
     "GELU",
     "GLU",
+    "GRU",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -202,6 +206,8 @@ __all__ = [
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LSTM",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -234,6 +240,10 @@ __all__ = [
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNN",
+    "RNNBase",
+    "RNNCell",
+    "RNNCellBase",
     "RReLU",
     "ReLU",
     "ReLU6",

@@ -19,6 +19,7 @@ from mashal.nn import containers as container
 from mashal.nn import convolution as conv
 from mashal.nn import embedding as sparse
 from mashal.nn import folding as fold
+from mashal.nn import recurrent as rnn
 from mashal.nn import shuffle as pixelshuffle
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "padding",
     "pixelshuffle",
     "pooling",
+    "rnn",
     "sparse",
     "upsampling",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections import defaultdict
+from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -283,19 +283,18 @@ def arranged(lives: Lives, trail: Trail) -> tuple[dict[Buffer, int], int]:
         if isinstance(step, Step) and step.call.kernel and step.call.scratch:
             wanted.append((step.call.scratch, i, i, i))
     wanted.sort(key=lambda w: -w[0])
-    at: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)  # step -> places taken
+    placed: list[tuple[int, int, int, int]] = []  # place, its end, first step, last step; in the order of places
     places: dict[Buffer, int] = {}
     size = 0
     for nbytes, start, stop, who in wanted:
         room = -(-nbytes // _ALIGN) * _ALIGN
-        taken = sorted({span for i in range(start, stop + 1) for span in at[i]})
         place = 0
-        for a, b in taken:
-            if place + room <= a:
-                break
-            place = max(place, b)
-        for i in range(start, stop + 1):
-            at[i].append((place, place + room))
+        for begin, end, first, last in placed:
+            if first <= stop and start <= last and end > place:
+                if place + room <= begin:
+                    break
+                place = end
+        insort(placed, (place, place + room, start, stop))
         size = max(size, place + room)
         if isinstance(who, Buffer):
             places[who] = place

@@ -179,6 +179,7 @@ _ELSEWHERE = {
     "mashal.amp.autocast_mode": "autocast get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
     "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled set_autocast_cache_enabled set_autocast_dtype "
     "set_autocast_enabled",
+    "mashal.capture.explain": "explain",
     "mashal.compiler": "compile",
     "mashal.func": "vmap",
     "mashal.control": "cond get_device_module sym_float sym_fresh_size sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum "

@@ -77,7 +77,7 @@ class _Course:
         self.targets, self.free = targets, not retain_graph
         self.needed = None if targets is None else targets.needed
         self.special = targets is not None or tape.anomaly.enabled
-        self.native = not self.special and not mode.recording
+        self.native = not self.special and not mode.recording and watch.recorder is None
         self.waiting: dict[
             Node, Any
         ] = {}  # node in the heap -> its gradient, or a list of them if it has several results

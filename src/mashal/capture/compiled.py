@@ -61,6 +61,8 @@ class Recordings:
         """Begins anew."""
         self.all: list[Recording] = []
         self.refusal, self.warned = "", False
+        self.cuts: list[Any] = []
+        self.regions: list[Recordings] = []
         self.parts = self.fn
         self.latest: Callable[..., Any] = _always_miss
 
@@ -108,10 +110,16 @@ class Recordings:
     def _split(self, refused: Refused) -> None:
         """From now on the function runs in parts: regions that are compiled, and what is between them as it is written."""
         self.refusal = str(refused)
-        self.latest = _always_miss
+        self.latest, self.cuts = _always_miss, refused.cuts
+
+        def region(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+            made = compiled(function)
+            self.regions.append(made.recordings)  # type: ignore[attr-defined]
+            return made
+
         if refused.cuts:
             try:
-                self.parts = split(self.fn, refused.cuts, lambda region, name: compiled(region))
+                self.parts = split(self.fn, refused.cuts, region)
             except Unsplit as why:
                 self.refusal = f"{refused}; {why}"
 

@@ -45,8 +45,10 @@ def make(
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
     with recorder:
         watch = Watch(fn)
-        with recorder.watched_by(watch):
+        with watch:
+            recorder.lines = watch.line
             answer = fn(*args, **options)
+        recorder.lines = tuple
         found: list[Any] = []
         shape = flatten(answer, found)
         maker = _Maker(recorder, watch, leaves, found)

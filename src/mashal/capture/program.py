@@ -21,6 +21,7 @@ from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value
 from mashal.core.generator import default_generator
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
+from mashal.machine import memory
 from mashal.machine.launch import NUMBER
 from mashal.machine.observing import changes
 from mashal.machine.replay import NOTHING, SAME, TENSOR, ReplayLayout, Tables
@@ -228,6 +229,34 @@ class Program:
         for guard in self.plan.cells:
             now = guard.found()
             self.tables.expect("slots", rows[id(guard.holder) + self.plan.contents], now)
+
+    # ---------------------------------------------------------------- running kernels one by one (capture.explain)
+    def lend(self) -> list[Any]:
+        """Has every word point to memory: that of the recorded call where it is still there, else to new memory."""
+        lent = []
+        storages = {base: memory.address_of(capsule) for capsule, base in self.tables.storages}
+        for base, patches in enumerate(self._patches):
+            if patches and base not in storages:
+                capsule = memory.new_storage(self._extent(base))
+                ctypes.memset(memory.address_of(capsule), 0, self._extent(base))
+                lent.append(capsule)
+                storages[base] = memory.address_of(capsule)
+            for word, offset in patches:
+                ctypes.c_int64.from_address(word).value = storages[base] + offset
+        return lent
+
+    def take_back(self, lent: list[Any]) -> None:
+        """Forgets where everything lay: the next replay writes all words anew."""
+        rows = self.tables.words["bases"]
+        for base in range(len(self._patches)):
+            rows[4 * base] = 0
+        lent.clear()
+
+    def _extent(self, base: int) -> int:
+        """How many bytes a base that is not a storage stands for, its own offsets included."""
+        if base == 0:
+            return self.arena
+        return max((b.nbytes for b, (of, _) in self._bases.items() if of == base), default=64)
 
     def others_hold(self) -> bool:
         """Whether the guards hold that native code does not look at."""

@@ -13,8 +13,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,7 @@ from mashal.capture.program import RANDOM_BYTES
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Step, Trail, UpdateStep, Value
 from mashal.core import tape
 from mashal.core.generator import default_generator
-from mashal.core.tape import AccumulateGrad
+from mashal.core.tape import AccumulateGrad, Node
 from mashal.core.tensor import _LAYOUT, Tensor, version_of
 from mashal.machine import memory
 from mashal.machine.launch import Call
@@ -81,7 +80,8 @@ class Recorder:
         """ids of tensors that were made in the call (what was there before is alive, so no id is mistaken)."""
         self._modules: dict[int, Any] = {}
         self._thread = threading.get_ident()
-        self._lines: Callable[[], Any] = tuple
+        self.lines: Callable[[], Any] = tuple
+        """Gives the program's frames at this moment (capture.watch)."""
         self._operands = list(operands)
 
     # ---------------------------------------------------------------- on and off
@@ -101,16 +101,6 @@ class Recorder:
     def _listen(self, on: bool) -> None:
         watch.recorder = self if on else None
         _LAYOUT.listen(self._record if on else None)
-
-    @contextmanager
-    def watched_by(self, watch: Any) -> Iterator[None]:
-        """Obstacles are where this watch says the program is."""
-        with watch:
-            self._lines = watch.line
-            try:
-                yield
-            finally:
-                self._lines = tuple
 
     def aside(self, function: Callable[[], Any]) -> Any:
         """function(), not recorded."""
@@ -153,16 +143,17 @@ class Recorder:
     def _operation(self) -> str:
         """The name of the operation whose kernel is being recorded; notes the modules on the way."""
         frame: Any = sys._getframe(3)
-        name = ""
+        name, node = "", False
         while frame is not None:
             code = frame.f_code
             if code.co_name == "forward" or name == "" or code.co_name == "__call__":
                 it = frame.f_locals.get("self")
                 if it is not None and is_module(it):
                     self._modules.setdefault(id(it), it)
-            if _in_operations(code.co_filename) and not code.co_name.startswith(("_", "<")):
-                op = frame.f_locals.get("op")
-                name = getattr(op, "name", code.co_name)
+            if code.co_filename.startswith(_PACKAGE):
+                here = _named(code.co_filename[len(_PACKAGE) :], code.co_name, frame.f_locals)
+                name = here if here and not node else name
+                node = node or name.endswith("Backward0")
             frame = frame.f_back
         return name
 
@@ -248,7 +239,7 @@ class Recorder:
 
     def obstacle(self, what: str, reads: bool = False) -> None:
         """Something that a replay could not do again happens here."""
-        self.obstacles.append(Obstacle(what, tuple(self._lines()), reads))
+        self.obstacles.append(Obstacle(what, tuple(self.lines()), reads))
 
     def repeat(self, function: Callable[[], Any]) -> None:
         """Notes that each replay calls function() here."""
@@ -274,11 +265,22 @@ class Recorder:
         ctypes.memmove(default_generator.address, self._random, RANDOM_BYTES)
 
 
-_OPERATIONS = __file__[: __file__.rindex("capture")] + "ops"
+_PACKAGE = __file__[: __file__.rindex("capture")]
 
 
-def _in_operations(path: str) -> bool:
-    return path.startswith(_OPERATIONS)
+def _named(file: str, function: str, variables: dict[str, Any]) -> str:
+    """The operation that a frame of mashal is at work on: its name, or that of the node of backward; "" if none."""
+    if file.startswith("autograd"):
+        node = variables.get("node")
+        return node.name() if isinstance(node, Node) else ""
+    if not file.startswith("ops") or function.startswith(("_", "<")):
+        return ""
+    if function != "call":
+        return function
+    long = variables.get("the_long_way")  # what a door closes over (ops.doors)
+    inside = [cell.cell_contents for cell in getattr(long, "__closure__", None) or ()]
+    owners = [variables.get("op"), getattr(long, "__self__", None), *inside]
+    return next((x.name for x in owners if isinstance(getattr(x, "name", None), str)), function)
 
 
 def _listed(result: Any, count: int) -> tuple:

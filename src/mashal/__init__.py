@@ -176,7 +176,8 @@ _MODULES = set(
     "overrides return_types serialization signal special testing types utils xpu".split()
 )
 _ELSEWHERE = {
-    "mashal.amp.autocast_mode": "autocast get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
+    "mashal.amp.autocast_mode": "autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache "
+    "get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
     "is_autocast_cache_enabled is_autocast_cpu_enabled is_autocast_enabled set_autocast_cache_enabled set_autocast_dtype "
     "set_autocast_enabled",
     "mashal.capture.explain": "explain",

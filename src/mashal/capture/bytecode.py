@@ -12,9 +12,9 @@ far as it is a chain of names, attributes and items, or None. What is found is a
     keep      a new dictionary or list becomes the local `detail`
 
 Expressions are tuples: ("local", name) ("global", name) ("cell", name) ("constant", value) ("attribute", of, name)
-("item", of, key) ("call", callee, arguments) ("new", type). The walk forgets everything at jump targets, so what it says is true on
-every path; what it cannot say is None. Only the names of some fifty instructions of CPython 3.10 to 3.14 are known
-here; all others are taken by their effect on the stack's height.
+("item", of, key or None for any) ("call", callee, arguments) ("new", type). The walk forgets everything at jump targets,
+so what it says is true on every path; what it cannot say is None. Only the names of some fifty instructions of CPython
+3.10 to 3.14 are known here; all others are taken by their effect on the stack's height.
 """
 
 from __future__ import annotations
@@ -172,8 +172,8 @@ class Walk:
                 self.push(NULL)
         elif name == "BINARY_SUBSCR" or (name == "BINARY_OP" and instruction.argrepr == "[]"):
             of, key = self.take(2)
-            if key is None:
-                self.push(None)
+            if key is None and of is not None:
+                self.push(("item", of, None))
             else:
                 self.part(of)
                 self.read(("item", of, key))

@@ -25,6 +25,7 @@ __all__ = [
     "LENGTH",
     "UNKNOWN",
     "Guard",
+    "candidates",
     "content_guards",
     "evaluate",
     "look_up",
@@ -135,6 +136,11 @@ def look_up(owner: Any, name: str) -> tuple[Any, Any]:
     """
     if isinstance(owner, Tensor):
         return None, UNKNOWN
+    if name == "__class__":
+        return None, type(owner)
+    if name == "__dict__" and not isinstance(owner, type):
+        own = _dictionary(owner)
+        return None, UNKNOWN if own is None else own
     if isinstance(owner, ModuleType):
         held = ModuleType.__getattribute__(owner, "__dict__")
         return (None if foreign(held.get("__file__")) else held), held.get(name, UNKNOWN)
@@ -219,9 +225,31 @@ def evaluate(expression: Any, frame: FrameType) -> Any:
         case ("attribute", of, name):
             owner = evaluate(of, frame)
             return UNKNOWN if owner is UNKNOWN else look_up(owner, name)[1]
+        case ("call", ("global", "vars" | "type" as name), (of,)) if name not in frame.f_globals:
+            return evaluate(("attribute", of, "__dict__" if name == "vars" else "__class__"), frame)
         case ("item", of, key):
             return item_of(evaluate(of, frame), evaluate(key, frame))[1]
     return UNKNOWN
+
+
+def candidates(expression: Any, frame: FrameType) -> list[Any]:
+    """What an expression may be: one object, or, where an item's key isn't known, all items of that list or dictionary."""
+    match expression:
+        case ("item", of, None):
+            owners = [
+                owner
+                for owner in candidates(of, frame)
+                if isinstance(owner, (list, tuple, dict)) and len(owner) <= MOST
+            ]
+            return [item for owner in owners for item in (owner.values() if isinstance(owner, dict) else owner)]
+        case ("item", of, key) if of is not None and of[0] in ("item", "attribute"):
+            key = evaluate(key, frame)
+            found = [item_of(owner, key)[1] for owner in candidates(of, frame)]
+        case ("attribute", of, name) if of is not None and of[0] in ("item", "attribute"):
+            found = [look_up(owner, name)[1] for owner in candidates(of, frame)]
+        case _:
+            found = [evaluate(expression, frame)]
+    return [value for value in found if value is not UNKNOWN]
 
 
 def item_of(owner: Any, key: Any) -> tuple[Any, Any]:

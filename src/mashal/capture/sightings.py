@@ -16,7 +16,6 @@ from types import (
     FunctionType,
     MethodDescriptorType,
     MethodWrapperType,
-    ModuleType,
     WrapperDescriptorType,
 )
 from typing import Any
@@ -24,13 +23,24 @@ from typing import Any
 from mashal.capture.bytecode import Site
 from mashal.capture.effects import Effect, Mutation, of_builtin
 from mashal.capture.frames import Lines
-from mashal.capture.guards import ABSENT, UNKNOWN, Guard, content_guards, evaluate, item_of, look_up, place_of
+from mashal.capture.guards import (
+    ABSENT,
+    UNKNOWN,
+    Guard,
+    candidates,
+    content_guards,
+    evaluate,
+    item_of,
+    look_up,
+    place_of,
+)
 from mashal.capture.sites import reads_of_first, shown
 from mashal.core.tensor import Tensor
 
 __all__ = ["Sightings"]
 
 _REPORTED = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, MethodWrapperType)  # to profilers
+_INSIDE = {"__dict__", "vars"}  # the dictionary of an old object may be new
 _OF_FIRST_ARGUMENT = (next, setattr, delattr, object.__setattr__, object.__delattr__)
 
 
@@ -76,7 +86,7 @@ class Sightings:
         if before is not None:
             before = self.before.setdefault(_place(before), before)
         lines = self.lines_above(frame)
-        if changed is UNKNOWN or (type(changed) is dict and "__dict__" in frame.f_code.co_names):
+        if changed is UNKNOWN or (type(changed) is dict and _INSIDE & {*frame.f_code.co_names}):
             self.changes.append(Effect(lines, what))
         else:
             self.changes.append(Mutation(lines, what, changed, gc.is_tracked(changed), before))
@@ -131,42 +141,41 @@ class Sightings:
 
     def read(self, frame: FrameType, site: Site) -> None:
         """A global, a cell, an attribute or an item is read: it becomes a guard."""
-        expression = site.expression
-        kind = expression[0]
-        if kind == "global":
-            owner = holder = frame.f_globals
-            key, words = expression[1], f"global `{expression[1]}`"
-            value = holder.get(key, ABSENT)
-            if value is ABSENT:
-                return
-        elif kind == "cell":
-            owner = holder = self.cell(frame, expression[1])
-            key, words = None, f"`{expression[1]}`, which is closed over"
-            if holder is None:
-                return
-            value = evaluate(expression, frame)
+        kind, of = site.expression[:2]
+        if kind in ("global", "cell"):
+            self.read_variable(frame, site, kind, of)
         else:
-            owner = evaluate(expression[1], frame)
-            words = f"`{shown(expression)}`"
-            if owner is UNKNOWN:
-                return
-            key = expression[2] if kind == "attribute" else evaluate(expression[2], frame)
-            holder, value = look_up(owner, key) if kind == "attribute" else item_of(owner, key)
-        if value is UNKNOWN:
-            before = place_of(owner, key, kind, words) if kind == "attribute" else None
-            if before is not None and before.expected is ABSENT:
-                self.guard(before, owner)
+            for owner in candidates(of, frame):
+                self.read_part(frame, site, owner)
+
+    def read_variable(self, frame: FrameType, site: Site, kind: str, name: str) -> None:
+        """A global or a cell; a name of Python's own is no guard."""
+        holder: Any = frame.f_globals if kind == "global" else self.cell(frame, name)
+        value = evaluate(site.expression, frame)
+        if holder is None or value is UNKNOWN or (kind == "global" and name not in holder):
             return
-        if holder is not None:
+        words = f"global `{name}`" if kind == "global" else f"`{name}`, which is closed over"
+        self.guard(Guard(holder, name if kind == "global" else None, value, words), holder)
+        if value is not frame.f_globals:
+            self.read_content(site, value, words)
+
+    def read_part(self, frame: FrameType, site: Site, owner: Any) -> None:
+        """An attribute or an item of an object. That an object has none of its own, but its class has, is a guard, too."""
+        kind, _, key = site.expression
+        key = key if kind == "attribute" else evaluate(key, frame)
+        words = f"`{shown(site.expression)}`"
+        holder, value = look_up(owner, key) if kind == "attribute" else item_of(owner, key)
+        if kind == "attribute" and (value is UNKNOWN or holder is not None):
+            own = place_of(owner, key, kind, words)
+            if own is not None and own.expected is ABSENT:
+                self.guard(own, owner)
+        if value is not UNKNOWN and holder is not None:
             self.guard(Guard(holder, key, value, words), owner)
-            own = (
-                None
-                if kind != "attribute" or isinstance(owner, (type, ModuleType))
-                else getattr(owner, "__dict__", None)
-            )
-            if isinstance(own, dict) and holder is not own:
-                self.guard(Guard(own, key, ABSENT, words), owner)
-        if site.whole and isinstance(value, (list, dict, set)) and not (kind == "global" and value is frame.f_globals):
+        self.read_content(site, value, words)
+
+    def read_content(self, site: Site, value: Any, words: str) -> None:
+        """A container that is looked at as a whole."""
+        if site.whole and isinstance(value, (list, dict, set)):
             for guard in content_guards(value, words):
                 self.guard(guard, value)
 

@@ -195,6 +195,9 @@ def _roots(tensors: tuple[Any, ...], gradients: Any, operation: str) -> list[tup
 
 def _one(x: Tensor, operation: str) -> Tensor:
     """The gradient of a tensor with respect to itself."""
+    known = _units.get(x.form)
+    if known is not None and not version_of(known):
+        return known
     if x.form.numel != 1:
         raise RuntimeError(
             message(
@@ -206,10 +209,7 @@ def _one(x: Tensor, operation: str) -> Tensor:
     if not x.form.dtype.is_floating_point:
         wrong = f"grad can be implicitly created only for real scalar outputs but got {x.dtype}"
         raise RuntimeError(message(operation, wrong))
-    found = _units.get(x.form)
-    if found is None or version_of(found):
-        found = remember(_units, x.form, ops.ones_like(x))
-    return found
+    return remember(_units, x.form, ops.ones_like(x))
 
 
 _units: dict[Any, Tensor] = {}

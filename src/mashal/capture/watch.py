@@ -37,6 +37,7 @@ from mashal.capture.frames import (
 from mashal.capture.guards import Guard
 from mashal.capture.sightings import Sightings
 from mashal.capture.sites import sites
+from mashal.core.tape import mode
 from mashal.core.tensor import Tensor
 
 __all__ = ["Watch"]
@@ -83,6 +84,7 @@ class Watch:
         here = sys._getframe()
         here.f_trace_opcodes = True  # CPython 3.12 looks only here whether anyone wants to see instructions
         self._trace, self._profile = self._on_trace, self._on_profile
+        mode.watched = True
         sys.setprofile(self._profile)
         sys.settrace(self._trace)
         return self
@@ -92,6 +94,7 @@ class Watch:
             return
         sys.settrace(self._tracer)
         sys.setprofile(self._profiler)
+        mode.watched = False
         try:
             self.guards, self.effects = self._seen.conclude()
         finally:

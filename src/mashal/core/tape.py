@@ -28,13 +28,15 @@ numbers = count()
 class _Mode:
     """Per thread: is backward recorded; is inference mode on; are there hooks on what is saved (core.saved).
 
-    settling: does a backward run whose end are the leaves' grads, and nothing else.
+    settling: does a backward run whose end are the leaves' grads, and nothing else. watched: does somebody look at what
+    Python reads (capture.watch), so that native code should leave it to Python.
     """
 
     recording = modes.switch(modes.NOT_RECORDING, usual=True)
     inference = modes.switch(modes.INFERENCE)
     hooked = modes.switch(modes.HOOKED)
     settling = modes.switch(modes.SETTLING)
+    watched = modes.switch(modes.WATCHED)
 
 
 mode = _Mode()

@@ -8,6 +8,9 @@ Read in this order
   memory    storage blocks in capsules, freed and found again in native code
   launch    plans: from a Python call to a kernel and back in one native call
   modes     switches of a thread that native code reads
+  objects   how native code reads, makes and calls Python objects
+  recording, viewing, walking   what is recorded for backward, views, and the walk back, natively
+  calling   calls of a class's instances without a Python function in between
 
 Stands on: errors, switches. Used by: core and all above.
 """

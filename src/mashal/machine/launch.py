@@ -46,7 +46,7 @@ NUMBER = -8  # kind of an operand that is a Python number read as a double
 INTEGER = -16  # kind of an operand that is a Python int
 
 
-class _MethodDef(ctypes.Structure):
+class MethodDef(ctypes.Structure):
     _fields_ = [
         ("name", ctypes.c_char_p),
         ("function", ctypes.c_void_p),
@@ -58,7 +58,7 @@ class _MethodDef(ctypes.Structure):
 _METH_FASTCALL = 0x80
 _new_function = ctypes.pythonapi.PyCFunction_NewEx
 _new_function.restype, _new_function.argtypes = ctypes.py_object, [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
-_definitions: dict[int, _MethodDef] = {}  # for ever: CPython keeps a bare pointer to a method's definition
+_definitions: dict[int, MethodDef] = {}  # for ever: CPython keeps a bare pointer to a method's definition
 
 provide_from_process(
     "PyTuple_GetItem", "PyTuple_New", "PyTuple_SetItem", "PyBytes_AsString", "PyLong_AsLongLong", "PyFloat_AsDouble",
@@ -71,7 +71,7 @@ provide_from_process(
 def builtin(address: int, name: str, owner: Any = None) -> Callable[..., Any]:
     """A METH_FASTCALL function at an address as a Python builtin, with `owner` as its __self__."""
     if address not in _definitions:
-        _definitions[address] = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
+        _definitions[address] = MethodDef(name.encode(), address, _METH_FASTCALL, None)
     return _new_function(ctypes.addressof(_definitions[address]), owner, None)
 
 
@@ -119,7 +119,7 @@ class Layout:
         launch, make, listen = JIT.functions(text, "launch", ["_plan", "_make", "_listen"])
         self._listen = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(listen)
         self._recorder: Callable[..., Any] | None = None
-        self._definition = _MethodDef(b"plan", launch, _METH_FASTCALL, None)
+        self._definition = MethodDef(b"plan", launch, _METH_FASTCALL, None)
         self._address = ctypes.addressof(self._definition)
         JIT.provide("mashal_launch_make", make)
         self.make = builtin(make, "make", type)

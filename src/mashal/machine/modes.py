@@ -18,7 +18,8 @@ import ctypes
 from mashal.machine.jit import JIT, provide_from_process
 from mashal.machine.launch import builtin
 
-NOT_RECORDING, INFERENCE, HOOKED, ANOMALY, SETTLING = 1, 2, 4, 8, 16
+NOT_RECORDING, INFERENCE, HOOKED, ANOMALY, SETTLING, WATCHED = 1, 2, 4, 8, 16, 32
+PASSING = SETTLING | WATCHED  # what is no part of what a computation is
 
 _EVERYWHERE = 1 << 62  # in the mask of a switch: of all threads
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from mashal.machine.jit import JIT, provide_from_process
 from mashal.machine.launch import builtin, c_string
-from mashal.machine.modes import NOT_RECORDING
+from mashal.machine.modes import NOT_RECORDING, PASSING
 from mashal.machine.objects import Writer, member
 from mashal.machine.text import Function, Value
 
@@ -149,7 +149,7 @@ class _Recorder(Writer):
 
         def note() -> None:
             node = self.item(f, owner, _NODE)
-            unusual = self.any(f, modes.compare("ne", 0), self.is_none(f, node))
+            unusual = self.any(f, (modes & ~PASSING).compare("ne", 0), self.is_none(f, node))
             status = f.if_(
                 unusual,
                 lambda: self._otherwise(f, owner, result, args, n),

@@ -128,7 +128,7 @@ def _block(tables: Tables) -> Any:
         tables.work,
         tables.returns,
         tables.returned,
-        modes.now() & ~modes.SETTLING,
+        modes.now() & ~modes.PASSING,
     ]
     for name in TABLES:
         head += [len(rows[name]) // _WORDS[name], ctypes.addressof(arrays[name])]
@@ -231,7 +231,7 @@ class _Replay:
     def _write(self) -> None:
         f = self.f
         self.miss_unless(f.word(self.block, _BUSY).compare("eq", 0))
-        now = f.call("i64", "mashal_modes") & ~modes.SETTLING
+        now = f.call("i64", "mashal_modes") & ~modes.PASSING
         self.miss_unless(now.compare("eq", f.word(self.block, _MODES)))
         self.miss_unless(self.nargs.compare("eq", self.tables["operands"][0]))
         self._compare()

@@ -10,7 +10,7 @@ from mashal.nn import functional as F
 from mashal.nn import init
 from mashal.nn.module import Module
 from mashal.nn.parameter import Parameter
-from mashal.ops import empty
+from mashal.ops import empty, linear
 
 
 class Identity(Module):
@@ -63,7 +63,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.linear(input, self.weight, self.bias)
+        return linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         bias = self.bias is not None

@@ -11,10 +11,12 @@ finds it without a detour; see `registry`.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 from mashal.core.tensor import Tensor
 from mashal.later import later
+from mashal.machine.calling import install
 from mashal.machine.observing import changed
 from mashal.nn import hooks
 from mashal.nn.conversion import ConversionMethods
@@ -110,14 +112,17 @@ class Module(HookMethods, TreeMethods, ConversionMethods, StateMethods):
         """What the module computes; a subclass defines it."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    __call__: Callable[
+        ..., Any
+    ]  # the same as _call_openly, but native where forward is all there is to call (see below)
+    _compiled_call_impl: Any = None
+
+    def _call_openly(self, *args: Any, **kwargs: Any) -> Any:
         if self._long_way:
             if self._compiled_call_impl is not None:
                 return self._compiled_call_impl(*args, **kwargs)
             return call_with_hooks(self, args, kwargs)
         return self.forward(*args, **kwargs)
-
-    _compiled_call_impl: Any = None
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         return call_with_hooks(self, args, kwargs)
@@ -300,6 +305,8 @@ class Module(HookMethods, TreeMethods, ConversionMethods, StateMethods):
         for name in _UNLINKED_HOOKS:
             self.__dict__.setdefault(name, OrderedDict())
 
+
+install(Module, "__call__", flag="_long_way", short="forward", long="_call_openly")
 
 _UNLINKED_HOOKS = (
     "_forward_hooks_with_kwargs",

@@ -6,10 +6,11 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PARITY := .venv-parity
 
-.PHONY: help demo test check bench docs parity clean
+.PHONY: help demo hafez test check bench docs parity clean
 
 help:
 	@echo "make demo     learn to read handwritten digits, from the file to the prediction"
+	@echo "make hafez    train a small GPT on Persian verse, and let it write some"
 	@echo "make test     all tests (without PyTorch)"
 	@echo "make check    ruff, types, the order of imports"
 	@echo "make bench    what starting, importing and training cost"
@@ -19,6 +20,9 @@ help:
 
 demo: $(VENV)/.run
 	$(BIN)/python examples/digits.py
+
+hafez: $(VENV)/.run
+	$(BIN)/python examples/hafez.py
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest

@@ -86,6 +86,7 @@ from mashal.nn.margin_loss import (
     TripletMarginWithDistanceLoss,
 )
 from mashal.nn.module import Module
+from mashal.nn.multihead import MultiheadAttention
 from mashal.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from mashal.nn.padding import (
     CircularPad1d,
@@ -131,6 +132,13 @@ from mashal.nn.pooling import (
 from mashal.nn.recurrent import GRU, LSTM, RNN, RNNBase
 from mashal.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
 from mashal.nn.shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
+from mashal.nn.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from mashal.nn.transposed_convolution import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from mashal.nn.upsampling import (
     Upsample,
@@ -229,6 +237,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "NLLLoss2d",
     "PReLU",
@@ -268,6 +277,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",

@@ -54,6 +54,7 @@ from mashal.nn.functions.margin_losses import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from mashal.nn.functions.multihead import multi_head_attention_forward
 from mashal.nn.functions.normalization import batch_norm, instance_norm, local_response_norm
 from mashal.nn.functions.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from mashal.nn.functions.sparse import embedding
@@ -96,6 +97,7 @@ __all__ = [
     "margin_ranking_loss",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",

@@ -50,7 +50,7 @@ class RNNBase(Module):
         self.mode, self.input_size, self.hidden_size, self.num_layers = mode, input_size, hidden_size, num_layers
         self.bias, self.batch_first, self.dropout, self.bidirectional = bias, batch_first, float(dropout), bidirectional
         self.proj_size = proj_size
-        _check(type(self).__name__, mode, dropout, hidden_size, num_layers, proj_size)
+        _check(type(self).__name__, mode, dropout, input_size, hidden_size, num_layers, proj_size)
         made = {"device": device, "dtype": dtype}
         rows, out = CELLS[mode].gates * hidden_size if mode in CELLS else hidden_size, proj_size or hidden_size
         for layer in range(num_layers):
@@ -211,7 +211,9 @@ class RNNBase(Module):
         return shown + "".join(f", {k}={getattr(self, k)}" for k, v in usual.items() if getattr(self, k) != v)
 
 
-def _check(name: str, mode: str, dropout: Any, hidden_size: Any, num_layers: int, proj_size: int) -> None:
+def _check(
+    name: str, mode: str, dropout: Any, input_size: int, hidden_size: Any, num_layers: int, proj_size: int
+) -> None:
     if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
         raise ValueError(
             f"{name}: dropout should be a number in range [0, 1], the probability of an element being zeroed, not {dropout!r}"
@@ -223,6 +225,8 @@ def _check(name: str, mode: str, dropout: Any, hidden_size: Any, num_layers: int
         )
     if not isinstance(hidden_size, int):
         raise TypeError(f"{name}: hidden_size should be of type int, got: {type(hidden_size).__name__}")
+    if input_size <= 0:
+        raise ValueError(f"{name}: input_size must be greater than zero, not {input_size}")
     if hidden_size <= 0:
         raise ValueError(f"{name}: hidden_size must be greater than zero, not {hidden_size}")
     if num_layers <= 0:

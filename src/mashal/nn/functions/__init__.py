@@ -6,6 +6,7 @@
   normalization  over a batch, an example, neighbouring channels
   sparse         embedding: indices into rows of a table
   losses         the losses' arguments; margin_losses: those that compare with a margin
+  multihead      attention in several heads
   shuffle        between channels and places
   distances      between rows, and what is measured with them
 

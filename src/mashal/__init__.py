@@ -186,7 +186,7 @@ _ELSEWHERE = {
     "mashal.control": "cond get_device_module sym_float sym_fresh_size sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum "
     "while_loop",
     "mashal.nn.functional": "channel_shuffle cosine_embedding_loss cosine_similarity hinge_embedding_loss margin_ranking_loss "
-    "pairwise_distance pixel_shuffle pixel_unshuffle poisson_nll_loss triplet_margin_loss",
+    "pairwise_distance pdist pixel_shuffle pixel_unshuffle poisson_nll_loss triplet_margin_loss",
     "mashal.nn.parameter": "Parameter",
     "mashal.serialization": "load save",
     "mashal.streams": "Event Stream",

@@ -4,6 +4,9 @@ CALLS: name -> function of a samples.Source that makes the calls. ARITY: compose
 """
 
 # ruff: noqa: E501
+import os
+import tempfile
+
 import mashal as torch
 from ops import algebra_calls, fourier_calls
 from ops.samples import POSITIVE, Source, call
@@ -17,6 +20,9 @@ ARITY = {
     "frexp": 1, "complex": 2, "polar": 2, "angle": 1, "ldexp": 2, "gcd": 2, "lcm": 2, "heaviside": 2, "xlogy": 2, "lerp": 3, "addcmul": 3, "addcdiv": 3,
 }  # fmt: skip
 
+NUMBERS = os.path.join(tempfile.mkdtemp(), "numbers")  # 16 bytes in a file
+with open(NUMBERS, "wb") as _file:
+    _file.write(bytes(range(16)))
 SIZES = lambda s: [call(2, 3), call((2, 3)), call(0, 3), call(())]
 LIKE = lambda s: [call(s.real(3, 4)), call(s.real())]
 ONE = lambda s: [call(s.real(3, 4)), call(s.real()), call(s.real(0, 3))]
@@ -83,6 +89,13 @@ CALLS = {
     "baddbmm": lambda s: [call(s.real(2, 3, 5), s.real(2, 3, 4), s.real(2, 4, 5)),
                           call(s.real(3, 1), s.real(2, 3, 4), s.real(2, 4, 5), beta=3, alpha=2)],
     "gradient": lambda s: [call(s.real(5)), call(s.real(4, 5), spacing=2.0, dim=1), call(s.real(4, 5), dim=(0, 1), edge_order=2)],
+    "native_layer_norm": lambda s: [call(s.real(2, 3), (3,), s.real(3), s.real(3), 1e-5), call(s.real(2, 3, 4), (3, 4), None, None, 0.5)],
+    "native_group_norm": lambda s: [call(s.real(2, 4, 3), s.real(4), s.real(4), 2, 4, 3, 2, 1e-5), call(s.real(2, 4, 3), None, None, 2, 4, 3, 4, 0.5)],
+    "native_batch_norm": lambda s: [call(s.real(4, 3), s.real(3), s.real(3), None, None, True, 0.1, 1e-5)],
+    "native_channel_shuffle": lambda s: [call(s.real(2, 4, 3), 2)],
+    "segment_reduce": lambda s: [call(s.real(6), "sum", lengths=torch.tensor([2, 4])), call(s.distinct(6, 2), "max", offsets=torch.tensor([0, 1, 6])),
+                                 call(s.real(2, 3), "mean", lengths=torch.tensor([[1, 2], [2, 1]]), axis=1)],
+    "detach": ONE, "detach_": ONE, "rrelu_": ONE, "from_file": lambda s: [call(NUMBERS, False, 3)], "_shape_as_tensor": lambda s: [call(s.real(3, 4))],
     "unravel_index": lambda s: [call(s.whole(3, high=6), (2, 3)), call(s.whole(high=6), 6)],
     "hash_tensor": lambda s: [call(s.real(3, 4)), call(s.real(3, 4), 1), call(s.whole(5, high=9), 0, keepdim=True)],
     "addbmm": lambda s: [call(s.real(3, 5), s.real(2, 3, 4), s.real(2, 4, 5))],

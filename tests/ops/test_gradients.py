@@ -22,7 +22,7 @@ CONSTANT = set(
     broadcast_shapes int long short char byte bool type zeros_like ones_like full_like new_zeros new_ones new_full
     new_tensor tensor as_tensor asarray scalar_tensor
     argsort searchsorted histc histogram bucketize argwhere nonzero nonzero_static one_hot isin
-    bincount unique unique_consecutive tril_indices detach_copy
+    bincount unique unique_consecutive tril_indices detach_copy detach detach_ hash_tensor _shape_as_tensor
 """.split()
 )
 """Give what does not change with the operands, or has no derivative."""
@@ -44,6 +44,8 @@ UNDIFFERENTIATED = {
 }
 """Operands that get no gradient, counted among all tensors of a call."""
 ROUGH = {
+    "native_layer_norm",  # only the first of its results has a gradient
+    "native_batch_norm",
     "to_sparse",
     "sparse_coo_tensor",
     "nextafter",

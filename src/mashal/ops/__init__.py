@@ -18,9 +18,9 @@ Read in this order
   reducing     how reductions are written; reductions, softmaxes: rows of elements joined; rows: formulas over rows
   running, sorting   cumsum …, order along a dimension
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
-  differences  gradient;  running, sorting, order, counting   cumsum …; order along a dimension; bins and distinct elements;  norms
+  running, sorting, order, counting   cumsum …; order along a dimension; bins and distinct elements;  norms
   normalization, losses, classes, cross_entropies   layer_norm …; mse_loss …; nll_loss; cross_entropy
-  queries      questions that compute nothing;  places: unravel_index, hash_tensor;  foreach: on lists of tensors
+  queries      questions that compute nothing;  foreach: on lists of tensors;  rare: seldom used ones
   names        all public names, from the table; they are this package's names too
 
 Stands on: lower, lang, core. Used by: autograd, methods, nn and all that is above.
@@ -46,7 +46,6 @@ from mashal.ops import (
     counting,
     creation,
     cross_entropies,
-    differences,
     division,
     dropouts,
     einstein,
@@ -66,7 +65,6 @@ from mashal.ops import (
     order,
     padding,
     parts,
-    places,
     polynomials,
     pooling,
     powers,

@@ -154,7 +154,7 @@ def check_apart(name: str, out: Sequence[Tensor], operands: Sequence[Tensor]) ->
     """RuntimeError if an out= tensor shares memory with an operand that is still read while it is written."""
     for o in out:
         for x in operands:
-            if isinstance(o, Tensor) and o.storage is x.storage and o.storage is not None:
+            if isinstance(o, Tensor) and o.capsule is x.capsule and o.capsule is not None:
                 raise RuntimeError(
                     message(
                         name,

@@ -19,6 +19,13 @@ FAMILIES: dict[str, dict[str, str]] = {
             pinverse qr slogdet svd triangular_solve
         """,
     },
+    "mashal.ops.rare": {
+        "torch": """
+            _shape_as_tensor detach detach_ from_file gradient hash_tensor native_batch_norm native_channel_shuffle native_group_norm
+            native_layer_norm rrelu_ segment_reduce unravel_index
+        """,
+        "method": "hash_tensor",
+    },
     "mashal.ops.fourier": {"torch": "istft stft", "method": "istft stft"},
 }
 """Family -> the names it has in mashal and as methods of tensors."""

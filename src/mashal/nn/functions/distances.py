@@ -37,3 +37,20 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
 
 def _unit(x: Tensor, dim: int, eps: float) -> Tensor:
     return x / x.norm(2, dim, keepdim=True).clamp_min(eps)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norm distances of every two rows of (n, size): of the first to the others, of the second to those after it, ….
+
+    >>> F.pdist(torch.tensor([[0.0], [1.0], [3.0]]))
+    tensor([1., 3., 2.])
+    """
+    if input.dim() != 2:
+        raise RuntimeError(f"pdist: only supports 2D tensors, got {input.dim()}D: {tuple(input.shape)}")
+    if not input.is_floating_point():
+        raise RuntimeError(f"pdist: only supports floating-point dtypes, got {input.dtype}")
+    if p < 0:
+        raise RuntimeError(f"pdist: only supports non-negative p values, got {p}")
+    n = input.size(0)
+    one, other = ops.triu_indices(n, n, 1).unbind(0)
+    return ops.vector_norm(input.index_select(0, one) - input.index_select(0, other), p, -1)

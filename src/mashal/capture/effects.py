@@ -16,6 +16,7 @@ from types import CodeType, GeneratorType, ModuleType
 from typing import Any
 
 from mashal.capture.guards import Guard
+from mashal.capture.modules import is_module
 
 __all__ = ["Effect", "Mutation", "changes", "of_builtin", "of_library", "of_mashal"]
 
@@ -97,6 +98,8 @@ def of_builtin(function: Any) -> str | None:
     >>> of_builtin(print), of_builtin(len), of_builtin([].append)
     ('print()', None, None)
     """
+    if is_module(function):  # called natively; its forward is watched
+        return None
     name = getattr(function, "__name__", "")
     owner = getattr(function, "__self__", None)
     if isinstance(owner, Random) or _module_of(function).startswith("numpy.random"):

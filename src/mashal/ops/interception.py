@@ -14,6 +14,7 @@ A hooked call goes to the first of these that applies:
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 import types
@@ -54,9 +55,21 @@ _hooked: dict[Callable[..., Any], Callable[..., Any]] = {}  # function -> what i
 _state = {"armed": 0}
 
 
-def _template(*args: Any, **kwargs: Any) -> Any:
-    hook = "the hook's place"
-    return hook(args, kwargs)  # type: ignore[operator]
+@functools.cache
+def _template(free: tuple[str, ...]) -> types.CodeType:
+    """The code `return hook(args, kwargs)` with a place for the hook, closing over `free` as the code it replaces does.
+
+    The names stand behind the return, where nothing runs: so CPython puts the cells into each frame, where debuggers and
+    whoever else asks a frame for its variables expect them.
+    """
+    names = "; ".join(free) or "None"
+    inner = f"def template(*args, **kwargs): hook = {_PLACE!r}; return hook(args, kwargs); {names}"
+    outer = compile(f"def outer({', '.join(free)}):\n    {inner}", __file__, "exec").co_consts[0]
+    [code] = [c for c in outer.co_consts if isinstance(c, types.CodeType)]
+    return code
+
+
+_PLACE = "the hook's place"
 
 
 def armed() -> bool:
@@ -110,11 +123,9 @@ def _hook(function: Any, entrance: Callable[..., Any] | None = None) -> None:
     original.__doc__, original.__qualname__ = function.__doc__, function.__qualname__
     if not hasattr(function, "__signature__"):
         function.__signature__ = inspect.signature(function)
-    own = _template.__code__
-    constants = tuple(
-        (entrance or _entrance)(function, original) if c == "the hook's place" else c for c in own.co_consts
-    )
-    function.__code__ = own.replace(co_consts=constants, co_freevars=code.co_freevars, co_name=code.co_name)
+    own = _template(code.co_freevars)
+    constants = tuple((entrance or _entrance)(function, original) if c == _PLACE else c for c in own.co_consts)
+    function.__code__ = own.replace(co_consts=constants, co_name=code.co_name)
     _hooked[function] = original
 
 

@@ -11,6 +11,7 @@ How a nest is run (lanes, threads, which dimension is innermost) is not said her
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mashal.core.dtypes import dtype
 from mashal.lang.expression import Expression, walk
@@ -41,15 +42,8 @@ class Nest:
         return root not in self.varying()
 
     def varying(self) -> set[Expression]:
-        """The expressions whose value changes within a row."""
-        found: set[Expression] = set()
-        for node in walk(e for e, _ in self.results):
-            if node.kind == "operand":
-                if not self.operands[node.value].per_row:
-                    found.add(node)
-            elif node.kind == "place" or (node.kind != "over" and any(o in found for o in node.operands)):
-                found.add(node)
-        return found
+        """The expressions whose value changes within a row (not to be changed: it is kept)."""
+        return _varying(self)
 
     def __str__(self) -> str:
         lines = [
@@ -58,3 +52,15 @@ class Nest:
         ]
         lines += [f"-> {d.name}: {e}" for e, d in self.results]
         return "\n".join(lines)
+
+
+@lru_cache(maxsize=1024)
+def _varying(nest: Nest) -> set[Expression]:
+    found: set[Expression] = set()
+    for node in walk(e for e, _ in nest.results):
+        if node.kind == "operand":
+            if not nest.operands[node.value].per_row:
+                found.add(node)
+        elif node.kind == "place" or (node.kind != "over" and any(o in found for o in node.operands)):
+            found.add(node)
+    return found

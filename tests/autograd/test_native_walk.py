@@ -209,3 +209,11 @@ def test_a_new_form_of_gradient_is_learned_once_more():
 def test_second_derivatives_go_through_results_that_are_kept(operation):
     x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda t: operation(t, -1), x)
+
+
+def test_each_part_of_a_split_gets_its_own_gradient_however_often():
+    for _ in range(3):
+        x = torch.zeros(2, 6, requires_grad=True)
+        first, second = x.split(3, dim=1)
+        (first.unsqueeze(0).sum() + 2 * second.unsqueeze(0).sum()).backward()
+        assert x.grad.tolist() == [[1, 1, 1, 2, 2, 2]] * 2

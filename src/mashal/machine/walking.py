@@ -130,25 +130,28 @@ class _Walker(Writer):
         edges = self.read(f, node, self.node["edges"])
         leaf_type = self.item(f, owner, _LEAF)
 
-        def one(i: Value, count: Value, following: Value, its_g: Value) -> list[Value]:
+        def one(i: Value, count: Value, onward: Value, its_g: Value) -> list[Value]:
             edge, g = self.item(f, edges, i), self.item(f, found, i)
             nothing = self.any(f, self.is_none(f, edge), self.is_none(f, g))
-            return f.if_(
-                nothing, lambda: [count, following, its_g], lambda: to_target(edge, g, count, following, its_g)
-            )
+            return f.if_(nothing, lambda: [count, onward, its_g], lambda: to_target(edge, g, count, onward, its_g))
 
-        def to_target(edge: Value, g: Value, count: Value, following: Value, its_g: Value) -> list[Value]:
+        def to_target(edge: Value, g: Value, count: Value, onward: Value, its_g: Value) -> list[Value]:
             target = self.item(f, edge, 0)
 
             def to_leaf() -> list[Value]:
                 f.call("void", "walk_leaf", leaves, target, g)
-                return [count, following, its_g]
+                return [count, onward, its_g]
 
             is_leaf = self.same(f, self.type_of(f, target), leaf_type)
-            return f.if_(is_leaf, to_leaf, lambda: [count + 1, target, g])
+            return f.if_(is_leaf, to_leaf, lambda: [count + 1, edge, g])
+
+        def at_its_end() -> list[Value]:
+            """The node that the edge leads to, and to which of its results."""
+            return [self.item(f, onward, 0), f.call("i64", "PyLong_AsLongLong", self.item(f, onward, 1))]
 
         n = f.call("i64", "PyTuple_Size", edges)
-        count, following, its_g = f.loop(0, n, 1, one, [f.i64(0), null, null])
+        count, onward, its_g = f.loop(0, n, 1, one, [f.i64(0), null, null])
+        following, output = f.if_(self.is_null(f, onward), lambda: [null, f.i64(0)], at_its_end)
         raised = self.differ(f, f.call("ptr", "PyErr_Occurred"), null)
         self.leave_if(f, raised, null, found, node, g)
 
@@ -160,7 +163,7 @@ class _Walker(Writer):
             f.call("void", "Py_IncRef", following)
             f.call("void", "Py_IncRef", its_g)
 
-        f.if_(count.compare("sgt", 1), fork)
+        f.if_(self.any(f, count.compare("sgt", 1), output.compare("ne", 0)), fork)  # the line knows first results only
         f.if_(self.is_null(f, following), None, follow)
         return following, its_g
 

@@ -45,7 +45,7 @@ class MaskedTensor(Tensor):
             wrong = f"data is {tuple(data.shape)}, mask {tuple(mask.shape)}"
             raise ValueError(message("MaskedTensor", wrong, "they must be of one shape"))
         made = as_subclass(cls, data.detach().clone())
-        made._masked_data = made.as_subclass(Tensor)
+        made._masked_data = as_subclass(Tensor, made)  # the method would ask __torch_function__, which wants the mask
         made._masked_mask = mask.clone()
         return made.requires_grad_() if requires_grad else made
 

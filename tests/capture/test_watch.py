@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import functools
+import io
 import itertools
 import math
 import operator
@@ -385,6 +386,7 @@ class Counted:
 PROPERTY = Counted()
 MODEL = torch.nn.Linear(3, 3)
 LAYER = torch.nn.Linear(3, 3)
+OPTIMIZER = torch.optim.SGD(LAYER.parameters(), lr=0.1)
 ARRAY = np.zeros(3)
 
 
@@ -397,6 +399,30 @@ ARRAY = np.zeros(3)
 )  # fmt: skip
 def test_this_is_an_effect(function, x, capsys):
     assert effects(function, x)
+
+
+CHANGES_OF_MASHAL = {
+    "the dtype of a module": lambda x: MODEL.to(torch.float32),
+    "a submodule": lambda x: MODEL.add_module("other", torch.nn.ReLU()),
+    "a buffer": lambda x: MODEL.register_buffer("buffer", torch.ones(1)),
+    "a hook": lambda x: MODEL.register_forward_hook(lambda *_: None).remove(),
+    "a tensor's hook": lambda x: MODEL.weight.register_hook(lambda g: g).remove(),
+    "what is trained": lambda x: (MODEL.requires_grad_(False), MODEL.requires_grad_(True)),
+    "a state_dict": lambda x: MODEL.load_state_dict(MODEL.state_dict(), strict=False),
+    "a parameter": lambda x: setattr(MODEL, "extra", torch.nn.Parameter(torch.ones(1))),
+    "a tensor's data": lambda x: setattr(x, "data", torch.ones(2)),
+    "the default dtype": lambda x: torch.set_default_dtype(torch.float32),
+    "the state of the generator": lambda x: torch.set_rng_state(torch.get_rng_state()),
+    "a learning rate": lambda x: OPTIMIZER.param_groups[0].update(lr=x),
+    "a learning rate, by item": lambda x: OPTIMIZER.param_groups[0].__setitem__("lr", x),
+    "a file": lambda x: torch.save(x, io.BytesIO()),
+    "a loader": lambda x: next(iter(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x)))),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES_OF_MASHAL)
+def test_what_mashal_changes_outside_tensors_is_an_effect(what, x):
+    assert effects(CHANGES_OF_MASHAL[what], x)
 
 
 def test_a_deletion_is_an_effect(x):

@@ -145,27 +145,30 @@ def of_library(function: Any) -> str | None:
 _ALWAYS = {  # by the beginning of the file inside mashal: the functions that change something outside tensors
     "utils/data/": None,  # None: all of them
     "serialization/": "save load",
-    "random.py": "manual_seed seed set_rng_state fork_rng",
+    "random.py": "manual_seed seed fork_rng",
     "core/generator.py": "manual_seed seed set_state",
-    "settings.py": "set_default_dtype set_default_device set_num_threads set_num_interop_threads set_printoptions "
-    "use_deterministic_algorithms set_flush_denormal set_float32_matmul_precision set_default_tensor_type",
+    "settings.py": "use_deterministic_algorithms",
 }
 _OWN = {  # those that change their first argument
     "nn/": "train eval requires_grad_ to float half double bfloat16 type cuda cpu to_empty add_module register_module "
     "register_parameter register_buffer load_state_dict append insert extend pop clear update __setitem__ __delitem__ "
     "register_forward_hook register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook "
-    "register_backward_hook set_extra_state share_memory",
+    "register_backward_hook set_extra_state share_memory register_parametrization remove_parametrizations weight_norm "
+    "spectral_norm remove_weight_norm",
     "optim/": "add_param_group load_state_dict register_step_pre_hook register_step_post_hook",
-    "methods/": "register_hook register_post_accumulate_grad_hook requires_grad_ share_memory_ __setstate__",
+    "methods/": "register_hook register_post_accumulate_grad_hook share_memory_ __setstate__",
+    "core/tensor.py": "requires_grad_ retain_grad",
     "autograd/": "register_hook register_prehook",
 }
 
 
-def of_mashal(file: str, name: str) -> str | None:
+def of_mashal(file: str, name: str, method: bool) -> str | None:
     """Whether a function of mashal, called by a program, has an effect: "always", "own" (on its first argument), None.
 
-    file: its path inside mashal, such as "nn/module.py".
+    file: its path inside mashal, such as "nn/module.py". Functions called set_… that are no methods always have one.
     """
+    if name.startswith("set_") and not method and name != "set_grad_enabled":
+        return "always"
     for kind, table in (("always", _ALWAYS), ("own", _OWN)):
         for beginning, names in table.items():
             if file.startswith(beginning) and (names is None or name in names.split()):

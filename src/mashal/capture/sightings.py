@@ -21,7 +21,7 @@ from types import (
 from typing import Any
 
 from mashal.capture.bytecode import Site
-from mashal.capture.effects import Effect, Mutation, of_builtin
+from mashal.capture.effects import Effect, Mutation, changes, of_builtin
 from mashal.capture.frames import Lines
 from mashal.capture.guards import (
     ABSENT,
@@ -240,15 +240,17 @@ class Sightings:
             if arguments[0] is not None and isinstance(name, str):
                 self.read(frame, Site("read", ("attribute", arguments[0], name)))
         if any(function is f for f in _OF_FIRST_ARGUMENT) and arguments:
-            return self.change_by(frame, function, arguments[0])
+            return self.change_by(frame, function, *arguments[:2])
         for argument in arguments:
             self.iterate(frame, Site("iterate", argument))
-        if function is not UNKNOWN and not isinstance(function, (type, *_REPORTED)):
+        if isinstance(function, MethodWrapperType) and changes(function) is not None:
+            self.mutation(frame, f"{shown(callee)}()", changes(function))
+        elif function is not UNKNOWN and not isinstance(function, (type, *_REPORTED)):
             what = of_builtin(function)
             if what is not None:
                 self.effect(frame, what)
 
-    def change_by(self, frame: FrameType, function: Any, argument: Any) -> None:
+    def change_by(self, frame: FrameType, function: Any, argument: Any, name: Any = None) -> None:
         changed = evaluate(argument, frame)
         if function is next:
             if changed is UNKNOWN and argument is not None and argument[0] == "call":
@@ -259,7 +261,7 @@ class Sightings:
                 if (of is not None and of[0] == "call") or not hasattr(type(changed), "__next__"):
                     return
             self.mutation(frame, f"next({shown(argument)})", changed)
-        elif not isinstance(changed, Tensor):
+        elif not isinstance(changed, Tensor) or evaluate(name, frame) != "grad":
             self.mutation(frame, f"{function.__name__}({shown(argument)}, …)", changed)
 
     def keep(self, frame: FrameType, site: Site) -> None:

@@ -174,7 +174,7 @@ class Watch:
         if kind is LAYERS and code.co_argcount:
             self._seen.read_layer(frame)
         if self._who(frame.f_back) is PROGRAM:
-            how = effects.of_mashal(file, code.co_name)
+            how = effects.of_mashal(file, code.co_name, code.co_varnames[:1] == ("self",))
             if how == "always":
                 self._seen.effect(frame, f"{code.co_name}()")
             elif how == "own":

@@ -358,7 +358,8 @@ class _Maker:
             if isinstance(step, UpdateStep):
                 plan.entries += step.states
                 plan.entries += [(holder, key, holder[key]) for holder, key in step.watched]
-        plan.modules, plan.contents = Seen(self.recorder.modules), _CONTENTS
+        of_modules = [guard for guard in self.watch.guards if of_module(guard.holder)]
+        plan.modules, plan.contents = Seen(self.recorder.modules, of_modules), _CONTENTS
         for guard in self.watch.guards:
             if of_module(guard.holder):
                 continue

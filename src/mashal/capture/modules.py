@@ -11,9 +11,10 @@ _MEMBERS = "_modules"
 
 
 class Seen:
-    """Modules and all below them, with their attributes as they are now."""
+    """Modules and all below them, with their attributes as they are now; guards: what was read of others."""
 
-    def __init__(self, modules: Iterable[Any]):
+    def __init__(self, modules: Iterable[Any], guards: Iterable[Any] = ()):
+        self.guards = list(guards)
         self.modules: dict[int, tuple[Any, dict[str, Any]]] = {}
         stack = list(modules)
         while stack:
@@ -24,7 +25,8 @@ class Seen:
 
     def unchanged(self) -> bool:
         """Whether every attribute is the same object, or an equal plain value."""
-        return all(_same(was, _attributes(module)) for module, was in self.modules.values())
+        modules = self.modules.values()
+        return all(guard.holds() for guard in self.guards) and all(_same(was, _attributes(m)) for m, was in modules)
 
 
 def is_module(x: Any) -> bool:

@@ -73,6 +73,7 @@ class Recorder:
         self._buffers: dict[int, Buffer] = {}
         self._calls: dict[int, Call] = {}
         self._blocks: list[bytes] = []
+        self._lent: dict[Any, Value] = {}
         self.first = next(tape.numbers)
         """Nodes with a lower number were there before."""
         self.finishing = False
@@ -137,7 +138,7 @@ class Recorder:
         if call is None:
             self._blocks.append(block)
             call = self._calls[id(block)] = Call.of(block)
-        values = tuple(self.value(x) if isinstance(x, Tensor) else x for x in operands)
+        values = tuple(self.value(x) if isinstance(x, Tensor) else self._lent.get(x, x) for x in operands)
         return Step(call, values, (), call.writes, fail is not None, recipe, self._operation())
 
     def _operation(self) -> str:
@@ -207,6 +208,13 @@ class Recorder:
     def _written(self, buffer: Buffer) -> bool:
         return any(v.buffer is buffer for step in self.trail.steps for v in step.written
                    if not (isinstance(step, Step) and not step.call.kernel))  # fmt: skip
+
+    def lend(self, x: Tensor) -> int:
+        """x's address, to be given to a kernel as a number."""
+        value = self.value(x)
+        found = self.aside(x.data_ptr)
+        self._lent[found] = value
+        return found
 
     def touch(self, x: Tensor) -> None:
         """x was there before: notes its slots."""

@@ -344,6 +344,11 @@ def as_subclass(cls: type, x: Tensor) -> Any:
     return made
 
 
+def address(x: Tensor) -> int:
+    """Where x's first element lies, as a number for a kernel; a recording knows that the number means x."""
+    return x.data_ptr() if watch.recorder is None else watch.recorder.lend(x)
+
+
 def bump(x: Tensor) -> None:
     """Notes that x's data has changed in place."""
     (x.version or versions(x))[0] += 1

@@ -10,7 +10,7 @@ from mashal.core.forms import form, like
 from mashal.core.generator import Generator
 from mashal.core.shapes import broadcast
 from mashal.core.tape import Node, edges, mode
-from mashal.core.tensor import Tensor, empty
+from mashal.core.tensor import Tensor, address, empty
 from mashal.errors import message
 from mashal.lang import expression as e
 from mashal.ops import filling
@@ -53,7 +53,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     rates = input.detach().contiguous()
     result = result_of("poisson", input.shape, input.dtype, input.device)
     try:
-        return filled(result, "Poisson", filling.poisson, generator, rates.data_ptr())
+        return filled(result, "Poisson", filling.poisson, generator, address(rates))
     except filling.Refused as refused:
         wrong = float(rates.reshape(-1)[refused.position])
         raise RuntimeError(
@@ -72,7 +72,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
     shape = broadcast("binomial", count.shape, prob.shape)
     n, p = (x.detach().expand(shape).contiguous() for x in (count, prob))
     result = result_of("binomial", shape, count.dtype, count.device)
-    return filled(result, "Binomial", filling.binomial, generator, n.data_ptr(), p.data_ptr())
+    return filled(result, "Binomial", filling.binomial, generator, address(n), address(p))
 
 
 @pointwise(in_floating, where=("torch",), name="_standard_gamma_grad")
@@ -109,7 +109,7 @@ def _gamma_numbers(input: Tensor, generator: Generator | None) -> Tensor:
         raise NotImplementedError(message("_standard_gamma", f"dtype {input.dtype}", "it must be float32 or float64"))
     shapes = input.detach().contiguous()
     result = result_of("_standard_gamma", input.shape, input.dtype, input.device)
-    return filled(result, "StandardGamma", filling.gamma, generator, shapes.data_ptr())
+    return filled(result, "StandardGamma", filling.gamma, generator, address(shapes))
 
 
 @spelled(("torch",), name="_sample_dirichlet")
@@ -162,7 +162,7 @@ def _with_replacement(weights: Tensor, samples: int, generator: Generator | None
     weights, count = weights.contiguous(), math.prod(rows)
     room = empty(form(float64, weights.device, (categories,)))
     result = result_of("multinomial", (*rows, samples), int64, weights.device, out)
-    addresses = weights.data_ptr(), room.data_ptr()
+    addresses = address(weights), address(room)
     try:
         return filled(
             result, "Multinomial", filling.multinomial, generator, *addresses, weights.dtype.name, count, categories

@@ -13,7 +13,7 @@ from mashal.core.dtypes import bfloat16, float32, float64
 from mashal.core.dtypes import bool as bool_
 from mashal.core.forms import Form, form, like
 from mashal.core.generator import Generator
-from mashal.core.tensor import Tensor, empty
+from mashal.core.tensor import Tensor, address, empty
 from mashal.errors import message
 from mashal.ops import filling
 from mashal.ops.define import spelled
@@ -99,7 +99,7 @@ def rrelu(
     if input.dtype is bfloat16:  # the slopes are not rounded to it, only the products
         return rrelu(input.to(float32), lower, upper, True, generator).to(bfloat16)
     x = input.detach().contiguous()
-    drawn = filled(empty(x.form), "Rrelu", filling.slopes, generator, x.data_ptr(), float(lower), float(upper))
+    drawn = filled(empty(x.form), "Rrelu", filling.slopes, generator, address(x), float(lower), float(upper))
     return input * drawn
 
 

@@ -17,7 +17,7 @@ from mashal.core import tape
 from mashal.core.dtypes import dtype as DType
 from mashal.core.forms import Form, form
 from mashal.core.generator import Generator, default_generator
-from mashal.core.tensor import Tensor, bump, empty, new_view
+from mashal.core.tensor import Tensor, address, bump, empty, new_view
 from mashal.errors import message
 from mashal.ops import filling
 from mashal.ops.define import check_writable, late, spelled
@@ -165,7 +165,7 @@ def _bernoulli_each(x: Tensor, p: Tensor, generator: Generator | None) -> Tensor
         chances = ordered(p.expand(x.shape), x.form).contiguous()
 
     try:
-        return filled(x, "Bernoulli", filling.bernoulli_each, generator, chances.data_ptr(), p.dtype.name)
+        return filled(x, "Bernoulli", filling.bernoulli_each, generator, address(chances), p.dtype.name)
     except filling.Refused as refused:
         wrong = float(chances.reshape(-1)[refused.position])
         raise RuntimeError(
@@ -185,7 +185,7 @@ def filled(x: Tensor, name: str, draw: filling.Draw, generator: Generator | None
             _fill_scattered(x, draw, generator, numbers)
         elif of.dtype.is_complex:
             kind, n = of.dtype.to_real().name, 2 * of.numel
-            filling.at_address(x.data_ptr(), kind, n, draw, generator, *numbers, contiguous=of.contiguous)
+            filling.at_address(address(x), kind, n, draw, generator, *numbers, contiguous=of.contiguous)
         else:
             filling.into(x, draw, generator, *numbers)
     bump(x)
@@ -209,7 +209,7 @@ def _fill_scattered(x: Tensor, draw: filling.Draw, generator: Generator, numbers
     view = ordered(x, x.form)
     values = empty(form(x.dtype, x.device, view.shape))
     kind, parts = (x.dtype.to_real(), 2) if x.dtype.is_complex else (x.dtype, 1)
-    filling.at_address(values.data_ptr(), kind.name, parts * x.numel(), draw, generator, *numbers, contiguous=False)
+    filling.at_address(address(values), kind.name, parts * x.numel(), draw, generator, *numbers, contiguous=False)
     with tape.no_grad():
         view.copy_(values)
 

@@ -294,6 +294,9 @@ def _rows(forms: list[Form]) -> list[tuple[int, int, int]]:
     return rows
 
 
+_IDLE = {"params", "param_names", "foreach", "fused", "capturable", "differentiable"}  # no rule's step depends on them
+
+
 def _noted(optimizer: RuleOptimizer, prepared: Prepared, update: Update, places: list[int]) -> dict[str, Any]:
     """What a recording (capture.recorder) keeps of an update that is about to run."""
     group = prepared.group
@@ -308,7 +311,7 @@ def _noted(optimizer: RuleOptimizer, prepared: Prepared, update: Update, places:
         "changed": tuple(e is not None for e in update.results),
         "fits": _fits(optimizer, params),
         "numbers": lambda: optimizer._numbers(group) if optimizer._choices(group) == prepared.choices else None,
-        "watched": [(group, name) for name in group if isinstance(name, str)],
+        "watched": [(group, name) for name in group if name not in _IDLE],
         "name": type(optimizer).__name__,
     }
 

@@ -64,3 +64,94 @@ def test_gradients_reach_a_subclass():
     x = torch.ones(2).as_subclass(Marked).requires_grad_()
     (x * 3).sum().backward()
     assert x.grad.tolist() == [3.0, 3.0]
+
+
+# ---------------------------------------------------------------- every public function asks
+def test_every_kind_of_function_asks_the_subclass():
+    Watching.seen.clear()
+    x = torch.ones(2, 2).as_subclass(Watching)
+    nn.functional.linear(x, x)
+    torch.stack([x, x])
+    x.reshape(4)
+    nn.functional.cross_entropy(x, torch.tensor([0, 1]))
+    x.add_(1)
+    1 - x
+    x @ x
+    nn.functional.softmax(x, -1)
+    torch.zeros_like(x)
+    x.to(torch.float64)
+    names = ["linear", "stack", "reshape", "cross_entropy", "add_", "rsub", "matmul", "softmax", "zeros_like", "to"]
+    assert Watching.seen == names
+
+
+def test_an_operator_is_told_as_the_function_of_its_name():
+    told = []
+
+    class Asking(torch.Tensor):
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            told.append(func)
+            return super().__torch_function__(func, types, args, kwargs or {})
+
+    x = torch.ones(2).as_subclass(Asking)
+    x + 1
+    torch.mul(x, 2)
+    assert told == [torch.add, torch.mul]
+
+
+class Names(torch.overrides.TorchFunctionMode):
+    def __init__(self):
+        self.names = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.names.append(torch.overrides.resolve_name(func))
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_mode_sees_calls_inside_its_block():
+    with Names() as mode:
+        x = torch.ones(2) + 1
+        nn.functional.relu(x).sum()
+    torch.zeros(2)
+    assert mode.names == ["torch.ones", "torch.add", "torch.nn.functional.relu", "torch.sum"]
+
+
+def test_modes_see_what_modes_inside_them_call():
+    with Names() as outer, Names() as inner:
+        torch.ones(2)
+    assert outer.names == inner.names == ["torch.ones"]
+
+
+def test_a_mode_can_answer_itself():
+    class Seven(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            return 7 if func is torch.add else func(*args, **(kwargs or {}))
+
+    with Seven():
+        assert torch.ones(2) + 1 == 7
+        assert torch.add(torch.ones(2), 1) == 7
+    assert (torch.ones(1) + 1).item() == 2
+
+
+def test_functions_of_ones_own_ask_too():
+    class Like:
+        @classmethod
+        def __torch_function__(cls, func, types, args=(), kwargs=None):
+            return "asked"
+
+    @torch.overrides.wrap_torch_function(lambda x: (x,))
+    def function(x):
+        return x
+
+    assert function(Like()) == "asked"
+    assert function(3) == 3
+    assert torch.overrides.is_tensor_like(Like())
+    assert not torch.overrides.has_torch_function((torch.ones(1), 2))
+
+
+def test_what_can_be_overridden_is_listed():
+    listed = torch.overrides.get_overridable_functions()
+    assert torch.add in listed[torch]
+    assert torch.Tensor.view in listed[torch.Tensor]
+    assert torch.overrides.get_testing_overrides()[torch.add](1, 2) == -1
+    assert torch.typename not in torch.overrides.get_ignored_functions() or torch.typename not in listed[torch]

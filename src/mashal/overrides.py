@@ -1,42 +1,59 @@
-"""torch.overrides: operations on what behaves like a tensor, or is a subclass of one."""
+"""torch.overrides: operations on what behaves like a tensor or is a subclass of one, and modes that see every call.
+
+An object with `__torch_function__(func, types, args, kwargs)` is asked for every public function that it is an argument of; a
+TorchFunctionMode is asked for every call inside its block. Calls are seen by ops.interception, from the first one who asks on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import functools
+import inspect
+import sys
+import types as python_types
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mashal.core.tensor import Tensor
 from mashal.nearest import nearest
-from mashal.ops.define import overrides
+from mashal.ops.define import DEFINITIONS, dispatch, overrides
+from mashal.ops.interception import arm, through_modes, watch
 
 __all__ = [
-    "get_default_nowrap_functions", "handle_torch_function", "has_torch_function", "has_torch_function_unary",
-    "has_torch_function_variadic", "is_tensor_like", "is_tensor_method_or_property", "resolve_name", "wrap_torch_function",
+    "BaseTorchFunctionMode", "TorchFunctionMode", "enable_reentrant_dispatch", "get_default_nowrap_functions",
+    "get_ignored_functions", "get_overridable_functions", "get_testing_overrides", "handle_torch_function", "has_torch_function",
+    "has_torch_function_unary", "has_torch_function_variadic", "is_tensor_like", "is_tensor_method_or_property", "resolve_name",
+    "wrap_torch_function",
 ]  # fmt: skip
 
 
+# ---------------------------------------------------------------- asking
 def has_torch_function(relevant_args: Iterable[Any]) -> bool:
-    """Whether one of these wants to be asked (has a __torch_function__ of its own)."""
-    return bool(overrides(tuple(relevant_args)))
+    """Whether a mode, or one of these (with a __torch_function__ of its own), wants to be asked."""
+    return bool(watch.modes) or bool(overrides(tuple(relevant_args)))
 
 
 def has_torch_function_unary(obj: Any) -> bool:
     """`has_torch_function` of one object."""
-    return bool(overrides((obj,)))
+    return has_torch_function((obj,))
 
 
 def has_torch_function_variadic(*objects: Any) -> bool:
     """`has_torch_function` of several objects."""
-    return bool(overrides(objects))
+    return has_torch_function(objects)
 
 
 def handle_torch_function(
     public_api: Callable[..., Any], relevant_args: Iterable[Any], *args: Any, **kwargs: Any
 ) -> Any:
-    """What the first of relevant_args that knows how makes of a call; TypeError if none does."""
-    kinds = overrides(tuple(relevant_args))
+    """What the innermost mode, or the first of relevant_args that knows how, makes of a call; TypeError if none does."""
+    relevant = tuple(relevant_args)
+    kinds = overrides(relevant)
+    if watch.modes:
+        return through_modes(public_api, args, kwargs, tuple(kinds))
     for kind in kinds:
-        answer = kind.__torch_function__(public_api, tuple(kinds), args, kwargs)
+        one = next(x for x in relevant if type(x) is kind)
+        answer = one.__torch_function__(public_api, tuple(kinds), args, kwargs)
         if answer is not NotImplemented:
             return answer
     names = ", ".join(kind.__name__ for kind in kinds)
@@ -49,18 +66,81 @@ def wrap_torch_function(dispatcher: Callable[..., Any]) -> Callable[..., Any]:
     """A decorator for functions of one's own: dispatcher(*args) says which arguments are asked first."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
         def wrapped(*args: Any, **kwargs: Any) -> Any:
             relevant = tuple(dispatcher(*args, **kwargs))
             if has_torch_function(relevant):
                 return handle_torch_function(wrapped, relevant, *args, **kwargs)
             return function(*args, **kwargs)
 
-        wrapped.__name__, wrapped.__doc__ = function.__name__, function.__doc__
         return wrapped
 
     return decorate
 
 
+# ---------------------------------------------------------------- modes
+class TorchFunctionMode:
+    """A block in which every public function is first given to the mode; subclass it and write __torch_function__.
+
+    While the mode answers, it does not see what it calls; modes around it do.
+
+    >>> class Names(torch.overrides.TorchFunctionMode):
+    ...     def __torch_function__(self, func, types, args=(), kwargs=None):
+    ...         print(func.__name__)
+    ...         return func(*args, **(kwargs or {}))
+    >>> with Names():
+    ...     x = torch.ones(2).sum()
+    ones
+    sum
+    """
+
+    inner: TorchFunctionMode
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        raise NotImplementedError(
+            f"{type(self).__name__} does not say what it does with calls: write __torch_function__"
+        )
+
+    def __enter__(self) -> Any:
+        arm()
+        watch.modes.append(self)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        watch.modes.pop()
+
+    @classmethod
+    def push(cls, *args: Any, **kwargs: Any) -> Any:
+        """A mode made from the arguments; the same as to call the class."""
+        return cls(*args, **kwargs)
+
+
+class BaseTorchFunctionMode(TorchFunctionMode):
+    """A mode that calls every function as it is."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+@contextlib.contextmanager
+def enable_reentrant_dispatch() -> Iterator[None]:
+    """Inside, subclasses are asked again although one of them is answering."""
+    before, dispatch.enabled = dispatch.enabled, True
+    try:
+        yield
+    finally:
+        dispatch.enabled = before
+
+
+def _get_current_function_mode() -> Any:
+    return watch.modes[-1] if watch.modes else None
+
+
+def _get_current_function_mode_stack() -> list[Any]:
+    return list(watch.modes)
+
+
+# ---------------------------------------------------------------- which functions there are
 def is_tensor_like(inp: Any) -> bool:
     """Whether inp is a tensor or has a __torch_function__."""
     return type(inp) is Tensor or hasattr(inp, "__torch_function__")
@@ -71,9 +151,64 @@ def is_tensor_method_or_property(func: Any) -> bool:
     return getattr(Tensor, getattr(func, "__name__", ""), None) is func or getattr(func, "__name__", "") == "__get__"
 
 
-def resolve_name(f: Any) -> str:
-    """What a function is called."""
-    return f if isinstance(f, str) else f"torch.{getattr(f, '__qualname__', f)}"
+def resolve_name(f: Any) -> str | None:
+    """The full name of a function, "torch.add"; a string as it is.
+
+    >>> torch.overrides.resolve_name(torch.Tensor.view)
+    'torch.Tensor.view'
+    """
+    if isinstance(f, str):
+        return f
+    name = getattr(f, "__name__", str(f))
+    for place, prefix in _places():
+        if getattr(place, name, None) is f:
+            return f"{prefix}.{name}"
+    return f"torch.{getattr(f, '__qualname__', f)}"
+
+
+def _places() -> list[tuple[Any, str]]:
+    root = sys.modules["mashal"]
+    found = [(root, "torch"), (Tensor, "torch.Tensor")]
+    for name in ("nn.functional", "linalg", "fft", "special"):
+        place = sys.modules.get(f"mashal.{name}")
+        if place is not None:
+            found.append((place, f"torch.{name}"))
+    return found
+
+
+def get_overridable_functions() -> dict[Any, list[Callable[..., Any]]]:
+    """Namespace -> its functions that ask their arguments."""
+    known = {id(d.function) for d in DEFINITIONS.values()}
+    known |= {id(f) for d in DEFINITIONS.values() for f in (d.in_place, *d.extra.values()) if f is not None}
+    found: dict[Any, list[Callable[..., Any]]] = {}
+    for place, _ in _places():
+        here = [f for name, f in vars(place).items() if callable(f) and not name.startswith("__") and id(f) in known]
+        found[place] = list(dict.fromkeys(here))
+    return found
+
+
+def get_testing_overrides() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Function -> a function of the same signature that returns -1, for tests of what overrides all."""
+    return {f: _refusal_of(f) for functions in get_overridable_functions().values() for f in functions}
+
+
+def _refusal_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    def answer(*args: Any, **kwargs: Any) -> int:
+        return -1
+
+    answer.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    return answer
+
+
+def get_ignored_functions() -> set[Callable[..., Any]]:
+    """Public functions that ask nobody."""
+    asking = {f for functions in get_overridable_functions().values() for f in functions}
+    root = vars(sys.modules["mashal"])
+    return {
+        f
+        for n, f in root.items()
+        if isinstance(f, python_types.FunctionType) and not n.startswith("_") and f not in asking
+    }
 
 
 def get_default_nowrap_functions() -> set[Any]:

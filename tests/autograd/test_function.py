@@ -192,5 +192,5 @@ def test_under_no_grad_nothing_is_recorded():
 
 
 def test_a_function_is_not_instantiated():
-    with pytest.raises(RuntimeError, match=r"call Square\.apply"):
+    with pytest.warns(DeprecationWarning, match=r"call Square\.apply"):
         Square()

@@ -127,3 +127,56 @@ def test_gradients_of_mapped_indexing_and_views():
     sum((leaf[k][i[k]] * leaf[k].view(2, 2)[0]).sum() for k in range(3)).backward()
     expected = leaf.grad
     torch.testing.assert_close(g, expected)
+
+
+class Cube(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * 3 * x**2
+
+
+def test_functions_of_ones_own_are_mapped_and_differentiated():
+    x = torch.arange(3.0)
+    assert torch.vmap(Cube.apply)(x).tolist() == [0, 1, 8]
+    assert torch.vmap(func.grad(Cube.apply))(x).tolist() == [0, 3, 12]
+    assert func.grad(func.grad(Cube.apply))(torch.tensor(2.0)) == 12
+
+
+def test_functions_of_ones_own_can_say_how_they_are_mapped():
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(x):
+            return x * 2
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            pass
+
+        @staticmethod
+        def vmap(info, in_dims, x):
+            assert info.batch_size == 3
+            assert in_dims == (0,)
+            return x.T * 2, 1
+
+    assert torch.vmap(Twice.apply)(torch.ones(3, 2)).shape == (3, 2)
+
+
+def test_functions_of_ones_own_without_a_rule_say_so():
+    class Plain(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x
+
+    with pytest.raises(RuntimeError, match="does not have vmap support"):
+        torch.vmap(Plain.apply)(torch.ones(3))

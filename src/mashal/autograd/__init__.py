@@ -14,13 +14,14 @@ Read in this order
   graph          nodes, edges and hooks on what is saved, as users see them
   drawing        the graph as text
   gradients      checks of what people's formulas gave
+  forward_ad     tensors with tangents
   functional     jacobian, hessian and products with them
   gradcheck      derivatives held against differences
   anomaly_mode   errors of backward tell which forward call they come from
 Stands on: ops, core. Used by: methods, nn, utils.
 """
 
-from mashal.autograd import function, functional, grad_mode, graph, inplace, variable
+from mashal.autograd import forward_ad, function, functional, grad_mode, graph, inplace, variable
 from mashal.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
 from mashal.autograd.function import Function
 from mashal.autograd.grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled

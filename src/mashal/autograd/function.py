@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from mashal.core import tape
 from mashal.core.saved import FREED, FREED_TEXT, save, save_result, unpack
 from mashal.core.tensor import Tensor, alias
 from mashal.errors import message
+from mashal.ops.interception import CALLED
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
@@ -117,7 +119,7 @@ class _WithNodes(type):
         )
 
 
-class Function(metaclass=_WithNodes):
+class Function(FunctionCtx, metaclass=_WithNodes):
     """An operation of your own: subclass it, give `forward` and `backward` as static methods, call `apply`.
 
     forward(ctx, *arguments) gives a tensor or a tuple of them; backward(ctx, *gradients of the results) gives the gradient
@@ -144,8 +146,11 @@ class Function(metaclass=_WithNodes):
     generate_vmap_rule = False
 
     def __init__(self, *args: Any, **kwargs: Any):
-        raise RuntimeError(
-            message(type(self).__name__, "a Function is not instantiated", f"call {type(self).__name__}.apply")
+        name = type(self).__name__
+        warnings.warn(
+            f"{name} should not be instantiated: its methods are static, call {name}.apply. To instantiate it will be an error",
+            DeprecationWarning,
+            stacklevel=2,
         )
 
     @staticmethod
@@ -204,6 +209,9 @@ class Function(metaclass=_WithNodes):
         if recorded:
             node._keep(results)
         return results if isinstance(given, tuple) else results[0]
+
+
+CALLED.append(vars(Function)["apply"].__func__)
 
 
 def _placed(node: FunctionNode, args: tuple, results: tuple, recorded: bool) -> tuple:

@@ -76,6 +76,13 @@ def jacobian(
     """
     if strategy not in ("reverse-mode", "forward-mode"):
         raise ValueError(message("jacobian", f"strategy {strategy!r}", "expected 'reverse-mode' or 'forward-mode'"))
+    if strict and vectorize:
+        raise RuntimeError(
+            message("jacobian", "strict=True and vectorize=True do not go together", "leave one of them out")
+        )
+    if strategy == "forward-mode" and create_graph:
+        wrong = "create_graph=True with strategy='forward-mode'"
+        raise NotImplementedError(message("jacobian", wrong, "use 'reverse-mode', which gives the same numbers"))
     with enable_grad():
         xs, ys, one_in, one_out = _called(func, inputs, "jacobian", create_graph, strict)
         blocks = []

@@ -8,14 +8,14 @@ from typing import Any
 
 from mashal import ops
 from mashal.core.tensor import Tensor
-from mashal.func import joined_rules, kinds, rules
+from mashal.func import functions, joined_rules, kinds, rules
 from mashal.func.batching import batched_in, is_batched, levels, open_level, value_of, wrap
 from mashal.ops.interception import watch
 from mashal.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 __all__ = ["vmap"]
 
-_RULES = joined_rules, kinds  # imported for what they register
+_RULES = functions, joined_rules, kinds  # imported for what they register
 
 
 def vmap(

@@ -12,6 +12,7 @@ from typing import Any
 
 from mashal.core.tensor import Tensor, as_subclass
 from mashal.ops.define import dispatch
+from mashal.ops.interception import arm
 
 __all__ = ["DisableTorchFunctionSubclass", "torch_function"]
 
@@ -50,3 +51,13 @@ def _converted(cls: type, result: Any) -> Any:
 
 
 Tensor.__torch_function__ = classmethod(torch_function)  # type: ignore[attr-defined]
+
+
+def _noticed(cls: type, **options: Any) -> None:
+    """A program's own subclass of Tensor wants to be asked: from now on calls are looked at."""
+    super(Tensor, cls).__init_subclass__(**options)  # type: ignore
+    if not cls.__module__.startswith("mashal."):
+        arm()
+
+
+Tensor.__init_subclass__ = classmethod(_noticed)  # type: ignore[assignment]

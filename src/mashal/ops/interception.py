@@ -35,6 +35,8 @@ PLACES: list[Mapping[str, Any]] = []
 """Namespaces above ops whose functions are hooked too."""
 INNER = [expand_to, sum_to, with_ones, in_dtype, contiguous_copy, converted]
 """Functions that operations and their gradients are made of, which reach data by themselves."""
+CALLED: list[Any] = []
+"""Methods that call what they are methods of."""
 _QUESTIONS = """size stride dim ndimension numel nelement element_size storage_offset untyped_storage data_ptr get_device
                 backward register_hook is_floating_point is_complex is_signed item tolist numpy retain_grad requires_grad_
                 storage share_memory_ is_shared""".split()
@@ -52,6 +54,7 @@ class _Watch(threading.local):
 watch = _Watch()
 _SIMPLE = {int, float, bool, str, type(None), complex, dtype, slice, type(Ellipsis)}
 _hooked: dict[Callable[..., Any], Callable[..., Any]] = {}  # function -> what it did before
+_stands_for: dict[Any, Any] = {}  # operator -> the function that whoever is asked is told of
 _state = {"armed": 0}
 
 
@@ -92,6 +95,9 @@ def arm() -> None:
     for function in INNER:
         if function not in _hooked:
             _hook(function, _entrance_of_inner)
+    for function in CALLED:
+        if function not in _hooked:
+            _hook(function, _entrance_of_object)
 
 
 def original_of(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,6 +109,8 @@ def _functions() -> Iterator[Any]:
     for definition in DEFINITIONS.values():
         for f in (definition.function, definition.in_place, definition.operator, *definition.extra.values()):
             if isinstance(f, types.FunctionType):
+                if f is definition.operator:
+                    _stands_for[f] = definition.function
                 yield f
     for place in PLACES:
         for name, f in place.items():
@@ -130,6 +138,8 @@ def _hook(function: Any, entrance: Callable[..., Any] | None = None) -> None:
 
 
 def _entrance(function: Any, original: Any) -> Callable[..., Any]:
+    function = _stands_for.get(function, function)
+
     def hook(args: tuple, kwargs: dict) -> Any:
         if watch.modes:
             return through_modes(function, args, kwargs)
@@ -188,11 +198,12 @@ def _asks(x: Any) -> bool:
     return type(x) not in PLAIN and type(x) not in _SIMPLE and hasattr(type(x), "__torch_function__")
 
 
-def through_modes(function: Any, args: tuple, kwargs: dict) -> Any:
+def through_modes(function: Any, args: tuple, kwargs: dict, kinds: tuple | None = None) -> Any:
     """Asks the innermost mode, outside of it."""
     mode = watch.modes.pop()
     try:
-        kinds = tuple(dict.fromkeys(type(x) for x in special_operands(args, kwargs)))
+        if kinds is None:
+            kinds = tuple(dict.fromkeys(type(x) for x in special_operands(args, kwargs)))
         return mode.__torch_function__(function, kinds, args, kwargs)
     finally:
         watch.modes.append(mode)

@@ -24,10 +24,17 @@ from mashal.ops.contraction import matmul
 from mashal.ops.copying import check_tensor, converted, zeros_of
 from mashal.ops.counting import unique
 from mashal.ops.define import spelled
+from mashal.ops.interception import original_of
 from mashal.ops.masks import nonzero
 from mashal.ops.parts import unbind
 from mashal.ops.selecting import index_add
 from mashal.ops.views import reshape, unsqueeze
+
+QUESTIONS = frozenset(
+    """to_dense to_sparse sparse_coo_tensor is_tensor is_floating_point is_complex is_signed is_storage is_inference
+    is_conj is_neg numel typename result_type is_same_size is_set_to""".split()
+)
+"""Functions that ask only what a tensor is, or are of sparse tensors anyway."""
 
 
 class SparseTensor(Tensor):
@@ -44,6 +51,8 @@ class SparseTensor(Tensor):
     def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         if func is matmul and len(args) == 2 and isinstance(args[0], SparseTensor):
             return args[0]._times(args[1])
+        if getattr(func, "__name__", "") in QUESTIONS:
+            return original_of(func)(*args, **(kwargs or {}))
         raise _cannot(getattr(func, "__name__", str(func)))
 
     def __getattribute__(self, name: str) -> Any:

@@ -159,9 +159,9 @@ def resolve_name(f: Any) -> str | None:
     """
     if isinstance(f, str):
         return f
-    name = getattr(f, "__name__", str(f))
     for place, prefix in _places():
-        if getattr(place, name, None) is f:
+        name = next((n for n, value in vars(place).items() if value is f), None)
+        if name is not None:
             return f"{prefix}.{name}"
     return f"torch.{getattr(f, '__qualname__', f)}"
 

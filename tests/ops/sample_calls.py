@@ -217,7 +217,7 @@ CALLS = {
     "norm": lambda s: [call(s.real(3, 4)), call(s.real(3, 4), 1, 1), call(s.real(3, 4), 2, 0, keepdim=True), call(s.real(3, 4), 3.0)],
     "renorm": lambda s: [call(s.real(3, 4), 2, 0, 1.0)], "dist": lambda s: [call(s.real(3, 4), s.real(3, 4)), call(s.real(3, 4), s.real(3, 4), 1)],
     "cdist": lambda s: [call(s.real(3, 4), s.real(5, 4)), call(s.real(3, 4), s.real(5, 4), 1.0)],
-    "pdist": lambda s: [call(s.real(4, 3))], "diff": lambda s: [call(s.real(3, 4)), call(s.real(3, 4), 2, 0)], "trace": lambda s: [call(s.real(3, 4))],
+    "diff": lambda s: [call(s.real(3, 4)), call(s.real(3, 4), 2, 0)], "trace": lambda s: [call(s.real(3, 4))],
     "cosine_similarity": lambda s: [call(s.real(3, 4), s.real(3, 4))], "pairwise_distance": lambda s: [call(s.real(3, 4), s.real(3, 4))],
     "normalize": lambda s: [call(s.real(3, 4))], "cross": lambda s: [call(s.real(4, 3), s.real(4, 3))], "kron": lambda s: [call(s.real(2, 3), s.real(3, 2))],
     "vector_norm": lambda s: [call(s.real(3, 4)), call(s.real(3, 4), 1, 1), call(s.real(3, 4), 3.0, 0, keepdim=True), call(s.distinct(3, 4), float("inf"))],
@@ -308,6 +308,9 @@ CALLS = {
     "meshgrid": lambda s: [call(s.real(3), s.real(4), indexing="ij"), call(s.real(3), s.real(4), indexing="xy")],
     "cartesian_prod": lambda s: [call(s.real(3), s.real(2)), call(s.real(3))],
     "to_dense": ONE,
+    "pdist": lambda s: [call(s.real(5, 3)), call(s.real(4, 3), 1.0), call(s.real(0, 3))],
+    "linalg_cross": lambda s: [call(s.real(4, 3), s.real(4, 3)), call(s.real(3, 4), s.real(3, 1), dim=0)],
+    "histogramdd": lambda s: [call(s.real(9, 2), bins=[3, 4]), call(s.real(9, 2), bins=2, weight=s.real(9), density=True)],
     **algebra_calls.CALLS,
     **fourier_calls.CALLS,
 }  # fmt: skip

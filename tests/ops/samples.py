@@ -117,6 +117,8 @@ DOMAINS: dict[str, tuple[float, float]] = {
     "psi": (0.3, 4.0),
     "entr": POSITIVE,
     "reciprocal": POSITIVE,
+    "bessel_y0": POSITIVE,
+    "bessel_y1": POSITIVE,
     "tan": (-1.2, 1.2),
     "polygamma": (0.5, 4.0),
     "multigammaln": (3.0, 6.0),

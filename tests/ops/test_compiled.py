@@ -18,7 +18,7 @@ READING = set(
     lobpcg logdet lstsq lu lu_factor lu_factor_ex lu_solve lu_unpack masked_select matrix_exp matrix_power matrix_rank
     nonzero nonzero_static normal one_hot multinomial orgqr ormqr pca_lowrank pinv pinverse qr
     repeat_interleave segment_reduce from_file slogdet solve solve_ex solve_triangular svd svd_lowrank svdvals tensorinv tensorsolve
-    triangular_solve tril_indices triu_indices unique unique_consecutive stft istft getitem
+    triangular_solve histogramdd tril_indices triu_indices unique unique_consecutive stft istft getitem
 """.split()
 )
 """They look at values in Python (LAPACK's, or because the result's shape depends on them), so they run as they are written."""

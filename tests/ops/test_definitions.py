@@ -311,7 +311,7 @@ NO_META = set(
     from_numpy frombuffer tensor as_tensor asarray is_nonzero new_tensor item tolist is_set_to cpu cuda equal allclose
     bernoulli poisson binomial multinomial nonzero nonzero_static
     argwhere normal one_hot mode quantile nanquantile masked_select unique unique_consecutive
-    repeat_interleave bincount histc histogram data_ptr linalg_lu lstsq lobpcg istft
+    repeat_interleave bincount histc histogram histogramdd data_ptr linalg_lu lstsq lobpcg istft
 """.split()
 )
 """Need values, or leave the meta device."""

@@ -21,7 +21,7 @@ CONSTANT = set(
     is_inference is_nonzero is_conj is_neg numel is_same_size is_set_to result_type promote_types can_cast typename
     broadcast_shapes int long short char byte bool type zeros_like ones_like full_like new_zeros new_ones new_full
     new_tensor tensor as_tensor asarray scalar_tensor
-    argsort searchsorted histc histogram bucketize argwhere nonzero nonzero_static one_hot isin
+    argsort searchsorted histc histogram histogramdd bucketize argwhere nonzero nonzero_static one_hot isin
     bincount unique unique_consecutive tril_indices detach_copy detach detach_ hash_tensor _shape_as_tensor
 """.split()
 )
@@ -62,7 +62,7 @@ ROUGH = {
     "type_as",
 }
 """Give too few digits for differences, or are not differentiable but say so in backward."""
-WITHOUT = {name for name in DEFINITIONS if "_polynomial_" in name or "modified_bessel_k" in name}
+WITHOUT = {name for name in DEFINITIONS if "_polynomial_" in name or "modified_bessel_k" in name} | {"airy_ai"}
 """Have no gradient in PyTorch either."""
 NAMES = sorted(
     set(DEFINITIONS) - WITHOUT_GRADIENT - SYMMETRIC_ONLY - UNLIKE - RANDOM - UNDEFINED - CONSTANT - ROUGH - WITHOUT

@@ -100,3 +100,35 @@ def test_modified_bessel_functions_of_the_second_kind(name, reference):
     np.testing.assert_allclose(scaled, reference(x), rtol=1e-13)
     plain = getattr(torch.special, f"modified_bessel_k{name}")(torch.tensor(x[:-2])).numpy()
     np.testing.assert_allclose(plain, reference(x[:-2]) * np.exp(-x[:-2]), rtol=1e-13)
+
+
+WAVES = np.concatenate([np.linspace(-30, 30, 601), np.geomspace(1e-6, 1e4, 200)])
+
+
+BESSEL = {
+    "bessel_j0": scipy.special.j0,
+    "bessel_j1": scipy.special.j1,
+    "bessel_y0": scipy.special.y0,
+    "bessel_y1": scipy.special.y1,
+    "airy_ai": lambda x: scipy.special.airy(x)[0],
+}
+
+
+@pytest.mark.parametrize("name", BESSEL)
+@pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-13), ("float32", 4e-7)])
+def test_bessel_and_airy_functions(name, dtype, tolerance):
+    x = WAVES.astype(dtype)
+    x = x[np.abs(x) < 30] if name == "airy_ai" else x
+    with np.errstate(all="ignore"):
+        expected = BESSEL[name](x.astype("float64"))
+    result = getattr(torch.special, name)(torch.from_numpy(x))
+    np.testing.assert_allclose(result.numpy(), expected, rtol=20 * tolerance, atol=3 * tolerance)
+
+
+def test_bessel_and_airy_functions_at_the_ends():
+    ends = torch.tensor([0.0, float("inf"), float("nan")])
+    assert torch.special.bessel_j0(ends)[:2].tolist() == [1.0, 0.0]
+    assert torch.special.bessel_y0(ends)[:2].tolist() == [-float("inf"), 0.0]
+    assert torch.special.airy_ai(-ends)[1].item() == 0.0
+    assert all(bool(getattr(torch.special, f"bessel_{name}")(ends)[2].isnan()) for name in ("j0", "j1", "y0", "y1"))
+    assert torch.special.bessel_y0(torch.tensor([-1.0])).isnan().item()

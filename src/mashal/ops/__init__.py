@@ -6,7 +6,7 @@ Read in this order
   elementwise, gradients, changes, recording   what the decorators are made of
   promotion, broadcast, options   dtypes, shapes, and what functions that make tensors take
   arithmetic, division, powers, exponential, trigonometric, rounding   numbers, element by element
-  comparison, logic, bitwise, selection   choices;  activation, special, polynomials   more functions;  complex   inside formulas
+  comparison, logic, bitwise, selection   choices;  activation, special, bessel, polynomials   more functions;  complex   inside formulas
   creation     new tensors; random, random_factories, chances, dropouts: of random numbers
   copying      copies, filling, other dtypes and devices;  assigning: in-place forms of functions
   viewing      how views are written; views, parts: other shapes, pieces; joining: cat, stack
@@ -32,6 +32,7 @@ from mashal.ops import (
     arranging,
     attention,
     averages,
+    bessel,
     bitwise,
     chances,
     channels,
@@ -46,6 +47,7 @@ from mashal.ops import (
     counting,
     creation,
     cross_entropies,
+    distances,
     division,
     dropouts,
     einstein,
@@ -53,6 +55,7 @@ from mashal.ops import (
     exponential,
     folding,
     grids,
+    histograms,
     indexing,
     interpolation,
     joining,

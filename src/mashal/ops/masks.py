@@ -40,6 +40,9 @@ def count_of(mask: Tensor) -> int:
     n = mask.form.numel
     if not n:
         return 0
+    if mask.form.device.type == "meta":
+        wrong = "how many elements are true depends on values, and meta tensors have none"
+        raise NotImplementedError(message("nonzero", wrong, "use tensors with data"))
     plan = _plans.get("count")
     if plan is None:
         made = form(dtypes.int64, mask.form.device, ())

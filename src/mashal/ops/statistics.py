@@ -1,4 +1,4 @@
-"""Covariances, distances between rows, cross products, histograms with their edges."""
+"""Covariances, cross products, slices scaled down."""
 
 from __future__ import annotations
 
@@ -7,16 +7,13 @@ from typing import Any
 from mashal.core.shapes import wrap_dim
 from mashal.core.tensor import Tensor
 from mashal.errors import message
-from mashal.ops import return_types
 from mashal.ops.assigning import assigned
 from mashal.ops.contraction import matmul
-from mashal.ops.counting import bincount, histogram_of, searchsorted
-from mashal.ops.creation import linspace
 from mashal.ops.define import spelled, write_out
 from mashal.ops.norms import matrix_norm, vector_norm
 from mashal.ops.promotion import floating
 from mashal.ops.reducing import in_dtype
-from mashal.ops.reductions import amax, amin, sum_
+from mashal.ops.reductions import sum_
 
 # The methods of tensors are attached above this floor: what is written with them here is checked by tests, not types.
 # pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportIndexIssue=false, reportArgumentType=false
@@ -92,47 +89,31 @@ def corrcoef(input: Tensor) -> Tensor:
     return y if y.form.dtype.is_complex else y.clamp(-1, 1)
 
 
-@spelled(aliases=("linalg.cross",))
+@spelled()
 def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
-    """The vector perpendicular to two of size 3, along dim (by default the last one, or the first of size 3)."""
+    """The vector perpendicular to two of size 3, along dim (by default the first dimension of size 3).
+
+    >>> torch.cross(torch.tensor([1, 0, 0]), torch.tensor([0, 1, 0]))
+    tensor([0, 0, 1])
+    """
     if dim is None:
         dim = next((d for d, n in enumerate(input.form.shape) if n == 3), -1)
+    return linalg_cross(input, other, dim=dim, out=out)
+
+
+@spelled(where=(), aliases=("linalg.cross",))
+def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Tensor | None = None) -> Tensor:
+    """The vectors perpendicular to two of size 3 along dim; other dimensions are broadcast."""
     x, z = input, other
-    if len(x.form.shape) != len(z.form.shape):
-        raise RuntimeError(
-            message(
-                "linalg.cross", "inputs must have the same number of dimensions", f"they have {x.ndim} and {z.ndim}"
-            )
-        )
-    d = wrap_dim("cross", dim, x.form.rank)
+    if x.form.rank != z.form.rank:
+        wrong = "inputs must have the same number of dimensions"
+        raise RuntimeError(message("linalg.cross", wrong, f"they have {x.form.rank} and {z.form.rank}"))
+    d = wrap_dim("linalg.cross", dim, x.form.rank)
     if x.form.shape[d] != 3 or z.form.shape[d] != 3:
-        raise RuntimeError(
-            message(
-                "linalg.cross",
-                f"inputs dimension {dim} must have length 3",
-                f"they are {tuple(x.shape)} and {tuple(z.shape)}",
-            )
-        )
+        shapes = f"they are {tuple(x.form.shape)} and {tuple(z.form.shape)}"
+        raise RuntimeError(message("linalg.cross", f"inputs dimension {dim} must have length 3", shapes))
     y = x.roll(-1, d) * z.roll(-2, d) - x.roll(-2, d) * z.roll(-1, d)
     return y if out is None else write_out("cross", out, y)
-
-
-@spelled(where=("torch",))
-def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
-    """The p-norm distances of each row of x1 (*, n, size) to each row of x2 (*, m, size): (*, n, m)."""
-    if x1.form.rank < 2 or x2.form.rank < 2:
-        raise RuntimeError(
-            message("cdist", f"X1 and X2 need at least 2 dimensions, they have {x1.form.rank} and {x2.form.rank}")
-        )
-    if x1.form.shape[-1] != x2.form.shape[-1]:
-        raise RuntimeError(
-            message(
-                "cdist", "X1 and X2 must have the same number of columns", f"{tuple(x1.shape)} and {tuple(x2.shape)}"
-            )
-        )
-    if p < 0:
-        raise RuntimeError(message("cdist", f"only supports non-negative p values, got {p}"))
-    return vector_norm(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
 
 
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | None = None) -> Tensor:
@@ -151,38 +132,6 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | N
 
 
 spelled(("torch", "method", "in_place"), in_place=assigned(renorm))(renorm)
-
-
-@spelled()
-def histogram(input: Tensor, bins: Any, *, range: Any = None, weight: Tensor | None = None, density: bool = False,
-              out: Any = None) -> Any:  # fmt: skip
-    """(hist, bin_edges): how many elements (or their weights) are in each of equal bins, or between given edges."""
-    if isinstance(bins, Tensor):
-        edges = bins
-        hist = _between(input, edges, weight)
-    else:
-        low, high = (float(amin(input)), float(amax(input))) if range is None else range
-        if low == high:
-            low, high = low - 0.5, high + 0.5
-        edges = linspace(low, high, bins + 1, dtype=input.form.dtype)
-        hist = histogram_of("histogram", input, weight, bins, low, high)
-    if density:
-        hist = hist / (sum_(hist) * edges.diff())
-    pair = (
-        (hist, edges) if out is None else (write_out("histogram", out[0], hist), write_out("histogram", out[1], edges))
-    )
-    return return_types.histogram(*pair)
-
-
-def _between(x: Tensor, edges: Tensor, weight: Tensor | None) -> Tensor:
-    """The weights of the elements between neighbouring edges; the last interval includes its right end."""
-    n = edges.form.shape[0] - 1
-    flat = x.reshape(-1)
-    places = searchsorted(edges, flat, right=True) - 1
-    places = places.where(flat != edges[-1], n - 1)
-    inside = (flat >= edges[0]) & (flat <= edges[-1])
-    weights = None if weight is None else weight.reshape(-1)[inside]
-    return in_dtype(bincount(places[inside], weights, n), x.form.dtype)
 
 
 @spelled(where=("method",))

@@ -93,5 +93,6 @@ def _indices(
     for what, n in ("row", row), ("col", col):
         if n < 0:
             raise RuntimeError(message(name, f"{what} must be non-negative, got {n}"))
-    places = kept(_distances(row, col, device))
-    return stack([at.to(dtype) for at in places.nonzero(as_tuple=True)])
+    places = kept(_distances(row, col, "cpu"))
+    made = stack([at.to(dtype) for at in places.nonzero(as_tuple=True)])
+    return made if device is None else made.to(device)

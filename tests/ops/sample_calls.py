@@ -308,7 +308,6 @@ CALLS = {
     "meshgrid": lambda s: [call(s.real(3), s.real(4), indexing="ij"), call(s.real(3), s.real(4), indexing="xy")],
     "cartesian_prod": lambda s: [call(s.real(3), s.real(2)), call(s.real(3))],
     "to_dense": ONE,
-    "pdist": lambda s: [call(s.real(5, 3)), call(s.real(4, 3), 1.0), call(s.real(0, 3))],
     "linalg_cross": lambda s: [call(s.real(4, 3), s.real(4, 3)), call(s.real(3, 4), s.real(3, 1), dim=0)],
     "histogramdd": lambda s: [call(s.real(9, 2), bins=[3, 4]), call(s.real(9, 2), bins=2, weight=s.real(9), density=True)],
     **algebra_calls.CALLS,

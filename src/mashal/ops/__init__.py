@@ -6,7 +6,7 @@ Read in this order
   elementwise, gradients, changes, recording   what the decorators are made of
   promotion, broadcast, options   dtypes, shapes, and what functions that make tensors take
   arithmetic, division, powers, exponential, trigonometric, rounding   numbers, element by element
-  comparison, logic, bitwise, selection   choices;  activation, special, bessel, polynomials   more functions;  complex   inside formulas
+  comparison, logic, bitwise, selection   choices;  activation, special, polynomials   more functions;  complex   inside formulas
   creation     new tensors; random, random_factories, chances, dropouts: of random numbers
   copying      copies, filling, other dtypes and devices;  assigning: in-place forms of functions
   viewing      how views are written; views, parts: other shapes, pieces; joining: cat, stack
@@ -20,7 +20,7 @@ Read in this order
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
   running, sorting, order, counting   cumsum …; order along a dimension; bins and distinct elements;  norms
   normalization, losses, classes, cross_entropies   layer_norm …; mse_loss …; nll_loss; cross_entropy
-  queries      questions that compute nothing;  foreach: on lists of tensors;  rare: seldom used ones
+  queries      questions that compute nothing;  foreach: on lists of tensors;  rare, algebra, fourier …: seldom used ones (families)
   names        all public names, from the table; they are this package's names too
 
 Stands on: lower, lang, core. Used by: autograd, methods, nn and all that is above.
@@ -32,7 +32,6 @@ from mashal.ops import (
     arranging,
     attention,
     averages,
-    bessel,
     bitwise,
     chances,
     channels,
@@ -47,7 +46,6 @@ from mashal.ops import (
     counting,
     creation,
     cross_entropies,
-    distances,
     division,
     dropouts,
     einstein,
@@ -55,7 +53,6 @@ from mashal.ops import (
     exponential,
     folding,
     grids,
-    histograms,
     indexing,
     interpolation,
     joining,

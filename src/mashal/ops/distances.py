@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from mashal.core.dtypes import int64
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.arithmetic import mul, sub
 from mashal.ops.broadcast import sum_to
 from mashal.ops.contraction import adjointed, matmul
-from mashal.ops.creation import tensor
 from mashal.ops.define import recorded, spelled
 from mashal.ops.norms import vector_norm
 from mashal.ops.powers import sqrt
 from mashal.ops.reductions import sum_
-from mashal.ops.selecting import index_select
 from mashal.ops.selection import clamp
 from mashal.ops.views import unsqueeze
 
@@ -73,28 +70,3 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = "use_mm_fo
     if p == 2 and (mode == _MODES[1] or (mode == _MODES[0] and many)) and x1.form.dtype is x2.form.dtype:
         return _euclidean(x1, x2)
     return vector_norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
-
-
-def _pairs(n: int, device: Any) -> tuple[Tensor, Tensor]:
-    """The first and the second of each pair of n."""
-    ends = ([i for i in range(n) for _ in range(i + 1, n)], [j for i in range(n) for j in range(i + 1, n)])
-    first, second = (tensor(end, dtype=int64, device=device) for end in ends)
-    return first, second
-
-
-@spelled(where=("torch", "functional"))
-def pdist(input: Tensor, p: float = 2.0) -> Tensor:
-    """The p-norm distances between all pairs of rows: (n, size) to (n·(n - 1)/2,), pairs (0, 1), (0, 2), …, (1, 2), ….
-
-    >>> torch.pdist(torch.tensor([[0.0], [1.0], [3.0]]))
-    tensor([1., 3., 2.])
-    """
-    if input.form.rank != 2:
-        wrong = f"pdist only supports 2D tensors, got: {input.form.rank}D"
-        raise RuntimeError(message("pdist", wrong))
-    if input.form.dtype.kind != "f":
-        raise RuntimeError(message("pdist", f"only supports floating-point dtypes, got {input.form.dtype}"))
-    if p < 0:
-        raise RuntimeError(message("pdist", f"only supports non-negative p values, got {p}"))
-    first, second = _pairs(input.form.shape[0], input.form.device)
-    return vector_norm(sub(index_select(input, 0, first), index_select(input, 0, second)), p, -1)

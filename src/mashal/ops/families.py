@@ -26,6 +26,9 @@ FAMILIES: dict[str, dict[str, str]] = {
         """,
         "method": "hash_tensor",
     },
+    "mashal.ops.bessel": {},
+    "mashal.ops.distances": {"torch": "cdist"},
+    "mashal.ops.histograms": {"torch": "histogram histogramdd", "method": "histogram"},
     "mashal.ops.fourier": {"torch": "istft stft", "method": "istft stft"},
 }
 """Family -> the names it has in mashal and as methods of tensors."""

@@ -425,6 +425,11 @@ def test_what_mashal_changes_outside_tensors_is_an_effect(what, x):
     assert effects(CHANGES_OF_MASHAL[what], x)
 
 
+def test_a_mode_that_is_left_switched_is_an_effect(x):
+    with torch.enable_grad():
+        assert effects(lambda x: torch.set_grad_enabled(False), x) == ["set_grad_enabled"]
+
+
 def test_a_deletion_is_an_effect(x):
     known = {"gone": [1]}
 
@@ -521,8 +526,10 @@ def local_exception(x):
 
 
 def context_managers(x):
+    with torch.set_grad_enabled(False):
+        y = x * 2
     with torch.no_grad():
-        return x * 2
+        return y * 2
 
 
 def into_tensors(x):

@@ -35,6 +35,7 @@ from mashal.capture.guards import (
     place_of,
 )
 from mashal.capture.sites import reads_of_first, shown
+from mashal.core.tape import mode
 from mashal.core.tensor import Tensor
 
 __all__ = ["Sightings"]
@@ -57,14 +58,17 @@ class Sightings:
         self.changes: list[Effect | Mutation] = []
         self.before: dict[tuple[int, Any], Guard] = {}  # of places that were written: what was there
         self.made: dict[int, Any] = {}
+        self.mode = _mode()
+        self.switches: list[Effect] = []
         self.pending: dict[FrameType, str] = {}
         self.closures: dict[FrameType, FunctionType | None] = {}
 
     def conclude(self) -> tuple[list[Guard], list[Effect]]:
         """The guards and the effects. What was made since the beginning is nobody's business."""
         young = {id(thing) for thing in gc.get_objects(generation=0)}
-        changed, effects = set(), []
-        for change in self.changes:
+        changed: set[int] = set()
+        effects: list[Effect] = []
+        for change in self.changes + (self.switches if _mode() != self.mode else []):
             if isinstance(change, Mutation):
                 if id(change.changed) in (young if change.tracked else self.made):
                     continue
@@ -94,6 +98,10 @@ class Sightings:
     def effect(self, frame: FrameType, what: str) -> None:
         """Something happens that no replay repeats."""
         self.changes.append(Effect(self.lines_above(frame), what))
+
+    def switch(self, frame: FrameType) -> None:
+        """Recording for backward is switched; no effect if in the end it is what it was, as after a with statement."""
+        self.switches.append(Effect(self.lines_above(frame), type(frame.f_locals.get("self")).__name__))
 
     def new(self, made: Any) -> None:
         """An object was made."""
@@ -268,6 +276,10 @@ class Sightings:
         """A new container becomes a local: noted at the next instruction, when it is there."""
         if site.expression[0] == "new" or evaluate(site.expression[1], frame) in (dict, list, set):
             self.pending[frame] = site.detail
+
+
+def _mode() -> tuple[bool, bool]:
+    return mode.recording, mode.inference
 
 
 def _place(guard: Guard) -> tuple[int, Any]:

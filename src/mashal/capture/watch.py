@@ -174,6 +174,8 @@ class Watch:
         if kind is LAYERS and code.co_argcount:
             self._seen.read_layer(frame)
         if self._who(frame.f_back) is PROGRAM:
+            if file == "core/tape.py" and code.co_name == "__init__":
+                self._seen.switch(frame)
             how = effects.of_mashal(file, code.co_name, code.co_varnames[:1] == ("self",))
             if how == "always":
                 self._seen.effect(frame, f"{code.co_name}()")

@@ -14,7 +14,15 @@ import sys
 from math import e, inf, nan, pi
 
 from mashal import autograd, methods, random, storage, version
-from mashal.checks import _assert, _assert_async, _check, _check_index, _check_type, _check_value
+from mashal.checks import (
+    _assert,
+    _assert_async,
+    _check,
+    _check_index,
+    _check_type,
+    _check_value,
+    compiled_with_cxx11_abi,
+)
 from mashal.core.devices import device, get_default_device, set_default_device
 from mashal.core.dlpack import from_dlpack, to_dlpack
 from mashal.core.dtypes import (
@@ -172,8 +180,8 @@ _INSIDE = set(
     "checks control core errors importlib lang later legacy lower machine methods ops settings streams switches sys torch".split()
 )
 _MODULES = set(
-    "_C accelerator amp backends compiler cpu cuda distributions fft func futures jit linalg masked mps mtia multiprocessing nn optim "
-    "overrides return_types serialization signal special testing types utils xpu".split()
+    "_C accelerator amp backends compiler cpu cuda distributions fft func functional futures jit linalg masked mps mtia multiprocessing nn "
+    "optim quasirandom overrides return_types serialization signal special testing types utils xpu".split()
 )
 _ELSEWHERE = {
     "mashal.amp.autocast_mode": "autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache "

@@ -139,6 +139,28 @@ class Generator:
         words[HAS_CACHED], words[SEED] = bool(has_cached), seed
         return self
 
+    def graphsafe_get_state(self) -> Generator:
+        """A generator that shares this one's state; NotImplementedError on the cpu."""
+        return self._device_only("graphsafe_get_state", NotImplementedError)
+
+    def graphsafe_set_state(self, state: Generator) -> Generator:
+        """Shares another generator's state; NotImplementedError on the cpu."""
+        return self._device_only("graphsafe_set_state", NotImplementedError)
+
+    def get_offset(self) -> int:
+        """How many numbers were drawn, of a counting generator; RuntimeError on the cpu, whose generator does not count."""
+        return self._device_only("get_offset", RuntimeError)
+
+    def set_offset(self, offset: int) -> None:
+        """Goes to a place of a counting generator; RuntimeError on the cpu."""
+        self._device_only("set_offset", RuntimeError)
+
+    def _device_only(self, name: str, error: type[Exception]) -> Any:
+        if self.device.type == "cpu":
+            raise error(
+                f"{name}: CPU Generator does not use offset, and shares no state; get_state() and set_state() copy it"
+            )
+
     def clone_state(self) -> Generator:
         """Another generator that will give the same numbers."""
         other = Generator(self.device)

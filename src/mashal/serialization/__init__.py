@@ -12,6 +12,7 @@ Read in this order
   zipwrite    the archive written; zipread, sources: the archive read
   legacy      the format of before PyTorch 1.6; tar: of 0.1
   locations   map_location; settings: options
+  versions    questions around it
   memory      the seam to core: all that touches a storage's bytes
 Stands on core and nn.parameter.
 """
@@ -39,5 +40,7 @@ from mashal.serialization.settings import set_crc32_options as set_crc32_options
 from mashal.serialization.settings import set_default_load_endianness as set_default_load_endianness
 from mashal.serialization.settings import set_default_mmap_options as set_default_mmap_options
 from mashal.serialization.settings import skip_data as skip_data
+from mashal.serialization.versions import check_module_version_greater_or_equal as check_module_version_greater_or_equal
+from mashal.serialization.versions import normalize_storage_type as normalize_storage_type
 
 __getattr__ = nearest(__name__)

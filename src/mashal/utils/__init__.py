@@ -8,10 +8,11 @@ _pytree    nests of dicts, lists and tuples, flattened and put together
 """
 
 from mashal.nearest import nearest
-from mashal.utils import _mode_utils, _pytree, dlpack, hooks
+from mashal.utils import _mode_utils, _pytree, deterministic, dlpack, hooks
+from mashal.utils.swapping import swap_tensors
 
-__all__ = ["data", "dlpack", "hooks"]
+__all__ = ["data", "deterministic", "dlpack", "hooks", "swap_tensors"]
 
 __getattr__ = nearest(
-    __name__, {"checkpoint", "data", "tensorboard"}
+    __name__, {"benchmark", "checkpoint", "data", "tensorboard"}
 )  # data is the largest part; many programs don't need it

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ["PyTree", "TreeSpec", "tree_all", "tree_any", "tree_flatten", "tree_leaves", "tree_map", "tree_map_", "tree_map_only",
+__all__ = ["PyTree", "TreeSpec", "register_pytree_node",
+           "tree_all", "tree_any", "tree_flatten", "tree_leaves", "tree_map", "tree_map_", "tree_map_only",
            "tree_structure", "tree_unflatten"]  # fmt: skip
 
 PyTree = Any
@@ -38,8 +39,36 @@ class TreeSpec:
 LEAF = TreeSpec(None, None, ())
 
 
+class _Node(NamedTuple):
+    """How objects of a class are opened, (items, context), and closed again."""
+
+    flatten: Callable[[Any], tuple[Any, Any]]
+    unflatten: Callable[[Any, Any], Any]
+
+
+_REGISTERED: dict[type, _Node] = {}
+
+
+def register_pytree_node(
+    cls: type, flatten_fn: Callable[[Any], tuple[Any, Any]], unflatten_fn: Callable[[Any, Any], Any], **others: Any
+) -> None:
+    """Makes objects of a class part of nests: flatten_fn(object) gives (items, context), unflatten_fn(items, context) the object.
+
+    ValueError if the class is known already.
+    """
+    if cls in _REGISTERED:
+        raise ValueError(f"register_pytree_node: {cls} is already registered as pytree node")
+    _REGISTERED[cls] = _Node(flatten_fn, unflatten_fn)
+
+
+_register_pytree_node = register_pytree_node
+
+
 def _opened(tree: Any) -> tuple[list, Any] | None:
     """What is directly inside, and the context; None for a leaf."""
+    if type(tree) in _REGISTERED:
+        items, context = _REGISTERED[type(tree)].flatten(tree)
+        return list(items), context
     if type(tree) in (dict, OrderedDict):
         return list(tree.values()), tuple(tree)
     if type(tree) is defaultdict:
@@ -50,6 +79,8 @@ def _opened(tree: Any) -> tuple[list, Any] | None:
 
 
 def _closed(spec: TreeSpec, items: list) -> Any:
+    if spec.type in _REGISTERED:
+        return _REGISTERED[spec.type].unflatten(items, spec.context)
     if spec.type in (dict, OrderedDict):
         return spec.type(zip(spec.context, items))
     if spec.type is defaultdict:

@@ -5,9 +5,12 @@ Read in this order
   sampler      in which order
   dataloader   the DataLoader
   distributed  a sampler's share for one of several processes
+  datapipes    datasets that are chained; graph_settings
   _utils       how batches are fetched, collated, made by workers
 Stands on: core, ops, multiprocessing.
 """
+
+import importlib
 
 from mashal.nearest import nearest
 from mashal.utils.data import _utils, dataloader, dataset, distributed, sampler
@@ -41,7 +44,9 @@ __all__ = [
     "DataLoader",
     "Dataset",
     "DistributedSampler",
+    "IterDataPipe",
     "IterableDataset",
+    "MapDataPipe",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
@@ -52,8 +57,14 @@ __all__ = [
     "WeightedRandomSampler",
     "default_collate",
     "default_convert",
+    "functional_datapipe",
     "get_worker_info",
     "random_split",
 ]
 
-__getattr__ = nearest(__name__)
+_PIPES = ("IterDataPipe", "MapDataPipe", "functional_datapipe")  # imported when they are first asked for
+__getattr__ = nearest(
+    __name__,
+    {"datapipes", "graph_settings"},
+    lambda name: getattr(importlib.import_module(f"{__name__}.datapipes.pipes"), name) if name in _PIPES else None,
+)

@@ -39,8 +39,19 @@ class Boundary:
 
 
 def gradients_of(results: list[Tensor], inputs: list[Tensor], given: list[Tensor]) -> list[Tensor | None]:
-    """The gradients of the inputs; the graph stays, for the caller of the recorded call."""
-    return list(grad(results, inputs, given, retain_graph=True, allow_unused=True))
+    """The gradients of the inputs; the graph stays, for the caller of the recorded call.
+
+    What led to an input before the call is cut off meanwhile: another input may stand behind it, and what comes to that one
+    on this way is not the call's.
+    """
+    outside = {x.node: x.node.edges for x in inputs if isinstance(x.node, Node)}
+    try:
+        for node, edges in outside.items():
+            node.edges = (None,) * len(edges)
+        return list(grad(results, inputs, given, retain_graph=True, allow_unused=True))
+    finally:
+        for node, edges in outside.items():
+            node.edges = edges
 
 
 class BackwardProgram:

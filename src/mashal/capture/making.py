@@ -182,7 +182,10 @@ class _Maker:
             lambda: [empty(form(x.dtype, x.device, x.shape)).fill_(1) for x in self.differentiable]
         )
         self.recorder.finishing = True
-        self.gradients = history.gradients_of(self.differentiable, self.reached, self.given)
+        try:
+            self.gradients = history.gradients_of(self.differentiable, self.reached, self.given)
+        except RuntimeError as error:  # what backward needs was changed: an error only if it is asked for
+            self.trouble = f"its results have no backward ({error})"
 
     def _is_new(self, x: Tensor) -> bool:
         return x.node is not None and not isinstance(x.node, AccumulateGrad) and x.node.sequence >= self.recorder.first

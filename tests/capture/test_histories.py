@@ -1,0 +1,41 @@
+"""Backward through calls of compiled functions that follow each other."""
+
+import mashal as torch
+
+
+def gradients(function, *values):
+    """The gradients of the leaves after function(*leaves) and backward."""
+    leaves = [x.clone().requires_grad_() for x in values]
+    function(*leaves).sum().backward()
+    return [x.grad.tolist() for x in leaves]
+
+
+def test_an_operand_that_was_computed_from_another_gets_its_own_gradient_only():
+    def both(x, y):
+        a = x + y
+        return a, a * 3
+
+    def twice(function):
+        def run(x, y):
+            a, b = function(x, y)
+            c, d = function(x, b)
+            return c + d
+
+        return run
+
+    compiled = torch.compile(both)
+    x, y = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0])
+    for _ in range(3):
+        assert gradients(twice(compiled), x, y) == gradients(twice(both), x, y)
+
+
+def test_a_backward_that_would_fail_fails_only_if_it_is_asked_for():
+    def function(x):
+        y = x.clone()
+        y.mul_(y.detach())
+        return y
+
+    compiled = torch.compile(function)
+    for _ in range(3):
+        x = torch.ones(2).requires_grad_()
+        assert compiled(x).tolist() == [1.0, 1.0]

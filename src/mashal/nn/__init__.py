@@ -59,6 +59,21 @@ from mashal.nn.gates import (
     Softsign,
     Tanh,
 )
+from mashal.nn.lazy import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+    LazyLinear,
+)
 from mashal.nn.linear import Bilinear, Identity, Linear
 from mashal.nn.loss import (
     BCELoss,
@@ -105,7 +120,7 @@ from mashal.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
-from mashal.nn.parameter import Buffer, Parameter
+from mashal.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from mashal.nn.parameter_containers import ParameterDict, ParameterList
 from mashal.nn.pooling import (
     AdaptiveAvgPool1d,
@@ -217,6 +232,19 @@ __all__ = [
     "LSTM",
     "LSTMCell",
     "LayerNorm",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
+    "LazyLinear",
     "LeakyReLU",
     "Linear",
     "LocalResponseNorm",
@@ -286,6 +314,8 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "Unflatten",
     "Unfold",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",

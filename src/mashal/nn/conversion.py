@@ -14,8 +14,8 @@ from typing import Any
 from mashal.core.devices import device as Device
 from mashal.core.dtypes import dtype as Dtype
 from mashal.core.tape import no_grad
-from mashal.core.tensor import Tensor
-from mashal.nn.parameter import Parameter
+from mashal.core.tensor import Tensor, as_subclass
+from mashal.nn.parameter import Parameter, is_lazy
 from mashal.ops import empty_like
 
 
@@ -48,7 +48,8 @@ class ConversionMethods:
                 parameter.grad = gradient
         for name, buffer in self._buffers.items():
             if buffer is not None:
-                self._buffers[name] = fn(buffer)
+                made = fn(buffer)
+                self._buffers[name] = as_subclass(type(buffer), made) if is_lazy(buffer) else made
         return self
 
     def _floating(self, convert: Callable[[Tensor], Tensor]) -> Any:

@@ -87,4 +87,87 @@ class Buffer(Tensor, metaclass=_MarkedBuffer):
         return buffer
 
 
+# ---------------------------------------------------------------- of a shape that is not known yet
+class UninitializedTensorMixin:
+    """A tensor whose shape is known later: `materialize` gives it one, and makes it an object of `cls_to_become`.
+
+    Until then it can be moved, converted and loaded into; everything else is a ValueError, asking its shape a RuntimeError.
+    """
+
+    cls_to_become: Any = None
+    _allowed = frozenset(
+        "__hash__ size copy_ is_complex is_floating_point half float double char short int long cuda cpu to get_device "
+        "requires_grad_ detach bfloat16 type".split()
+    )
+
+    def materialize(self: Any, shape: Any, device: Any = None, dtype: Any = None) -> None:
+        """Gives it a shape; its elements are not set."""
+        self.data = empty(
+            tuple(shape), device=self.data.device if device is None else device, dtype=dtype or self.data.dtype
+        )
+        self.__class__ = self.cls_to_become
+
+    @property
+    def shape(self) -> Any:
+        """RuntimeError: there is none yet."""
+        raise RuntimeError(
+            "Can't access the shape of an uninitialized parameter or buffer: call forward of the lazy module first, with an "
+            "input of the shape that it is to have"
+        )
+
+    def share_memory_(self) -> Any:
+        """RuntimeError: there is nothing to share yet."""
+        raise RuntimeError(
+            "Can't share memory on an uninitialized parameter or buffer: call forward of the lazy module first"
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    def __reduce_ex__(self: Any, protocol: Any) -> Any:
+        return type(self), (self.requires_grad,)
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__name__", "") in cls._allowed:
+            return disabled(func, types, args, kwargs or {})
+        raise ValueError(
+            f"Attempted to use an uninitialized parameter in {getattr(func, '__name__', func)}: call forward of the lazy module "
+            "first, or initialize_parameters"
+        )
+
+
+class UninitializedParameter(UninitializedTensorMixin, Parameter):
+    """A parameter whose shape is known later; see UninitializedTensorMixin."""
+
+    cls_to_become = Parameter
+
+    def __new__(cls, requires_grad: bool = True, device: Any = None, dtype: Any = None) -> Any:
+        return as_subclass(cls, empty(0, device=device, dtype=dtype)).requires_grad_(requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.requires_grad, self.data.device, self.data.dtype)
+        return memo[id(self)]
+
+
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+    """A buffer whose shape is known later; see UninitializedTensorMixin."""
+
+    cls_to_become = Tensor
+
+    def __new__(
+        cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
+    ) -> Any:
+        made = as_subclass(cls, empty(0, device=device, dtype=dtype)).requires_grad_(requires_grad)
+        made.persistent = persistent
+        made._is_buffer = True
+        return made
+
+
+def is_lazy(param: Any) -> bool:
+    """Whether a parameter or buffer has no shape yet."""
+    return isinstance(param, UninitializedTensorMixin)
+
+
 PLAIN.add(Parameter)  # operations on parameters give plain tensors, by the shortest way

@@ -249,7 +249,7 @@ def curve(losses, width=640, height=320):
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = argparse.ArgumentParser(description="Learn to write verse from the ghazals of Hafez.")
     options.add_argument("--steps", type=int, default=STEPS, help="how long to train")
     options.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     options.add_argument(

@@ -155,11 +155,11 @@ def _leaves(step: Any) -> list[Any]:
 
 
 def _kernel(step: Any, seconds: float) -> Kernel:
-    names = tuple(leaf.name or "copy" for leaf in _leaves(step))
+    names = [leaf.name or "copy" for leaf in _leaves(step)]
     inside = sum(map(_arithmetic, _leaves(step)))
     size = lambda values: sum(v.form.numel * v.form.dtype.itemsize for v in values)
     title = " + ".join(dict.fromkeys(names)) if len(names) > 1 else names[0]
-    return Kernel(title, names, size(step.read), size(step.written), inside, seconds)
+    return Kernel(title, tuple(names), size(step.read), size(step.written), inside, seconds)
 
 
 def _arithmetic(step: Any) -> int:

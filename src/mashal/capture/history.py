@@ -24,7 +24,7 @@ class Boundary:
         self.ends: dict[tuple[Node, int], None] = {}
         self.hooked = self.freed = False
         seen: set[int] = set()
-        stack = [(x.node, int(x.output)) for x in results]
+        stack: list[tuple[Any, int]] = [(x.node, int(x.output)) for x in results]
         while stack:
             node, output = stack.pop()
             if isinstance(node, AccumulateGrad) or node.sequence < first:

@@ -163,7 +163,7 @@ class _Maker:
     # ---- while the recorder still listens
     def walk_history(self) -> None:
         """Records backward, if results have a history that began in this call."""
-        live = [x for x in self.found if isinstance(x, Tensor) and self._is_new(x) and x.node.saved is not FREED]
+        live = [x for x in self.found if isinstance(x, Tensor) and self._is_new(x) and not self._is_freed(x)]
         self.forward = len(self.recorder.trail.steps)
         if not live or not mode.recording:
             return
@@ -189,6 +189,9 @@ class _Maker:
 
     def _is_new(self, x: Tensor) -> bool:
         return x.node is not None and not isinstance(x.node, AccumulateGrad) and x.node.sequence >= self.recorder.first
+
+    def _is_freed(self, x: Tensor) -> bool:
+        return x.node is not None and x.node.saved is FREED
 
     def _tensor_at(self, node: Any, output: int) -> Tensor | None:
         if isinstance(node, AccumulateGrad):
@@ -450,6 +453,10 @@ _OFFSETS = {name: slot_offset(Tensor, name) for name in ("capsule", "form", "nod
 
 # ---------------------------------------------------------------- how an answer is built
 class _Answer:
+    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
+        """The part of the answer, from the call's leaves and what the replay made."""
+        raise NotImplementedError
+
     def is_all_of(self, program: Program) -> bool:
         """Whether it is just what the program's replay returns."""
         return False

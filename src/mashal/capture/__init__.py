@@ -1,1 +1,18 @@
-"""mashal.capture"""
+"""mashal.capture: what compile does. A function's first call is recorded; later calls replay its kernels natively.
+
+Read in this order
+  trail       what a recorded call is: buffers, values, steps;  structure: arguments and results as flat lists
+  recorder    runs a call and notes its kernels
+  watch       follows the program meanwhile: guards (what it read), effects (what no replay repeats), places of cuts
+              bytecode, frames, sightings, effects, guards, modules: what watch is made of
+  making      from a recorded call to a recording;  recording: that;  answers: how a replay's answer is built
+  history     the backward of a compiled forward
+  fuse        fewer and better steps: fuse_parts, fuse_join, fuse_graph, fuse_steps
+  program     where buffers lie, the kernels' words: tables for machine.replay
+  compiled    recordings of a function, found by their guards
+  regions     a function split around what cannot be recorded: source, names, flow, hoisting
+  messages    what compile says to its user
+  explain     what was captured, and what it costs;  picture: as bars
+
+Stands on: methods and all below. Used by: mashal.compiler.
+"""

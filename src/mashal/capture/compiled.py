@@ -13,9 +13,10 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
-from mashal.capture.making import Recording, Refused, make
+from mashal.capture.making import Refused, make
 from mashal.capture.messages import not_whole, runs_as_written, too_often
 from mashal.capture.program import MISS
+from mashal.capture.recording import Recording
 from mashal.capture.regions import Unsplit, split
 from mashal.capture.structure import flatten
 from mashal.machine.observing import watch

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
 from types import CellType
 from typing import Any
 
-from mashal.capture import history
-from mashal.capture.guards import ABSENT, LENGTH, Guard, same
-from mashal.capture.messages import broken
+from mashal.capture import answers, history
+from mashal.capture.guards import ABSENT, LENGTH
 from mashal.capture.modules import Seen, of_module
-from mashal.capture.program import MISS, Operand, Plan, Program, used
+from mashal.capture.program import Operand, Plan, Program, used
 from mashal.capture.recorder import Obstacle, Recorder
-from mashal.capture.structure import PLAIN, flatten, rebuild
+from mashal.capture.recording import Finish, Recording
+from mashal.capture.structure import PLAIN, flatten
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value, refilled
 from mashal.capture.watch import Watch
 from mashal.core import tape
 from mashal.core.dtypes import uint8
-from mashal.core.forms import Form, form
+from mashal.core.forms import form
 from mashal.core.saved import FREED
 from mashal.core.tape import AccumulateGrad, mode
-from mashal.core.tensor import Tensor, alias, bump, empty, new_view, version_of
-from mashal.core.tensor import make as make_at
+from mashal.core.tensor import Tensor, empty, version_of
 from mashal.machine.launch import slot_offset
 from mashal.machine.observing import changes
 from mashal.machine.replay import ANY_HISTORY, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
@@ -65,84 +64,6 @@ def make(
             recorder.undo()
         raise Refused(problem, answer, cuts)
     return answer, recording
-
-
-# ---------------------------------------------------------------- what a recording is
-Finish = Callable[[Sequence[Any], Sequence[Any], list[Any]], None]
-"""What is left to do in Python after a replay: with the call's leaves, what the replay made, and the leaves of the answer."""
-
-
-@dataclass(eq=False)
-class Recording:
-    """A call that can be replayed.
-
-    places: of the leaves, those that are the replay's operands; fixed: (place, object) the other leaves. answers: how each
-    leaf of the answer is built. direct: what takes the call's own arguments, if they are a flat list.
-    """
-
-    structure: Any
-    program: Program
-    fixed: list[tuple[int, Any]]
-    places: list[int]
-    shape: Any
-    answers: list[Any]
-    after: list[Finish]
-    guards: list[Guard]
-    direct: Callable[..., Any] | None = None
-
-    def __post_init__(self) -> None:
-        n = len(self.fixed) + len(self.places)
-        if self.structure == _flat(n):
-            plain = not self.after and not self.fixed and self.shape is None
-            plain = plain and not self.program.plan.others
-            self.direct = self.program.replay if plain and self.answers[0].is_all_of(self.program) else self._flat
-
-    def adapt(self, leaves: Sequence[Any]) -> bool:
-        """Sets guards right whose values are equal; False if the call is another one."""
-        return all(same(leaves[i], x) for i, x in self.fixed) and self.program.adapt()
-
-    def difference(self, structure: Any, leaves: Sequence[Any]) -> str:
-        """What about a call is not as it was recorded, in words."""
-        if structure != self.structure:
-            return "the arguments are others"
-        for i, x in self.fixed:
-            if not same(leaves[i], x):
-                return f"argument {i} was {x!r} and is {leaves[i]!r}"
-        for i, operand in zip(self.places, self.program.plan.operands):
-            was, now = operand.value and operand.value.form, leaves[i].form
-            if was is not None and was is not now:
-                return f"argument {i} was {_seen(was)} and is {_seen(now)}"
-        for guard in self.guards:
-            if not guard.holds():
-                return broken(guard)
-        return "a module, a parameter or an optimizer is another one"
-
-    def _flat(self, *leaves: Any) -> Any:
-        for i, x in self.fixed:
-            if i >= len(leaves) or leaves[i] is not x:
-                return MISS
-        return MISS if len(leaves) != len(self.fixed) + len(self.places) else self(leaves)
-
-    def __call__(self, leaves: Sequence[Any]) -> Any:
-        """The call's answer; MISS, or an int where an index is out of range."""
-        if not self.program.others_hold():
-            return MISS
-        made = self.program.replay(*[leaves[i] for i in self.places])
-        if made is MISS or type(made) is int:
-            return made
-        made = made if type(made) is tuple else (made,)
-        built = [answer(leaves, made) for answer in self.answers]
-        for finish in self.after:
-            finish(leaves, made, built)
-        return rebuild(self.shape, built)
-
-
-def _seen(f: Form) -> str:
-    return f"a {f.dtype} tensor {tuple(f.shape)}" + ("" if f.contiguous else f" with strides {tuple(f.strides)}")
-
-
-def _flat(n: int) -> tuple:
-    return (tuple, (tuple, *[None] * n), (dict, ()))
 
 
 # ---------------------------------------------------------------- making one
@@ -230,7 +151,7 @@ class _Maker:
         self.forward += len(anew)
         plan = Plan(Trail(steps[: self.forward], buffers))
         places, fixed = self._operands(plan)
-        answers = self._answers(plan)
+        parts = self._answers(plan)
         after: list[Finish] = []
         if self.boundary is not None:
             after.append(self._backward(plan, Trail(steps[self.forward :], buffers)))
@@ -238,9 +159,9 @@ class _Maker:
         plan.returns = NONE if not plan.returned else ONE if plan.returned == 1 else MANY
         self._gradients(plan)
         self._guards(plan, places)
-        after += [_Bumped(*bumped) for bumped in self._bumped]
-        after += [_Repeated(repeat.function) for repeat in self.recorder.repeats]
-        return Recording(structure, Program(plan), fixed, places, shape, answers, after, self.watch.guards)
+        after += [answers.Bumped(*bumped) for bumped in self._bumped]
+        after += [answers.Repeated(repeat.function) for repeat in self.recorder.repeats]
+        return Recording(structure, Program(plan), fixed, places, shape, parts, after, self.watch.guards)
 
     def _operands(self, plan: Plan) -> tuple[list[int], list[tuple[int, Any]]]:
         """Tensors are the replay's operands, everything else has to be the same."""
@@ -283,31 +204,31 @@ class _Maker:
         return len(plan.results) - 1
 
     def _answers(self, plan: Plan) -> list[Any]:
-        recorder, answers = self.recorder, []
+        recorder, parts = self.recorder, []
         by_id = {id(x): i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
         for x in self.found:
             if not isinstance(x, Tensor):
-                answers.append(_Constant(x))
+                parts.append(answers.Constant(x))
                 continue
             buffer = recorder._buffers.get(id(x.capsule))
             if id(x) in by_id:
-                answers.append(_Argument(by_id[id(x)]))
+                parts.append(answers.Argument(by_id[id(x)]))
             elif id(x) not in recorder.new or buffer is None:
-                answers.append(_Constant(x))
+                parts.append(answers.Constant(x))
             elif buffer.source is MADE:
                 value = Value(buffer, x.offset, x.form)
                 frozen = x.node if x.node is not None and not self._is_live(x) else None
                 place = self._result(plan, value, frozen)
                 known = plan.results[place][0]
                 same = known.form is value.form and known.offset == value.offset
-                answers.append(_Made(place) if same else _View(place, value.form, value.offset))
+                parts.append(answers.Made(place) if same else answers.Further(place, value.form, value.offset))
             else:
                 owner = next(
                     (i for i, leaf in enumerate(self.leaves) if isinstance(leaf, Tensor) and leaf.capsule is x.capsule),
                     None,
                 )
-                answers.append(_Seen(owner, x, self.leaves[owner].offset if owner is not None else 0))
-        return answers
+                parts.append(answers.Seen(owner, x, self.leaves[owner].offset if owner is not None else 0))
+        return parts
 
     def _is_live(self, x: Tensor) -> bool:
         return any(x.node is y.node and x.output == y.output for y in self.differentiable)
@@ -397,14 +318,14 @@ class _Maker:
                 continue
             if buffer in by_buffer:
                 leaf = self.leaves[by_buffer[buffer]]
-                kept.append(_Argument(by_buffer[buffer]))
+                kept.append(answers.Argument(by_buffer[buffer]))
                 back.operands.append(Operand(recorder.value(leaf), ANY_HISTORY, type(leaf)))
             elif buffer.source is MADE:
                 whole = Value(buffer, 0, form(uint8, self.given[0].device, (buffer.nbytes,)))
                 place = self._result(plan, whole)
-                kept.append(_Whole(place))
+                kept.append(answers.Whole(place))
                 back.operands.append(Operand(plan.results[place][0]))
-        answers = [self._gradient_answer(back, g) for g in self.gradients]
+        gradients = [self._gradient_answer(back, g) for g in self.gradients]
         back.returned = len(back.results)
         back.returns = NONE if not back.returned else MANY
         with tape.no_grad():
@@ -415,19 +336,21 @@ class _Maker:
         outputs = [next(((k, y) for k, y in enumerate(self.differentiable) if isinstance(x, Tensor) and x.node is y.node
                          and x.output == y.output), None) for x in self.found]  # fmt: skip
         places = [(i, found[0]) for i, found in enumerate(outputs) if found is not None]
-        return _Remembered(history.BackwardProgram(program, forms, answers), kept, watched, ends, places, len(given))
+        return answers.Remembered(
+            history.BackwardProgram(program, forms, gradients), kept, watched, ends, places, len(given)
+        )
 
     def _gradient_answer(self, back: Plan, g: Tensor | None) -> Any:
         """How a gradient is built from the backward program's operands and results."""
         if g is None:
-            return _Constant(None)
+            return answers.Constant(None)
         value = self.recorder.value(g)
         for i, operand in enumerate(back.operands):
             if operand.value is not None and operand.value.buffer is value.buffer:
-                return _Over(i, True, value.form, value.offset - operand.value.offset)
+                return answers.Over(i, True, value.form, value.offset - operand.value.offset)
         if value.buffer.source is not MADE:
-            return _Constant(g)
-        return _Over(self._result(back, value), False, value.form, value.offset)
+            return answers.Constant(g)
+        return answers.Over(self._result(back, value), False, value.form, value.offset)
 
 
 def _before(trail: Trail, buffer: Any) -> bool:
@@ -449,142 +372,3 @@ def _contents_offset() -> int:
 
 _CONTENTS = _contents_offset()
 _OFFSETS = {name: slot_offset(Tensor, name) for name in ("capsule", "form", "node", "grad_")}
-
-
-# ---------------------------------------------------------------- how an answer is built
-class _Answer:
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
-        """The part of the answer, from the call's leaves and what the replay made."""
-        raise NotImplementedError
-
-    def is_all_of(self, program: Program) -> bool:
-        """Whether it is just what the program's replay returns."""
-        return False
-
-
-@dataclass
-class _Constant(_Answer):
-    value: Any
-
-    def is_all_of(self, program: Program) -> bool:
-        return self.value is None and not program.plan.returned
-
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
-        return self.value
-
-
-@dataclass
-class _Argument(_Answer):
-    index: int
-
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
-        return leaves[self.index]
-
-
-@dataclass
-class _Made(_Answer):
-    place: int
-
-    def is_all_of(self, program: Program) -> bool:
-        return program.plan.returned == 1
-
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
-        return made[self.place]
-
-
-@dataclass
-class _View(_Answer):
-    """A further tensor over the memory of a result."""
-
-    place: int
-    form: Any
-    offset: int
-
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
-        return new_view(made[self.place], self.form, self.offset)
-
-
-@dataclass
-class _Whole(_Answer):
-    """The memory of a result, without its history."""
-
-    place: int
-
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
-        return alias(made[self.place])
-
-
-@dataclass
-class _Over(_Answer):
-    """A tensor without history over the memory of an operand (`offset` elements from its first one on) or of a result."""
-
-    place: int
-    of_operand: bool
-    form: Any
-    offset: int
-
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
-        source = leaves[self.place] if self.of_operand else made[self.place]
-        if source.form is self.form and not (self.offset if self.of_operand else self.offset - source.offset):
-            return source
-        return make_at(source.capsule, (source.offset if self.of_operand else 0) + self.offset, self.form)
-
-
-@dataclass
-class _Seen(_Answer):
-    """A new tensor over the memory of an argument (at a distance from its first element), or over memory that was there before."""
-
-    argument: int | None
-    like: Tensor
-    origin: int
-
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
-        if self.argument is None:
-            return new_view(self.like, self.like.form, self.like.offset)
-        source = leaves[self.argument]
-        return new_view(source, self.like.form, source.offset + self.like.offset - self.origin)
-
-
-# ---------------------------------------------------------------- what is done after a replay
-@dataclass
-class _Bumped:
-    """An argument has been changed in place."""
-
-    place: int
-    by: int
-
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
-        for _ in range(self.by):
-            bump(leaves[self.place])
-
-
-@dataclass
-class _Repeated:
-    function: Callable[[], Any]
-
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
-        self.function()
-
-
-@dataclass
-class _Remembered:
-    """The results get their history: one node. ends: where its gradients go, a leaf's place or a tensor; places: (leaf of the
-    answer, output of the node)."""
-
-    program: history.BackwardProgram
-    kept: list[_Answer]
-    watched: list[Tensor]
-    ends: list[Any]
-    places: list[tuple[int, int]]
-    results: int
-
-    def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
-        edges = []
-        for end in self.ends:
-            x = leaves[end] if type(end) is int else end
-            edges.append(None if x.node is None else (x.node, x.output))
-        kept = [answer(leaves, made) for answer in self.kept]
-        versions = [(x, version_of(x)) for x in (*self.watched, *kept)]
-        node = history.CompiledFunctionBackward(tuple(edges), (self.program, kept, versions), self.results)
-        for i, output in self.places:
-            built[i].node, built[i].output = node, output

@@ -1,0 +1,89 @@
+"""A recording: a call that can be replayed, and how its answer is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mashal.capture.guards import Guard, same
+from mashal.capture.messages import broken
+from mashal.capture.program import MISS, Program
+from mashal.capture.structure import rebuild
+from mashal.core.forms import Form
+
+Finish = Callable[[Sequence[Any], Sequence[Any], list[Any]], None]
+"""What is left to do in Python after a replay: with the call's leaves, what the replay made, and the leaves of the answer."""
+
+
+@dataclass(eq=False)
+class Recording:
+    """A call that can be replayed.
+
+    places: of the leaves, those that are the replay's operands; fixed: (place, object) the other leaves. answers: how each
+    leaf of the answer is built. direct: what takes the call's own arguments, if they are a flat list.
+    """
+
+    structure: Any
+    program: Program
+    fixed: list[tuple[int, Any]]
+    places: list[int]
+    shape: Any
+    answers: list[Any]
+    after: list[Finish]
+    guards: list[Guard]
+    direct: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.fixed) + len(self.places)
+        if self.structure == _flat(n):
+            plain = not self.after and not self.fixed and self.shape is None
+            plain = plain and not self.program.plan.others
+            self.direct = self.program.replay if plain and self.answers[0].is_all_of(self.program) else self._flat
+
+    def adapt(self, leaves: Sequence[Any]) -> bool:
+        """Sets guards right whose values are equal; False if the call is another one."""
+        return all(same(leaves[i], x) for i, x in self.fixed) and self.program.adapt()
+
+    def difference(self, structure: Any, leaves: Sequence[Any]) -> str:
+        """What about a call is not as it was recorded, in words."""
+        if structure != self.structure:
+            return "the arguments are others"
+        for i, x in self.fixed:
+            if not same(leaves[i], x):
+                return f"argument {i} was {x!r} and is {leaves[i]!r}"
+        for i, operand in zip(self.places, self.program.plan.operands):
+            was, now = operand.value and operand.value.form, leaves[i].form
+            if was is not None and was is not now:
+                return f"argument {i} was {_seen(was)} and is {_seen(now)}"
+        for guard in self.guards:
+            if not guard.holds():
+                return broken(guard)
+        return "a module, a parameter or an optimizer is another one"
+
+    def _flat(self, *leaves: Any) -> Any:
+        for i, x in self.fixed:
+            if i >= len(leaves) or leaves[i] is not x:
+                return MISS
+        return MISS if len(leaves) != len(self.fixed) + len(self.places) else self(leaves)
+
+    def __call__(self, leaves: Sequence[Any]) -> Any:
+        """The call's answer; MISS, or an int where an index is out of range."""
+        if not self.program.others_hold():
+            return MISS
+        made = self.program.replay(*[leaves[i] for i in self.places])
+        if made is MISS or type(made) is int:
+            return made
+        made = made if type(made) is tuple else (made,)
+        built = [answer(leaves, made) for answer in self.answers]
+        for finish in self.after:
+            finish(leaves, made, built)
+        return rebuild(self.shape, built)
+
+
+def _seen(f: Form) -> str:
+    return f"a {f.dtype} tensor {tuple(f.shape)}" + ("" if f.contiguous else f" with strides {tuple(f.strides)}")
+
+
+def _flat(n: int) -> tuple:
+    return (tuple, (tuple, *[None] * n), (dict, ()))

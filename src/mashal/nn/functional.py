@@ -28,7 +28,7 @@ from mashal.nn.functions.activations import (
     tanhshrink,
     threshold,
 )
-from mashal.nn.functions.distances import cosine_similarity, normalize, pairwise_distance
+from mashal.nn.functions.distances import cosine_similarity, normalize, pairwise_distance, pdist
 from mashal.nn.functions.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from mashal.nn.functions.losses import (
     binary_cross_entropy,
@@ -104,6 +104,7 @@ __all__ = [
     "nll_loss",
     "normalize",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",

@@ -1,106 +1,18 @@
-"""Convolutions of one, two and three dimensions, and their transposes.
-
-All stand on three functions, each linear in both of its tensors: `_correlate` (windows of x times the weight), `_spread`
-(its transpose in x) and `_weigh` (its transpose in the weight). Each one's gradients are the other two, so derivatives of
-every order follow. Windows are a strided view over a padded copy; the sums over them are products of matrices.
-"""
+"""Convolutions of one, two and three dimensions, and their transposes: arguments checked, then ops.correlation."""
 
 from __future__ import annotations
 
-from math import prod
 from typing import Any
 
 from mashal.core.tensor import Tensor
 from mashal.errors import message
-from mashal.ops.contraction import matmul
 from mashal.ops.copying import check_tensor
-from mashal.ops.creation import new_zeros
+from mashal.ops.correlation import correlate, spread
 from mashal.ops.define import recorded, spelled
 from mashal.ops.padding import constant_pad_nd
 from mashal.ops.run import same_device
-from mashal.ops.sliding import Geometry, add_windows, inside, windows_of
-from mashal.ops.views import expand, permute, reshape, squeeze, unsqueeze
-
-
-# ---------------------------------------------------------------- the three functions
-@recorded("ConvolutionBackward0", tensors=2)
-def _correlate(x: Tensor, w: Tensor, geometry: Geometry) -> tuple[Tensor, tuple]:
-    """y[n, o, p] = Σ over channels c and kernel positions k of w[o, c, k] · x[n, c, p · stride + k · dilation - low]."""
-    n, (outputs, own, *kernel) = x.form.shape[0], w.form.shape
-    positions = geometry.positions(x.form.shape[2:], kernel)
-    saved = x, w, geometry
-    if not (n * outputs * prod(positions) and own * prod(kernel)):
-        return new_zeros(x, (n, outputs, *positions)), saved
-    columns = windows_of(x, kernel, geometry)
-    groups, terms = geometry.groups, own * prod(kernel)
-    if groups == 1:
-        y = matmul(reshape(w, (outputs, terms)), reshape(columns, (n, terms, -1)))
-    else:
-        each = expand(reshape(w, (1, groups, outputs // groups, terms)), (n, groups, outputs // groups, terms))
-        y = matmul(each, reshape(columns, (n, groups, terms, -1)))
-    return reshape(y, (n, outputs, *positions)), saved
-
-
-@recorded("ConvolutionBackward0", tensors=2)
-def _spread(g: Tensor, w: Tensor, geometry: Geometry, space: tuple[int, ...]) -> tuple[Tensor, tuple]:
-    """The transpose of `_correlate` in x: what every window gives, added up at the places it was taken from."""
-    n, (outputs, own, *kernel), positions = g.form.shape[0], w.form.shape, g.form.shape[2:]
-    groups, terms, saved = geometry.groups, own * prod(kernel), (g, w, geometry)
-    sizes = [m + lo + hi for m, lo, hi in zip(space, geometry.low, geometry.high)]
-    padded = new_zeros(g, (n, groups * own, *sizes))
-    if not (g.form.numel and w.form.numel):
-        return inside(padded, space, geometry.low).contiguous(), saved  # type: ignore[attr-defined]
-    each = expand(reshape(w, (1, groups, outputs // groups, terms)), (n, groups, outputs // groups, terms))
-    columns = matmul(each.mT, reshape(g, (n, groups, outputs // groups, -1)))  # type: ignore[attr-defined]
-    columns = reshape(columns, (n, groups * own, prod(kernel), *positions))
-    add_windows(padded, columns, kernel, geometry)
-    return inside(padded, space, geometry.low).contiguous(), saved  # type: ignore[attr-defined]
-
-
-@recorded("ConvolutionBackwardBackward0", tensors=2)
-def _weigh(g: Tensor, x: Tensor, geometry: Geometry, kernel: tuple[int, ...]) -> tuple[Tensor, tuple]:
-    """The transpose of `_correlate` in the weight: every window times the gradient of what came of it, added up."""
-    n, outputs, *positions = g.form.shape
-    groups, own, saved = geometry.groups, x.form.shape[1] // geometry.groups, (g, x, geometry)
-    if not (g.form.numel and own * prod(kernel)):
-        return new_zeros(g, (outputs, own, *kernel)), saved
-    rank, places = len(kernel), n * prod(positions)
-    windows = windows_of(x, kernel, geometry)
-    last = permute(windows, (1, 0, *range(3 + rank, 3 + 2 * rank), *range(2, 3 + rank)))
-    columns = reshape(last, (groups, places, own * prod(kernel)))
-    rows = reshape(permute(reshape(g, (n, groups, outputs // groups, -1)), (1, 2, 0, 3)), (groups, -1, places))
-    return reshape(matmul(rows, columns), (outputs, own, *kernel)), saved
-
-
-@_correlate.backward
-def _(node: Any, g: Tensor) -> tuple:
-    x, w, geometry = node.kept()
-    return (
-        _spread(g, _conjugate(w), geometry, tuple(x.form.shape[2:])) if node.wants(0) else None,
-        _weigh(g, _conjugate(x), geometry, tuple(w.form.shape[2:])) if node.wants(1) else None,
-    )
-
-
-@_spread.backward
-def _(node: Any, gradient: Tensor) -> tuple:
-    g, w, geometry = node.kept()
-    return (
-        _correlate(gradient, _conjugate(w), geometry) if node.wants(0) else None,
-        _weigh(_conjugate(g), gradient, geometry, tuple(w.form.shape[2:])) if node.wants(1) else None,
-    )
-
-
-@_weigh.backward
-def _(node: Any, gradient: Tensor) -> tuple:
-    g, x, geometry = node.kept()
-    return (
-        _correlate(_conjugate(x), gradient, geometry) if node.wants(0) else None,
-        _spread(_conjugate(g), gradient, geometry, tuple(x.form.shape[2:])) if node.wants(1) else None,
-    )
-
-
-def _conjugate(x: Tensor) -> Tensor:
-    return x.conj() if x.form.dtype.kind == "c" else x  # type: ignore[attr-defined]
+from mashal.ops.sliding import Geometry
+from mashal.ops.views import reshape, squeeze, unsqueeze
 
 
 @recorded("ConvolutionBackward0", tensors=2)
@@ -203,8 +115,7 @@ def _convolve(rank: int, x: Any, w: Any, bias: Any, stride: Any, padding: Any, d
             f"{operation}: Calculated padded input size per channel: {tuple(space)}. Kernel size: {tuple(reach)}. "
             "Kernel size can't be greater than actual input size"
         )
-    y = _correlate(batched, w, geometry)
-    y = y if bias is None else _with_bias(y, bias)
+    y = correlate(batched, w, bias, geometry)
     return y if batched is x else squeeze(y, 0)
 
 
@@ -293,7 +204,7 @@ def _transpose(
     high = tuple([max(p - u, 0) for p, u in zip(low, unseen)])
     unseen = [max(u - p, 0) for p, u in zip(low, unseen)]
     seen = tuple([n - u for n, u in zip(space, unseen)])
-    y = _spread(batched, w, Geometry(strides, low, high, dilations, groups), seen)
+    y = spread(batched, w, Geometry(strides, low, high, dilations, groups), seen)
     if any(unseen):
         y = constant_pad_nd(y, [n for u in reversed(unseen) for n in (0, u)])
     y = y if bias is None else _with_bias(y, bias)

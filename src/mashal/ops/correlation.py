@@ -14,7 +14,7 @@ from typing import Any
 from mashal.core.forms import form
 from mashal.core.tensor import Tensor
 from mashal.ops.contraction import matmul
-from mashal.ops.convolving import correlation_plan, spread_plan
+from mashal.ops.convolving import correlation_plan, spread_plan, weighing_plan
 from mashal.ops.creation import new_zeros
 from mashal.ops.define import recorded, row_major
 from mashal.ops.run import remember
@@ -37,6 +37,15 @@ def _planned(
         made = form(first.form.dtype, first.form.device, shape)
         plan = remember(_plans, key, make(first.form, *(t.form for t in rest), geometry, made))
     return plan(first, *rest)
+
+
+def _weighed(g: Tensor, x: Tensor, geometry: Geometry, shape: tuple[int, ...]) -> Tensor:
+    key = weighing_plan, geometry, shape, g.form, x.form
+    plan = _plans.get(key)
+    if plan is None:
+        made = form(g.form.dtype, g.form.device, shape)
+        plan = remember(_plans, key, weighing_plan(g.form, x.form, geometry, made))
+    return plan(g, x)
 
 
 def _with_bias(x: Any, w: Any, bias: Any, geometry: Geometry, made: Any) -> Any:
@@ -101,6 +110,9 @@ def weigh(g: Tensor, x: Tensor, geometry: Geometry, kernel: tuple[int, ...]) -> 
     groups, own, saved = geometry.groups, x.form.shape[1] // geometry.groups, (g, x, geometry)
     if not (g.form.numel and own * prod(kernel)):
         return new_zeros(g, (outputs, own, *kernel)), saved
+    if g.form.dtype.kind == "f":
+        g = g if g.form.strides[-1] == 1 else row_major(g)
+        return _weighed(g, x, geometry, (outputs, own, *kernel)), saved
     rank, places = len(kernel), n * prod(positions)
     windows = windows_of(x, kernel, geometry)
     last = permute(windows, (1, 0, *range(3 + rank, 3 + 2 * rank), *range(2, 3 + rank)))

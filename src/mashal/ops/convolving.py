@@ -102,8 +102,8 @@ def correlation_plan(x: Form, w: Form, bias: Form | None, geometry: Geometry, re
     s = space_of(x.shape[2:], kernel, result.shape[2:], geometry)
     m, taps, size = outputs // groups, prod(kernel), prod(s.results)
     spaced, distances = spaced_source(s, readable(x))
-    tiling = _tiling(x, m, s.results, spaced)
-    if spaced.direct and _positions(s.results, spaced) < tiling.across:
+    tiling, dense = _tiling(x, m, s.results, spaced)
+    if spaced.direct and not dense and _positions(s.results, spaced) < tiling.across:
         spaced, distances = spaced_source(s, False)
     koff = [c * spaced.channel + k for c in range(own) for k in distances]
     _, height, width = s.results
@@ -114,7 +114,7 @@ def correlation_plan(x: Form, w: Form, bias: Form | None, geometry: Geometry, re
         bias,
         result,
         spaced,
-        tiling,
+        (tiling, dense),
         [part],
         groups,
         m,
@@ -145,9 +145,9 @@ def spread_plan(g: Form, w: Form, geometry: Geometry, result: Form) -> Any:
     sizes = s.results if plain else tuple(t + end for t, end in zip(top, ends))
     spaced = Spaced([tuple(-t for t in top)], (1, 1, 1), sizes, plain)
     largest = tuple(max(count for _, count, _ in axis) for axis in axes)
-    tiling = _tiling(g, own, largest, spaced)
+    tiling, dense = _tiling(g, own, largest, spaced)
     least = tuple(min(count for _, count, _ in axis) for axis in axes)
-    if plain and _positions(least, spaced) < tiling.across:
+    if plain and not dense and _positions(least, spaced) < tiling.across:
         spaced = spaced._replace(direct=False)
     _, height, width = s.source
     parts = []
@@ -167,7 +167,7 @@ def spread_plan(g: Form, w: Form, geometry: Geometry, result: Form) -> Any:
         None,
         result,
         spaced,
-        tiling,
+        (tiling, dense),
         parts,
         groups,
         own,
@@ -236,8 +236,9 @@ def _positions(results: Sequence[int], spaced: Spaced) -> int:
     return (results[1] - 1) * spaced.sizes[2] + results[2]
 
 
-def _tiling(of: Form, m: int, results: Sequence[int], spaced: Spaced) -> convolve.Tiling:
-    return convolve.choose(m, _positions(results, spaced), SIZES[register_type(of.dtype)])
+def _tiling(of: Form, m: int, results: Sequence[int], spaced: Spaced) -> tuple[convolve.Tiling, int]:
+    images, size = of.shape[0] * results[0], SIZES[register_type(of.dtype)]
+    return convolve.choose(m, _positions(results, spaced), results[1], results[2], images, size)
 
 
 def _whole(values: Sequence[int]) -> Tensor:
@@ -251,9 +252,9 @@ def space_words(of: Form, spaced: Spaced) -> list[int]:
     return [*of.shape[:2], *space, *of.strides[:2], *strides, len(spaced.first), *spaced.step, *spaced.sizes]
 
 
-def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced, tiling: convolve.Tiling, parts: list[Part],
+def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced, how: tuple[convolve.Tiling, int], parts: list[Part],
           groups: int, m: int, of_weight: tuple[int, int], of_y: tuple[int, int, int]) -> Any:  # fmt: skip
-    size = SIZES[register_type(source.dtype)]
+    size, (tiling, dense) = SIZES[register_type(source.dtype)], how
     koff, aoff, words = [], [], []
     for p in parts:
         words += [len(p.koff), len(koff), len(aoff), *p.results, p.base, *p.strides]
@@ -265,9 +266,12 @@ def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced
     panels = groups * row_panels * tiling.rows * max(len(p.koff) for p in parts) * size
     images = source.shape[0] * parts[0].results[0]
     total = images * -(-_positions(parts[0].results, spaced) // tiling.across)
-    pixels_each = min(convolve.PANELS, max(1, -(-total // 8)))
+    if dense:
+        total = -(-images * prod(parts[0].results[1:]) // tiling.across)
+    pixels_each = min(convolve.PACKED if dense else convolve.PANELS, max(1, -(-total // 8)))
     row_chunks = max(1, -(-_TASKS // (-(-total // pixels_each) * groups)))
     rows_each = -(-row_panels // min(row_chunks, row_panels))
+    rows_each = min(rows_each, convolve.ROOM // (convolve.PACKED * tiling.rows * tiling.across)) if dense else rows_each
     more = [
         groups,
         m,
@@ -279,10 +283,10 @@ def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced
         *of_y,
     ]
     first = _whole([a for phase in spaced.first for a in phase])
-    tables = [first, _whole(koff), _whole(aoff), _whole(words)]
+    tables = [first, _whole([*koff, *[0] * 64]), _whole(aoff), _whole(words)]
     itemsize = source.dtype.itemsize
     plan = plan_of(
-        kernel_of(convolve.convolution, source.dtype, tiling, bias is not None, spaced.direct),
+        kernel_of(convolve.convolution, source.dtype, tiling, bias is not None, spaced.direct, dense),
         [(result.nbytes, result)],
         [itemsize] * (2 if bias is None else 3) + [8] * 4,
         [*space_words(source, spaced), *more, pixels_each, rows_each],

@@ -1,6 +1,6 @@
 """The kernel of convolutions, and of their transposes: products of a matrix of weights with windows that are never copied.
 
-    words: y | x, w[, bias], first, koff, aoff, parts | scratch | SPACE of lower.spacing | the names of _MORE
+    words: y | x, w[, bias], first, koff, aoff, parts | scratch | SPACE of lower.spacing | the names of MORE
 
 Over planes with zeros around them (lower.spacing) every window's element k lies at a fixed distance koff[k] from the
 window's first one. So result i of a position is Σ over k of A[k, i] · x[position + koff[k]]: the micro-kernel reads vectors of
@@ -22,7 +22,7 @@ from mashal.lower.spacing import SPACE, add_spacing, copied
 from mashal.machine.host import HOST, Host
 from mashal.machine.text import SIZES, Function, Module, Value, vector
 
-_MORE = names("groups m part_count source_n source_g weight_g row rows_at y_n y_g y_c pixels_each rows_each")
+MORE = names("groups m part_count source_n source_g weight_g row rows_at y_n y_g y_c pixels_each rows_each")
 PART = names("terms koff_at aoff_at od oh ow base y_d y_h y_w")
 AHEAD = 16  # terms whose elements are asked for beforehand
 ROOM = 1 << 16  # packed elements, and sums, that a chunk keeps in the second-level cache
@@ -85,7 +85,7 @@ class _Writer:
         self.type = register_type(d)
         self.vector = vector(tiling.width, self.type)
         first = ("y", "x", "w", *(("bias",) if bias else ()), "first", "koff", "aoff", "parts", "scratch")
-        self.fields = (*first, *SPACE, *_MORE)
+        self.fields = (*first, *SPACE, *MORE)
         self.pointers = frozenset((*first, "part", "words"))
         self.module = Module()
         add_spacing(self.module, "space_chunk", d, self.fields, self.pointers)

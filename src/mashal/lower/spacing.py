@@ -31,11 +31,13 @@ def add_spacing(module: Module, name: str, d: dtype, fields: tuple[str, ...], po
     row_size, plane = w["size_w"], w["size_h"] * w["size_w"]
     copy = f.at(words["scratch"], chunk * (w["phases"] * w["size_d"] * plane), type)
     first = words["first"]
-    unit = (w["stride_w"] * w["step_w"]).compare("eq", 1)
+    pitch = w["stride_w"] * w["step_w"]
     lane = f.constant(vector(width, "i64"), range(width))
 
     def phase(q: Value) -> None:
         begin = [f.load(first, q * 3 + axis, "i64") for axis in range(3)]
+        low = f.min(f.max(-begin[2] + w["step_w"] - 1, 0) / w["step_w"], row_size)
+        high = f.max(f.min((w["width"] - begin[2] + w["step_w"] - 1) / w["step_w"], row_size), low)
 
         def depth(i: Value) -> None:
             z = i * w["step_d"] + begin[0]
@@ -43,21 +45,46 @@ def add_spacing(module: Module, name: str, d: dtype, fields: tuple[str, ...], po
             def row(j: Value) -> None:
                 y = j * w["step_h"] + begin[1]
                 to = f.at(copy, (q * w["size_d"] + i) * plane + j * row_size, type)
-                inside = z.compare("ult", w["depth"]) & y.compare("ult", w["height"])
-                source = f.at(x, z * w["stride_d"] + y * w["stride_h"], d.llvm)
 
-                def vectors(k: Value) -> None:
-                    column = k * w["step_w"] + begin[2]
-                    columns = f.splat(column, width) + lane * f.splat(w["step_w"], width)
-                    there = columns.compare("ult", f.splat(w["width"], width)) & f.splat(inside, width)
-                    v = f.if_(
-                        unit,
-                        lambda: load_element(f, d, source, column, width, there),
-                        lambda: gather_element(f, d, source, columns * f.splat(w["stride_w"], width), there),
+                def clear(a: Value, b: Value) -> None:
+                    zero = f.constant(vector(width, type), 0)
+                    f.loop(a, b, width, lambda k: f.store(zero, to, k, f.first(b - k, width)))
+
+                def inside() -> None:
+                    clear(f.i64(0), low)
+                    start = z * w["stride_d"] + y * w["stride_h"] + (low * w["step_w"] + begin[2]) * w["stride_w"]
+                    source, count = f.at(x, start, d.llvm), high - low
+
+                    def copy_by(load) -> None:
+                        whole = count & -width
+                        f.loop(0, whole, width, lambda k: f.store(load(k, None), to, low + k))
+                        mask = f.first(count - whole, width)
+                        f.if_(whole.compare("slt", count), lambda: f.store(load(whole, mask), to, low + whole, mask))
+
+                    def side_by_side(k: Value, mask: Value | None) -> Value:
+                        return load_element(f, d, source, k, width, mask)
+
+                    def every_second(k: Value, mask: Value | None) -> Value:
+                        left = (count - k) * 2 - 1  # nothing is read behind the last one
+                        a, b = (
+                            load_element(f, d, source, k * 2 + half, width, f.first(left - half, width))
+                            for half in (0, width)
+                        )
+                        return f.shuffle(a, b, range(0, 2 * width, 2))
+
+                    def anywhere(k: Value, mask: Value | None) -> Value:
+                        places = (f.splat(k, width) + lane) * f.splat(pitch, width)
+                        return gather_element(f, d, source, places, mask)
+
+                    f.if_(
+                        pitch.compare("eq", 1),
+                        lambda: copy_by(side_by_side),
+                        lambda: f.if_(pitch.compare("eq", 2), lambda: copy_by(every_second), lambda: copy_by(anywhere)),
                     )
-                    f.store(f.select(there, v, 0), to, k, f.first(row_size - k, width))
+                    clear(high, row_size)
 
-                f.loop(0, row_size, width, vectors)
+                there = z.compare("ult", w["depth"]) & y.compare("ult", w["height"])
+                f.if_(there, inside, lambda: clear(f.i64(0), row_size))
 
             f.loop(0, w["size_h"], 1, row)
 

@@ -15,7 +15,7 @@ from mashal.core.dtypes import int64
 from mashal.core.forms import Form, form
 from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor, plan_of
-from mashal.lower import convolve, weigh
+from mashal.lower import convolve, depthwise, weigh
 from mashal.lower.emit import register_type
 from mashal.machine.text import SIZES
 from mashal.ops.run import kernel_of
@@ -285,8 +285,12 @@ def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced
     first = _whole([a for phase in spaced.first for a in phase])
     tables = [first, _whole([*koff, *[0] * 64]), _whole(aoff), _whole(words)]
     itemsize = source.dtype.itemsize
+    if channels == groups and m <= depthwise.FEW:
+        address = kernel_of(depthwise.depthwise, source.dtype, bias is not None, spaced.direct)
+    else:
+        address = kernel_of(convolve.convolution, source.dtype, tiling, bias is not None, spaced.direct, dense)
     plan = plan_of(
-        kernel_of(convolve.convolution, source.dtype, tiling, bias is not None, spaced.direct, dense),
+        address,
         [(result.nbytes, result)],
         [itemsize] * (2 if bias is None else 3) + [8] * 4,
         [*space_words(source, spaced), *more, pixels_each, rows_each],

@@ -249,7 +249,7 @@ class Function:
         return self.op("ptr", f"getelementptr {type}, ptr {pointer.spelling}, i64 {self.i64(i).spelling}")
 
     def load(
-        self, pointer: Value, i=None, type: str = "float", mask: Value | None = None, align: int = 0, other=0
+        self, pointer: Value, i=None, type: str = "float", mask: Value | None = None, align: int = 0, other: Any = 0
     ) -> Value:
         """The value of `type` at a pointer, or at its i-th element; masked-off lanes are `other`."""
         if i is not None:

@@ -30,7 +30,7 @@ from mashal.ops.changes import (
     write_out,
     write_outs,
 )
-from mashal.ops.doors import door, in_place_door, named_in_place_door, operator_door
+from mashal.ops.doors import door, in_place_door, named_in_place_door, operator_door, public_name
 from mashal.ops.elementwise import Pointwise, any_recorded
 from mashal.ops.promotion import is_operand
 from mashal.ops.recording import RecordedNode, recorded
@@ -127,7 +127,7 @@ def _named(call: Callable[..., Any], name: str, body: Callable[..., Any]) -> Cal
     parameters = list(inspect.signature(body).parameters.values())
     public = [
         p.replace(
-            name="input" if i == 0 else "other" if i == 1 and p.kind is p.POSITIONAL_OR_KEYWORD else p.name,
+            name=p.name if p.kind is p.KEYWORD_ONLY else public_name(p.name, i, 2),
             annotation=p.empty,
         )
         for i, p in enumerate(parameters)

@@ -20,7 +20,22 @@ def door(op: Any) -> Callable[..., Any]:
     """The function that users call: the shortest way for the usual operands, `long` for all else."""
     make = _door_with_options if op.options else {1: _unary_door, 2: _binary_door}.get(op.arity, _any_door)
     call = make(op)
+    if op.arity == 2 and not op.options:
+        second = list(inspect.signature(op.body).parameters)[1]
+        if public_name(second, 1, 2) != "other":
+            call = _own_named_door(op, call)
     call.__name__ = call.__qualname__ = op.name
+    return call
+
+
+def _own_named_door(op: Any, positional: Callable[..., Any]) -> Callable[..., Any]:
+    """The door of two operands of which the second has a name of its own."""
+
+    def call(*operands: Any, out: Tensor | None = None, **named: Any) -> Tensor:
+        if named or len(operands) != 2:
+            operands = _bound(op, operands, named)[0]
+        return positional(*operands, out=out)
+
     return call
 
 
@@ -103,10 +118,18 @@ def _door_with_options(op: Any) -> Callable[..., Any]:
     return call
 
 
+def public_name(name: str, place: int, arity: int) -> str:
+    """What users call a formula's parameter: PyTorch's "input" and "other", unless the second has a name of its own."""
+    if place == 0:
+        return "input"
+    own = len(name) > 1 or name == "n"
+    return "other" if place == 1 and arity == 2 and not own else name
+
+
 def _bound(op: Any, arguments: tuple, options: dict) -> tuple[tuple, dict]:
     """Operands given by name sorted into their places."""
     names = list(inspect.signature(op.body).parameters)
-    public = ["input" if i == 0 else "other" if i == 1 and op.arity == 2 else name for i, name in enumerate(names)]
+    public = [public_name(name, i, op.arity) for i, name in enumerate(names)]
     given = dict(zip(public, arguments))
     for name, value in options.items():
         if name not in public or name in given:

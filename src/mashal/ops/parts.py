@@ -164,7 +164,7 @@ def split_with_sizes(f: Form, split_sizes: Sequence[int], dim: int = 0) -> tuple
 
 
 @spelled()
-def split(input: Tensor, split_size_or_sections: Any = None, dim: int = 0, **options: Any) -> tuple[Tensor, ...]:
+def split(tensor: Tensor, split_size_or_sections: Any = None, dim: int = 0, **options: Any) -> tuple[Tensor, ...]:
     """Pieces along dim: all of one size (the last may be smaller), or of given sizes; views.
 
     >>> torch.split(torch.arange(5), 2)
@@ -172,10 +172,10 @@ def split(input: Tensor, split_size_or_sections: Any = None, dim: int = 0, **opt
     """
     sizes = options.get("split_size", split_size_or_sections)
     if isinstance(sizes, (tuple, list)):
-        return split_with_sizes(input, tuple(sizes), dim)
+        return split_with_sizes(tensor, tuple(sizes), dim)
     if not hasattr(sizes, "__index__"):
         raise TypeError(f"split(): argument 'split_size' must be int or a list of ints, not {type(sizes).__name__}")
-    return _split(input, sizes, dim)
+    return _split(tensor, sizes, dim)
 
 
 def _chunk_size(name: str, f: Form, chunks: int, dim: int) -> tuple[int, int]:
@@ -211,7 +211,9 @@ def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int 
 @spelled()
 def tensor_split(input: Tensor, indices_or_sections: Any = None, dim: int = 0, **options: Any) -> tuple[Tensor, ...]:
     """Pieces along dim: so many of nearly equal size, or cut at given indices; views."""
-    cuts = options.get("indices", options.get("sections", indices_or_sections))
+    cuts = next(
+        (options[n] for n in ("indices", "sections", "tensor_indices_or_sections") if n in options), indices_or_sections
+    )
     if not input.form.rank:
         raise RuntimeError(message("tensor_split", "expects at least a 1-dimensional tensor"))
     if isinstance(cuts, Tensor):

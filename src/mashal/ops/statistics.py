@@ -20,15 +20,15 @@ from mashal.ops.reductions import sum_
 
 
 @spelled(where=(), aliases=("linalg.norm",))
-def linalg_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None,
+def linalg_norm(input: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: Any = None,
                 out: Tensor | None = None) -> Tensor:  # fmt: skip
-    """The norm of a vector, or of matrices if dim names two dimensions (or A has two and ord is given)."""
+    """The norm of a vector, or of matrices if dim names two dimensions (or the input has two and ord is given)."""
     dims = (dim,) if isinstance(dim, int) else dim
     if ord is None:
-        return vector_norm(A, 2, dims, keepdim, dtype=dtype, out=out)
-    if isinstance(ord, str) or (dims is not None and len(dims) == 2) or (dims is None and A.form.rank == 2):
-        return matrix_norm(A, ord, (-2, -1) if dims is None else dims, keepdim, dtype=dtype, out=out)
-    return vector_norm(A, ord, dims, keepdim, dtype=dtype, out=out)
+        return vector_norm(input, 2, dims, keepdim, dtype=dtype, out=out)
+    if isinstance(ord, str) or (dims is not None and len(dims) == 2) or (dims is None and input.form.rank == 2):
+        return matrix_norm(input, ord, (-2, -1) if dims is None else dims, keepdim, dtype=dtype, out=out)
+    return vector_norm(input, ord, dims, keepdim, dtype=dtype, out=out)
 
 
 @spelled()

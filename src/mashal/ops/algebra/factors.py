@@ -98,13 +98,13 @@ def _(node: Any, g: Tensor) -> tuple:
 
 
 @spelled()
-def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
+def cholesky_solve(input: Tensor, input2: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """X of A·X = B, given Cholesky's factor L of A = L·Lᴴ (or U of A = Uᴴ·U): B (*, n, k), L (*, n, n).
 
     >>> torch.cholesky_solve(torch.tensor([[8.0]]), torch.tensor([[2.0]]))
     tensor([[2.]])
     """
-    name = "cholesky_solve"
+    name, B, L = "cholesky_solve", input, input2
     check_matrix(name, B, "B")
     check_matrix(name, L, "L")
     check_square(name, L, "L")
@@ -130,10 +130,10 @@ def _(node: Any, g: Tensor) -> tuple:
 
 
 @spelled()
-def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
+def cholesky_inverse(input: Tensor, upper: bool = False, *, out: Tensor | None = None) -> Tensor:
     """The inverse of A, given Cholesky's factor L of A = L·Lᴴ (or U of A = Uᴴ·U)."""
-    check_square("cholesky_inverse", L, "L")
-    return finish("cholesky_inverse", out, _cholesky_inverse(L, upper))
+    check_square("cholesky_inverse", input, "L")
+    return finish("cholesky_inverse", out, _cholesky_inverse(input, upper))
 
 
 # ---------------------------------------------------------------- P·L·U
@@ -293,9 +293,9 @@ def _lu_solved(both: Tensor, pivots: Tensor, b: Tensor, left: bool, adjoint: boo
 
 
 @spelled()
-def lu_solve(b: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Tensor | None = None) -> Tensor:
+def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Tensor | None = None) -> Tensor:
     """X of A·X = b, given lu's results for A; see torch.linalg.lu_solve."""
-    return linalg_lu_solve(LU_data, LU_pivots, b, out=out)
+    return linalg_lu_solve(LU_data, LU_pivots, input, out=out)
 
 
 # ---------------------------------------------------------------- L·D·L^H

@@ -78,10 +78,10 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
 
 
 @spelled()
-def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *,
+def triangular_solve(input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False, *,
                      out: Any = None) -> Any:  # fmt: skip
     """(solution, cloned_coefficient): X of A·X = b for triangular A (its transpose if asked for), and a copy of A."""
-    name = "triangular_solve"
+    name, b = "triangular_solve", input
     check_matrix(name, b, "b")
     check_matrix(name, A)
     check_same(name, b, A, "b", "A")

@@ -235,3 +235,47 @@ def test_random_programs_keep_their_bits(steps, seed):
         return
     kept = [i for i in range(len(made)) if (i * 7 + seed) % 3 or i == len(made) - 1]
     check(lambda *x: tuple(_run(steps, *x)[i].clone() for i in kept), *operands)
+
+
+# ---------------------------------------------------------------- products and what follows them
+SHAPES = [((300, 70), (70, 130)), ((64, 500), (500, 300)), ((4, 100, 60), (60, 90)), ((3, 5, 40, 60), (3, 5, 60, 33))]
+
+
+@pytest.mark.parametrize("a, b", SHAPES)
+def test_what_follows_a_product_is_computed_with_it(a, b):
+    follow = lambda x, w, r: torch.relu(x @ w) * r + r
+    steps = check(follow, torch.randn(a), torch.randn(b), torch.randn(*a[:-1], b[-1]))
+    assert len(steps) == 1
+
+
+def test_a_linear_layer_takes_its_bias_and_activation_along():
+    steps = check(
+        lambda x, w, b: F.gelu(F.linear(x, w, b)), torch.randn(300, 64), torch.randn(100, 64), torch.randn(100)
+    )
+    assert len(steps) == 1
+
+
+def test_the_product_itself_is_stored_too_if_it_is_needed():
+    def both(x, w):
+        y = x @ w
+        return y, y.tanh()
+
+    assert len(check(both, torch.randn(200, 1000), torch.randn(1000, 100))) == 1
+
+
+def test_a_product_is_added_to_what_is_there():
+    def accumulate(x, w, g):
+        g += x @ w
+        return g * 1.0
+
+    assert len(check(accumulate, torch.randn(200, 1000), torch.randn(1000, 100), torch.randn(200, 100))) == 1
+
+
+def test_what_a_product_reads_is_computed_before_it():
+    steps = check(lambda x, w: torch.relu(x) @ w + torch.relu(x), torch.randn(200, 200), torch.randn(200, 200))
+    assert len(steps) == 2
+
+
+def test_a_large_product_does_not_read_what_is_far_away():
+    steps = check(lambda x, w, r: x @ w + r, torch.randn(600, 20), torch.randn(20, 600), torch.randn(600, 600))
+    assert len(steps) == 2

@@ -18,6 +18,7 @@ from mashal.capture.fuse_graph import Graph, Group
 from mashal.capture.fuse_join import joined
 from mashal.capture.fuse_known import Known, overwritten
 from mashal.capture.fuse_parts import Part, Place, part_of
+from mashal.capture.fuse_products import drawn_product, part_of_product, product_step
 from mashal.capture.fuse_steps import Drawn, drawn, step_of
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep
 
@@ -46,14 +47,14 @@ def fused(trail: Trail, outliving: set[Buffer]) -> Trail:
         part = joined(a.content.part, b.content.part)
         if part is None:
             return None
-        made = drawn(part, needed({*a.steps, *b.steps}))
+        made = _drawn(part, needed({*a.steps, *b.steps}))
         if made is None or made.cost > a.content.drawn.cost + b.content.drawn.cost:
             return None
         return _Content(part, made)
 
     graph = Graph(join)
     for i, node in enumerate(nodes):
-        made = None if node.part is None else drawn(node.part, needed({i}))
+        made = None if node.part is None else _drawn(node.part, needed({i}))
         content = _Content(node.part, made) if node.part is not None and made is not None else None
         graph.add(node.step, content, _stateful(node.step))
     return Trail([_step(group, nodes) for group in graph.ordered()], trail.buffers)
@@ -65,8 +66,13 @@ class _Node:
     __slots__ = ("part", "step", "whole")
 
     def __init__(self, step: Any, numbers: dict[int, Any]):
-        self.whole, self.step, self.part = step, step, part_of(step, numbers)
-        if numbers and self.part is not None and drawn(self.part, lambda place: True) is not None:
+        self.whole, self.step, self.part = step, step, part_of(step, numbers) or part_of_product(step)
+        if (
+            numbers
+            and self.part is not None
+            and self.part.product is None
+            and drawn(self.part, lambda place: True) is not None
+        ):
             self.step = replace(step, operands=tuple(x for i, x in enumerate(step.operands) if i not in numbers))
 
 
@@ -74,7 +80,12 @@ def _step(group: Group, nodes: list[_Node]) -> Any:
     mine = [nodes[i] for i in group.steps]
     if len(mine) == 1 and mine[0].step is mine[0].whole:
         return mine[0].step
-    return step_of(group.content.part, group.content.drawn, [node.whole for node in mine])
+    part, made, whole = group.content.part, group.content.drawn, [node.whole for node in mine]
+    return step_of(part, made, whole) if part.product is None else product_step(part, made, whole)
+
+
+def _drawn(part: Part, needed: Callable[[Place], bool]) -> Drawn | None:
+    return drawn(part, needed) if part.product is None else drawn_product(part, needed)
 
 
 def _readers(steps: list[Any]) -> dict[Buffer, set[int]]:

@@ -7,6 +7,7 @@ refused. What is stored as a half precision is rounded on the way, so that resul
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -26,9 +27,9 @@ def _moved(part: Part, shape: tuple[int, ...], change: Callable[[tuple[int, ...]
                 return None
             changed[place.strides] = tuple(0 if n == 1 else s for n, s in zip(shape, to))
     again = lambda p: Place(p.buffer, p.start, changed[p.strides], p.dtype, p.per_row or per_row)
-    values = {again(p).memory: part.values[p.memory] for p in (*part.loads, *part.stores)}
-    return Part(shape, part.dims, list(map(again, part.loads)), part.numbers,
-                {again(p): e for p, e in part.stores.items()}, values)  # fmt: skip
+    values = {again(p).memory: part.values[p.memory] for p in (*part.loads, *part.stores) if p.memory in part.values}
+    stores = {again(p): e for p, e in part.stores.items()}
+    return Part(shape, part.dims, list(map(again, part.loads)), part.numbers, stores, values, product=part.product)
 
 
 def aligned(part: Part, to: Part) -> Iterator[Part]:
@@ -52,7 +53,7 @@ def aligned(part: Part, to: Part) -> Iterator[Part]:
         if prod(part.shape) == prod(rows):
             moved = _moved(part, rows, lambda s: view_strides(part.shape, s, rows), True)
             if moved is not None:
-                yield Part(to.shape, None, moved.loads, moved.numbers, moved.stores, moved.values)
+                yield replace(moved, shape=to.shape)
 
 
 def _through(part: Part, to: Part) -> Part | None:
@@ -89,6 +90,8 @@ def joined(a: Part, b: Part) -> Part | None:
     """Both parts as one, a's steps before b's; None if that cannot be said or would change what they compute."""
     if a.order is not None and b.order is not None and a.order != b.order:
         return None
+    if (a.product is not None) + (b.product is not None) + (a.dims is not None or b.dims is not None) > 1:
+        return None
     pairs = [(a, x) for x in aligned(b, a)] if b.dims is None or a.dims is not None else []
     if b.dims is not None and a.dims is None or not pairs:
         pairs += [(x, b) for x in aligned(a, b)]
@@ -102,7 +105,7 @@ def joined(a: Part, b: Part) -> Part | None:
 def _together(a: Part, b: Part) -> Part | None:
     dims = a.dims if a.dims is not None else b.dims
     whole = Part(a.shape, dims, list(a.loads), list(a.numbers), dict(a.stores), {**b.values, **a.values},
-                 a.order or b.order, dict(a.unroll), a.lead or b.lead)  # fmt: skip
+                 a.order or b.order, dict(a.unroll), a.lead or b.lead, a.product or b.product)  # fmt: skip
     stored = {p.memory: e for p, e in a.stores.items()}
     leaves: dict[Expression, Expression] = {}
     for i, place in enumerate(b.loads):
@@ -113,7 +116,7 @@ def _together(a: Part, b: Part) -> Part | None:
         elif any(overlap(place, p, a.shape) for p in a.stores):
             return None
         else:
-            leaves[leaf] = load(whole, place, b.values[place.memory])
+            leaves[leaf] = load(whole, place, b.values.get(place.memory))
     for j, (d, x) in enumerate(b.numbers):
         leaves[Expression("scalar", (), d, j)] = number(whole, d, x)
     done = substituted([*b.stores.values(), *b.unroll], leaves)

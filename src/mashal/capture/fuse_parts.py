@@ -68,6 +68,8 @@ class Part:
     order: Order | None = None
     unroll: dict[Expression, int] = field(default_factory=dict)
     lead: tuple[int, ...] = ()
+    product: Any = None
+    """The product of matrices whose sums are the first load, if there is one (fuse_products)."""
 
 
 # ---------------------------------------------------------------- from a step
@@ -142,8 +144,10 @@ def number(part: Part, d: dtype, x: Any) -> Expression:
     return Expression("scalar", (), d, len(part.numbers) - 1)
 
 
-def load(part: Part, place: Place, value: Value) -> Expression:
-    part.values.setdefault(place.memory, value)
+def load(part: Part, place: Place, value: Value | None) -> Expression:
+    """The leaf of a place that is read; value: None for sums of products, which are in no memory."""
+    if value is not None:
+        part.values.setdefault(place.memory, value)
     if place not in part.loads:
         part.loads.append(place)
     return Expression("operand", (), place.dtype, part.loads.index(place))
@@ -207,6 +211,8 @@ def overlap(a: Place, b: Place, shape: Sequence[int]) -> bool:
 
 def sound(part: Part) -> bool:
     """Whether no element is written that another place reads or writes, but itself."""
+    if part.product is not None and any(_reaches(v, p, part.shape) for v in part.product.read for p in part.stores):
+        return False
     places = [*part.stores, *part.loads]
     for i, p in enumerate(part.stores):
         for q in places[i + 1 :]:
@@ -214,3 +220,7 @@ def sound(part: Part) -> bool:
             if overlap(p, q, part.shape) and not same:
                 return False
     return True
+
+
+def _reaches(value: Value, place: Place, shape: Sequence[int]) -> bool:
+    return value.buffer is place.buffer and value.start < place.stop(shape) and place.start < value.stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -34,11 +34,11 @@ class Drawn:
     results: list[Place]
     operands: list[Place]
     numbers: list[tuple[dtype, Any]]
-    layout: Any
-    constants: list[int]
-    scratch: int
-    elements: int
-    cost: float
+    layout: Any = None
+    constants: Sequence[int] = ()
+    scratch: int = 0
+    elements: int = 0
+    cost: float = 0.0
 
 
 def interned(results: Sequence[tuple[Expression, dtype]], operands: Sequence[Operand]) -> Nest:
@@ -55,44 +55,52 @@ def interned(results: Sequence[tuple[Expression, dtype]], operands: Sequence[Ope
 def drawn(part: Part, needed: Callable[[Place], bool]) -> Drawn | None:
     """The nest for the stores of a part that are needed; None if it would not compute what the part's steps do."""
     stores = [(p, e) for p, e in part.stores.items() if needed(p)]
-    if not stores:
-        return None
     used = list(walk(e for _, e in stores))
-    if len(used) > MOST_NODES:
+    if not stores or len(used) > MOST_NODES:
         return None
-    loads = sorted(
-        {n.value for n in used if n.kind == "operand"}, key=lambda i: (part.loads[i].strides != part.lead, i)
-    )
-    scalars = sorted({n.value for n in used if n.kind == "scalar"})
-    leaves = {Expression("operand", (), part.loads[i].dtype, i): Expression("operand", (), part.loads[i].dtype, k)
-              for k, i in enumerate(loads)}  # fmt: skip
+    loads = {n.value for n in used if n.kind == "operand"}
+    sketch, done = sketched(part, stores, sorted(loads, key=lambda i: (part.loads[i].strides != part.lead, i)))
+    if part.dims is None or not sketch.nest.rowwise:
+        return _elements(part, sketch)
+    return _rows(part, sketch, done)
+
+
+def sketched(
+    part: Part, stores: Sequence[tuple[Place, Expression]], loads: Sequence[int]
+) -> tuple[Drawn, dict[Expression, Expression]]:
+    """The nest for some stores, its operands these loads and the numbers needed; and what became of each expression."""
+    roots = [e for _, e in stores]
+    scalars = sorted({n.value for n in walk(roots) if n.kind == "scalar"})
+    leaves = {}
+    for k, i in enumerate(loads):
+        d = part.loads[i].dtype
+        leaves[Expression("operand", (), d, i)] = Expression("operand", (), d, k)
     for k, j in enumerate(scalars, len(loads)):
-        leaves[Expression("scalar", (), part.numbers[j][0], j)] = Expression("scalar", (), part.numbers[j][0], k)
-    done = substituted([e for _, e in stores], leaves)
+        d = part.numbers[j][0]
+        leaves[Expression("scalar", (), d, j)] = Expression("scalar", (), d, k)
+    done = substituted(roots, leaves)
     operands = [Operand(part.loads[i].dtype, per_row=part.loads[i].per_row) for i in loads]
     operands += [Operand(part.numbers[j][0], number=True) for j in scalars]
     nest = interned([(done[e], p.dtype) for p, e in stores], operands)
-    places = [part.loads[i] for i in loads]
-    numbers = [part.numbers[j] for j in scalars]
-    results = [p for p, _ in stores]
-    if part.dims is None or not nest.rowwise:
-        return _elements(part, nest, results, places, numbers)
-    return _rows(part, nest, results, places, numbers, done)
+    places, numbers = [part.loads[i] for i in loads], [part.numbers[j] for j in scalars]
+    return Drawn(nest, [p for p, _ in stores], places, numbers), done
 
 
-def _elements(part: Part, nest: Nest, results: list[Place], places: list[Place], numbers: list) -> Drawn | None:
+def _elements(part: Part, sketch: Drawn) -> Drawn | None:
+    nest, results, places = sketch.nest, sketch.results, sketch.operands
     if part.dims is not None and any(p.per_row for p in results):
         return None  # values of rows alone: a smaller shape would do
     layout, constants = elements_layout(part.shape, [p.strides for p in (*results, *places)])
     n = prod(part.shape)
-    work = sum(_units(e) for e in walk(e for e, _ in nest.results))
+    work = sum(units(e) for e in walk(e for e, _ in nest.results))
     memory = sum(MEMORY * p.dtype.itemsize / 4 for p in (*results, *places) if _full(p, part))
     shares = max(1, n * weight(nest) // GRAIN)
     cost = n * (work + memory) / min(shares, get_num_threads()) + LAUNCH
-    return Drawn(nest, results, places, numbers, layout, constants, 0, n, cost)
+    return replace(sketch, layout=layout, constants=constants, elements=n, cost=cost)
 
 
-def _rows(part: Part, nest: Nest, results: list[Place], places: list[Place], numbers: list, done: dict) -> Drawn | None:
+def _rows(part: Part, sketch: Drawn, done: dict[Expression, Expression]) -> Drawn | None:
+    nest, results, places = sketch.nest, sketch.results, sketch.operands
     if not places or part.dims is None or any(p.per_row != nest.per_row(e) for p, (e, _) in zip(results, nest.results)):
         return None
     strides = [p.strides for p in (*results, *places)]
@@ -109,9 +117,8 @@ def _rows(part: Part, nest: Nest, results: list[Place], places: list[Place], num
             return None
         unroll.append(each.pop())
     layout = RowLayout(layout.schedule, layout.kept, layout.reduced, layout.modes, tuple(unroll))
-    return Drawn(
-        nest, results, places, numbers, layout, constants, scratch, n, _row_cost(part, nest, layout, phases, n)
-    )
+    cost = _row_cost(part, nest, layout, phases, n)
+    return replace(sketch, layout=layout, constants=constants, scratch=scratch, elements=n, cost=cost)
 
 
 def _row_cost(part: Part, nest: Nest, layout: RowLayout, phases: list, n: int) -> float:
@@ -130,7 +137,7 @@ def _row_cost(part: Part, nest: Nest, layout: RowLayout, phases: list, n: int) -
                 total += (NEAR if node in met and near else MEMORY) * size
                 met.add(node)
             elif not (waiting is not None and node is waiting[1] and s > waiting[0]):
-                total += _units(node)
+                total += units(node)
     total += sum(MEMORY * d.itemsize / 4 for e, d in nest.results if not nest.per_row(e))
     rows = n // max(length, 1)
     shares = rows * pieces(length) if layout.schedule == SPLIT else rows // 64 if layout.schedule == ACROSS else rows
@@ -138,7 +145,7 @@ def _row_cost(part: Part, nest: Nest, layout: RowLayout, phases: list, n: int) -
     return n * total / min(shares, get_num_threads()) + LAUNCH
 
 
-def _units(node: Expression) -> float:
+def units(node: Expression) -> float:
     return HEAVY if node.kind not in CHEAP and node.kind not in ("over", "place", "length") else 0.25
 
 
@@ -156,5 +163,9 @@ def step_of(part: Part, made: Drawn, steps: Sequence[Any]) -> Step:
     call = Call(kernel, made.elements, made.scratch, False, 0, tuple(kinds), (), tuple(made.constants))
     operands = (*(part.values[p.memory] for p in made.operands), *(x for _, x in made.numbers))
     results = tuple(part.values[p.memory] for p in made.results)
-    names = dict.fromkeys(s.name for s in steps if s.name)
-    return Step(call, operands, results, name=" · ".join(names), parts=tuple(steps))
+    return Step(call, operands, results, name=named(steps), parts=tuple(steps))
+
+
+def named(steps: Sequence[Any]) -> str:
+    """The names of several steps as one."""
+    return " · ".join(dict.fromkeys(s.name for s in steps if s.name))

@@ -87,19 +87,19 @@ def _add_packing(module: Module, numbers: Numbers, tile: Tile, host: Host) -> No
 class _Places:
     """How the packed micro-kernel reads where its tile goes (the argument `blocked` of add_packed_tile)."""
 
-    def __init__(self, numbers: Numbers):
-        self.numbers = numbers
+    def __init__(self, numbers: Numbers, epilogue: Epilogue):
+        self.numbers, self.epilogue = numbers, epilogue
 
     def place(self, f: Function, context: Value, c, partial, bias, m, n) -> Place:
         x, numbers = context_of(f, context), self.numbers
-        alpha, beta = numbers.scalar(f, x["alpha"]), numbers.scalar(f, x["beta"])
+        alpha, beta = numbers.scalar(f, x["alpha"]), numbers.beta(f, x["beta"], self.epilogue)
         first, last = x["first"].compare("ne", 0), x["last"].compare("ne", 0)
         return Place(c, x["ldc"], m, n, bias, alpha, beta, partial, x["ldp"], first, last)
 
 
 def _add_band(module: Module, numbers: Numbers, tile: Tile, epilogue: Epilogue) -> None:
     """Phase 2: chunk i is a tile of C, of `block` rows and `width` columns."""
-    micro = add_packed_tile(module, "tile_packed", numbers, tile, epilogue, _Places(numbers))
+    micro = add_packed_tile(module, "tile_packed", numbers, tile, epilogue, _Places(numbers, epilogue))
     f, pointer, chunk, _ = chunk_function(module, "tile_chunk")
     x = context_of(f, pointer)
     c, ldc, m, n, steps, rows_at, columns_at = x.all("c ldc m n steps rows_at columns_at")

@@ -16,13 +16,15 @@ product of the transposed operands.
 from __future__ import annotations
 
 from mashal.lower import blocked, matvec, small
-from mashal.lower.problem import ONE, PARALLEL_FOR, Block, chunk_function
+from mashal.lower.following import Following
+from mashal.lower.problem import ONE, PARALLEL_FOR, WORDS, Block, chunk_function
 from mashal.lower.tiles import Epilogue, Numbers, Tile, ceil_div
 from mashal.machine.host import HOST, Host
 from mashal.machine.jit import ENTRY
 from mashal.machine.text import SIZES, Function, Module, Value
 
 FORMS = ("few", "small", "pairs", "matvec", "blocked")
+FOLLOWED = ("few", "small", "blocked")  # forms whose results can be computed with before they are stored
 SMALL = 1 << 15  # multiply-adds up to which half types are widened as they are read
 CACHED = 1 << 18  # elements of A that stay in the second-level cache, so that packing A isn't worth it
 TINY = 1 << 10  # multiply-adds up to which one row isn't worth a matrix-vector kernel
@@ -68,6 +70,8 @@ def contraction(
     define i64 @kernel(ptr %words) nounwind {
     """
     epilogue, module = epilogue or Epilogue(), Module()
+    if epilogue.follow is not None and form not in FOLLOWED:
+        raise ValueError(f"contraction: nothing can follow a product of the form {form!r}")
     numbers = Numbers.of(element, host, pairs=form in ("pairs", "blocked"))
     if form == "blocked":
         one = blocked.add_blocked(module, numbers, epilogue, host)
@@ -80,9 +84,21 @@ def contraction(
     if batched:
         one = _add_batch(module, numbers, one)
     f = module.function(name, "i64", [("ptr", "words")])
-    f.call("void", one, f.parameters[0])
+    words = f.parameters[0]
+    f.call("void", one, words if epilogue.follow is None else _rearranged(f, words, epilogue.follow, batched))
     f.end(f.i64(-1))
     return module
+
+
+def _rearranged(f: Function, words: Value, follow: Following, batched: bool) -> Value:
+    """The words of a product in their usual order, out of those of a kernel that computes more (lower.following)."""
+    names = WORDS if batched else ONE
+    block = Block(f, f.stack(8 * len(names)))
+    places = follow.places(len(names))
+    for name, place in zip(names, places):
+        block[name] = f.word(words, place)
+    block["beta"] = f.op("i64", f"ptrtoint {words} to i64")
+    return block.pointer
 
 
 def scratch_bytes(form: str, m: int, n: int, k: int, element: str, rsb: int, csa: int, host: Host = HOST) -> int:

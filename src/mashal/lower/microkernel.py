@@ -55,6 +55,8 @@ def add_packed_tile(module: Module, name: str, numbers: Numbers, tile: Tile, epi
         ]
         return _products(f, numbers, tile.rows, lambda i: f.load(row, i, word), right, sums)
 
+    if epilogue.follow is not None:
+        _prefetch(f, numbers, tile, tile.rows, epilogue, blocked.place(f, context, c, partial, bias, m, n))
     _, *sums = _summed(f, numbers, words, lambda k, _, *sums: [a, *step(k, *sums)], [a], tile.rows * tile.vectors)
     finish(f, numbers, tile.rows, tile.vectors, epilogue, sums, blocked.place(f, context, c, partial, bias, m, n))
     f.end()
@@ -69,7 +71,7 @@ def add_direct_tile(module: Module, name: str, numbers: Numbers, rows: int, tile
     """
     parameters = [("ptr noalias", "a"), ("i64", "rsa"), ("i64", "csa"), ("ptr noalias", "b"), ("i64", "ldb")]
     parameters += [("i64", "K"), ("ptr noalias", "c"), ("i64", "ldc"), ("ptr", "bias"), ("i64", "m"), ("i64", "n")]
-    parameters += [(numbers.compute, "alpha"), (numbers.compute, "beta")]
+    parameters += [(numbers.compute, "alpha"), ("ptr" if epilogue.follow else numbers.compute, "beta")]
     f = module.function(name, parameters=parameters, attributes="nounwind noinline", linkage="internal")
     a, rsa, csa, b, ldb, K, c, ldc, bias, m, n, alpha, beta = f.parameters
     if rows > 4:  # a base every 4 rows and 3 offsets: 12 pointers would not fit x86's registers
@@ -91,12 +93,21 @@ def add_direct_tile(module: Module, name: str, numbers: Numbers, rows: int, tile
         products = _products(f, numbers, rows, left, right, sums)
         return [f.at(column, ldb, numbers.panel), *(numbers.at(f, p, along) for p in here), *products]
 
+    if epilogue.follow is not None:
+        _prefetch(f, numbers, tile, rows, epilogue, Place(c, ldc, m, n, bias, alpha, beta, c, ldc))
     along, words = (csa, K) if numbers.group == 1 else (csa * 2, K.shift_right_unsigned(1))
     carried = _summed(f, numbers, words, step, [b, *bases], rows * tile.vectors)
     place = Place(c, ldc, m, n, bias, alpha, beta, c, ldc)
     finish(f, numbers, rows, tile.vectors, epilogue, carried[1 + len(bases) :], place)
     f.end()
     return name
+
+
+def _prefetch(f: Function, numbers: Numbers, tile: Tile, rows: int, epilogue: Epilogue, place: Place) -> None:
+    """Asks for what the epilogue will read beside a tile, before its sums are added up."""
+    follow, bytes = epilogue.follow, tile.across * SIZES[numbers.memory]
+    assert follow is not None
+    f.loop(0, rows, 1, lambda i: follow.prefetch(f, place.beta, numbers.at(f, place.c, place.ldc * i), bytes))
 
 
 def _opaque(f: Function, pointer: Value) -> Value:
@@ -213,7 +224,8 @@ def finish_vector(f: Function, numbers: Numbers, epilogue: Epilogue, x: Value, p
 
     def complete(x: Value) -> Value:
         bias = numbers.at(f, place.bias, j)
-        return epilogue.apply(f, numbers, x, lambda: numbers.load(f, bias, numbers.width, mask))
+        x = epilogue.apply(f, numbers, x, lambda: numbers.load(f, bias, numbers.width, mask))
+        return x if epilogue.follow is None else epilogue.follow.apply(f, place.beta, c, x, mask)
 
     if place.first is None or place.last is None:
         numbers.store(f, complete(with_old()), c, mask)

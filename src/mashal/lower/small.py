@@ -27,7 +27,7 @@ def add_small(module: Module, numbers: Numbers, epilogue: Epilogue, host: Host, 
     pack = add_pack(module, "pack_columns", numbers, tile.across, host)
     narrow = add_direct_tile(module, "tile_few", numbers, FEW, tile, epilogue)
     wide = None if few else add_direct_tile(module, "tile_many", numbers, tile.rows, tile, epilogue)
-    chunk = _add_chunk(module, numbers, tile, pack, narrow, wide)
+    chunk = _add_chunk(module, numbers, tile, epilogue, pack, narrow, wide)
     f = module.function("small", parameters=[("ptr", "words")], linkage="internal")
     words = Block(f, f.parameters[0])
     m, n, k = words.all("m n k")
@@ -45,13 +45,15 @@ def _shares(f: Function, tile: Tile, m: Value, n: Value, k: Value) -> list[Value
     return [panels, f.select((m * n * k).compare("sgt", PARALLEL_FROM), height, m)]
 
 
-def _add_chunk(module: Module, numbers: Numbers, tile: Tile, pack: str, narrow: str, wide: str | None) -> str:
+def _add_chunk(
+    module: Module, numbers: Numbers, tile: Tile, epilogue: Epilogue, pack: str, narrow: str, wide: str | None
+) -> str:
     """Adds the chunk function: a block of rows of one panel of C's columns."""
     f, context, chunk, _ = chunk_function(module, "small_chunk")
     words = Block(f, context)
     c, a, b, bias, alpha, beta, m, n, k = words.all("c a b bias alpha beta m n k")
     ldc, rsa, csa, rsb, csb = words.all("ldc rsa csa rsb csb")
-    alpha, beta = numbers.scalar(f, alpha), numbers.scalar(f, beta)
+    alpha, beta = numbers.scalar(f, alpha), numbers.beta(f, beta, epilogue)
     panels, height = _shares(f, tile, m, n, k)
     j, start = chunk % panels * tile.across, chunk // panels * height
     stop, left = f.min(start + height, m), n - j

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from mashal.machine.host import Host
 from mashal.machine.text import FLOATS, SIZES, Function, Value, vector
@@ -109,6 +110,12 @@ class Numbers:
         """c + a * b on vectors of accumulators."""
         return f.math("fmuladd", a, b, c) if self.floating else a * b + c  # fused where the processor can
 
+    def beta(self, f: Function, word: Value, epilogue: Epilogue) -> Value:
+        """The word `beta`: a scalar, or where the kernel's own words lie for what follows."""
+        if epilogue.follow is not None:
+            return f.op("ptr", f"inttoptr {word} to ptr")
+        return self.scalar(f, word)
+
     def scalar(self, f: Function, word: Value) -> Value:
         """The scalar argument in an 8-byte word (a double, or an i64 for integers) as an accumulator's type."""
         if self.compute == "double":
@@ -153,23 +160,37 @@ class Tile:
         return 4096 // self.across * self.across
 
 
+class Follow(Protocol):
+    """What follows a product, element by element."""
+
+    def prefetch(self, f: Function, words: Value, c: Value, bytes: int) -> None:
+        """Asks for what will be read beside so many bytes of sums at c."""
+        ...
+
+    def apply(self, f: Function, words: Value, c: Value, x: Value, mask: Value) -> Value:
+        """What is stored at c of the complete sums x; writes its other results. words: those the kernel was called with."""
+        ...
+
+
 @dataclass(frozen=True)
 class Epilogue:
     """What happens to alpha·A@B before it is stored, fixed when the kernel is generated.
 
     bias: add a row vector along N; activation: emits IR on a vector of accumulators; alpha: scale the product;
-    accumulate: add beta times what C holds.
+    accumulate: add beta times what C holds; follow: what is computed of complete sums and written elsewhere too
+    (lower.following), which excludes alpha, accumulate and activation.
     """
 
     bias: bool = False
     activation: Callable[[Function, Value], Value] | None = None
     alpha: bool = False
     accumulate: bool = False
+    follow: Follow | None = None
 
     @property
     def fused(self) -> bool:
         """Whether anything must wait for the complete sum."""
-        return self.bias or self.activation is not None
+        return self.bias or self.activation is not None or self.follow is not None
 
     def apply(self, f: Function, numbers: Numbers, x: Value, bias: Callable[[], Value]) -> Value:
         """The complete sums x with bias() added and the activation applied."""

@@ -3,7 +3,10 @@
 `both` runs a function eagerly and compiled on the same data and compares results, gradients asked of them, and state.
 """
 
+import copy
 import gc
+import pickle
+import threading
 import warnings
 
 import pytest
@@ -139,6 +142,110 @@ def test_a_model_trained_between_calls_is_seen():
         model.weight.fill_(2.0)
         model.bias.fill_(1.0)
     assert fast(torch.ones(1, 2)).item() == 5.0
+
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return 2 * x * g
+
+
+def of_parameters(make_model, loss, **options):
+    """A step of AdamW on a model; the state is its parameters."""
+
+    def make():
+        model = make_model()
+        update = torch.optim.AdamW(model.parameters(), lr=0.1)
+
+        def step(x):
+            update.zero_grad()
+            y = loss(model, x)
+            y.backward()
+            update.step()
+            return y
+
+        return step, lambda i: (torch.randn(4, 3),), lambda: [p.detach().clone() for p in model.parameters()]
+
+    return make
+
+
+def in_bfloat16(model, x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return model(x).float().square().mean()
+
+
+def hooked():
+    model = nn.Linear(3, 2)
+    model.weight.register_hook(lambda g: g * 2)
+    model.register_forward_hook(lambda module, given, y: y * 3)
+    return model
+
+
+STEPS = {
+    "a custom function": (lambda: nn.Linear(3, 2), lambda model, x: Square.apply(model(x)).sum()),
+    "autocast": (lambda: nn.Linear(3, 2), in_bfloat16),
+    "hooks": (hooked, lambda model, x: model(x).mean()),
+    "a transformer": (lambda: nn.TransformerEncoderLayer(3, 1, 8), lambda model, x: model(x).square().mean()),
+    "an LSTM": (lambda: nn.LSTM(3, 4), lambda model, x: model(x)[0].square().mean()),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_is_one_recording_with(name):
+    both(of_parameters(*STEPS[name]))
+
+
+def test_an_average_of_the_parameters_is_kept():
+    def make():
+        model = nn.Linear(3, 2)
+        average = [p.detach().clone() for p in model.parameters()]
+
+        def step(x):
+            model(x).square().mean().backward()
+            with torch.no_grad():
+                for kept, p in zip(average, model.parameters()):
+                    p -= 0.1 * p.grad
+                    p.grad = None
+                    kept.mul_(0.9).add_(p, alpha=0.1)
+
+        return step, lambda i: (torch.randn(4, 3),), lambda: average
+
+    both(make)
+
+
+def test_gradients_of_leaves_that_are_operands():
+    def make():
+        leaves = [torch.ones(3, requires_grad=True) for _ in range(3)]
+
+        def function(x, w):
+            y = (x * w).sum()
+            y.backward()
+            return y.detach(), w.grad
+
+        return function, lambda i: (torch.randn(3), leaves[i % 3]), lambda: [w.grad for w in leaves]
+
+    both(make, calls=9, recordings=6)
+
+
+def test_several_threads_may_call_it():
+    fast, x = torch.compile(lambda x: (x @ x).relu().sum()), torch.randn(100, 100)
+    expected, wrong = fast(x).item(), []
+
+    def work():
+        wrong.extend(i for i in range(50) if fast(x).item() != expected)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 # ---------------------------------------------------------------- functions with a history
@@ -413,6 +520,13 @@ def test_a_compiled_module_keeps_parameters_and_mode_of_the_module():
     fast.eval()
     assert not model.training
     assert getattr(fast, "0") is model[0]
+
+
+@pytest.mark.parametrize("twice", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
+def test_copies_of_a_compiled_module_compute_the_same(twice):
+    fast, x = torch.compile(nn.Linear(2, 2)), torch.ones(1, 2)
+    expected = fast(x)
+    assert same([expected] * 2, [twice(fast)(x) for _ in range(2)])
 
 
 def test_module_compile_compiles_its_calls():

@@ -21,7 +21,6 @@ from mashal.capture.watch import Watch
 from mashal.core import tape
 from mashal.core.dtypes import uint8
 from mashal.core.forms import form
-from mashal.core.saved import FREED
 from mashal.core.tape import AccumulateGrad, mode
 from mashal.core.tensor import Tensor, empty, version_of
 from mashal.machine.launch import slot_offset
@@ -90,10 +89,8 @@ class _Maker:
             return
         self.differentiable = list({(id(x.node), int(x.output)): x for x in live}.values())
         self.boundary = history.Boundary(self.differentiable, self.recorder.first)
-        if self.boundary.hooked or self.boundary.freed:
-            self.trouble = (
-                "results have hooks" if self.boundary.hooked else "part of the graph of its results was freed"
-            )
+        if self.boundary.hooked:
+            self.trouble = "results have hooks"
             return
         self.reached = [self._tensor_at(node, output) for node, output in self.boundary.ends]
         if any(x is None for x in self.reached):
@@ -112,7 +109,8 @@ class _Maker:
         return x.node is not None and not isinstance(x.node, AccumulateGrad) and x.node.sequence >= self.recorder.first
 
     def _is_freed(self, x: Tensor) -> bool:
-        return x.node is not None and x.node.saved is FREED
+        """Whether backward has been through x's graph, so that x keeps the nodes it has."""
+        return history.Boundary([x], self.recorder.first).freed
 
     def _tensor_at(self, node: Any, output: int) -> Tensor | None:
         if isinstance(node, AccumulateGrad):
@@ -175,7 +173,8 @@ class _Maker:
                 continue
             value = self.recorder.value(x)
             was = self.recorder.touched[id(x)]
-            if x.grad_ is not was.grad or id(x) in seen:
+            its_own = x.grad_ is not was.grad or (was.grad is not None and id(was.grad) in self.recorder.touched)
+            if its_own or id(x) in seen:
                 plan.operands.append(Operand(None, same=x))
             else:
                 past = NO_HISTORY if was.node is None else LEAF if isinstance(was.node, AccumulateGrad) else ANY_HISTORY
@@ -255,7 +254,11 @@ class _Maker:
                 elif now is not was.grad:
                     buffer = self.recorder._buffers[id(now.capsule)]
                     place = len(plan.results)
-                    if any(v.buffer is buffer for v, _ in plan.results) or buffer.source is not MADE:
+                    shared = next((i for i, (v, _) in enumerate(plan.results) if v.buffer is buffer), None)
+                    if shared is not None and any(now is x for x in self.found):
+                        plan.leaves.append((x, shared))
+                        continue
+                    if shared is not None or buffer.source is not MADE:
                         self.trouble = "a gradient shares memory with something else"
                         continue
                     plan.results.append((Value(buffer, now.offset, now.form), None))

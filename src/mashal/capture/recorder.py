@@ -165,6 +165,9 @@ class Recorder:
 
     def value(self, x: Tensor) -> Value:
         """The place that a tensor sees."""
+        if x.capsule is None:
+            self.obstacle("a tensor without data (on meta) takes part")
+            return Value(Buffer(-1, None, 0, MADE), x.offset, x.form)
         buffer = self._buffers.get(id(x.capsule)) or self._new_buffer(x.capsule, OUTSIDE)
         if buffer.source is OUTSIDE:
             self.touch(x)

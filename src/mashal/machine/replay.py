@@ -480,7 +480,10 @@ class _Replay:
             new = f.if_(
                 which.compare("sge", 0), lambda: f.load(f.at(made, which, "ptr"), type="ptr"), lambda: self.none
             )
-            f.if_(which.compare("slt", 0), lambda: f.call("void", "Py_IncRef", self.none))
+            handed_on = which.compare(
+                "slt", f.word(self.block, _RETURNED)
+            )  # the caller gets it too; so is -1, for None
+            f.if_(handed_on, lambda: f.call("void", "Py_IncRef", new))
             f.store(new, place)
             f.call("void", "Py_DecRef", old)
 

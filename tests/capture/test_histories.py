@@ -17,7 +17,7 @@ def test_an_operand_that_was_computed_from_another_gets_its_own_gradient_only():
 
     def twice(function):
         def run(x, y):
-            a, b = function(x, y)
+            _, b = function(x, y)
             c, d = function(x, b)
             return c + d
 
@@ -39,3 +39,9 @@ def test_a_backward_that_would_fail_fails_only_if_it_is_asked_for():
     for _ in range(3):
         x = torch.ones(2).requires_grad_()
         assert compiled(x).tolist() == [1.0, 1.0]
+
+
+def test_results_of_operands_without_a_history_have_none_whatever_came_before():
+    compiled = torch.compile(lambda x: x * 2)
+    x = torch.ones(2).requires_grad_()
+    assert [compiled(v).requires_grad for v in (x * 1, x * 2, torch.ones(2), x, x * 3)] == [True, True, False, True, True]

@@ -25,7 +25,7 @@ from mashal.core.tape import AccumulateGrad, mode
 from mashal.core.tensor import Tensor, empty, version_of
 from mashal.machine.launch import slot_offset
 from mashal.machine.observing import changes
-from mashal.machine.replay import ANY_HISTORY, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
+from mashal.machine.replay import ANY_HISTORY, COMPUTED, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
 
 
 class Refused(Exception):
@@ -177,7 +177,7 @@ class _Maker:
             if its_own or id(x) in seen:
                 plan.operands.append(Operand(None, same=x))
             else:
-                past = NO_HISTORY if was.node is None else LEAF if isinstance(was.node, AccumulateGrad) else ANY_HISTORY
+                past = NO_HISTORY if was.node is None else LEAF if isinstance(was.node, AccumulateGrad) else COMPUTED
                 plan.operands.append(Operand(value, past, type(x)))
                 if version_of(x) != was.version:
                     self._bumped.append((i, version_of(x) - was.version))

@@ -37,7 +37,7 @@ _WORDS = {"operands": 6, "apart": 3, "slots": 2, "entries": 3, "storages": 2, "g
           "launches": 2, "results": 4, "leaves": 2, "bumps": 2}  # fmt: skip
 NOTHING = type("Nothing", (), {"__repr__": lambda self: "NOTHING"})()  # expected of a dictionary without such a key
 TENSOR, SAME = range(2)  # what an operand must be: a tensor of a form, or one object
-NO_HISTORY, LEAF, ANY_HISTORY = range(3)  # what a tensor's node must be
+NO_HISTORY, LEAF, ANY_HISTORY, COMPUTED = range(4)  # what a tensor's node must be: none, a leaf's, whatever, another one
 NONE, ONE, MANY = range(3)  # what a replay returns
 
 
@@ -259,6 +259,8 @@ class _Replay:
                 leaf = self.same(self.type_of(node), self.leaf_type)
                 self.miss_unless(history.compare("ne", NO_HISTORY) | free)
                 self.miss_unless(history.compare("ne", LEAF) | leaf)
+                neither = f.op("i1", f"icmp eq i1 {(free | leaf).spelling}, false")
+                self.miss_unless(history.compare("ne", COMPUTED) | neither)
 
             f.if_(
                 kind.compare("eq", TENSOR), tensor, lambda: self.miss_unless(self.same(given, self.pointer(expected)))

@@ -44,4 +44,19 @@ def test_a_backward_that_would_fail_fails_only_if_it_is_asked_for():
 def test_results_of_operands_without_a_history_have_none_whatever_came_before():
     compiled = torch.compile(lambda x: x * 2)
     x = torch.ones(2).requires_grad_()
-    assert [compiled(v).requires_grad for v in (x * 1, x * 2, torch.ones(2), x, x * 3)] == [True, True, False, True, True]
+    assert [compiled(v).requires_grad for v in (x * 1, x * 2, torch.ones(2), x, x * 3)] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_what_no_gradient_comes_to_has_none():
+    compiled = torch.compile(lambda x, y: (x * 2, x * y, y + 1))
+    for used, there in ((0, [True, False]), (1, [True, True]), (2, [False, True])):
+        for _ in range(2):
+            leaves = torch.ones(2).requires_grad_(), torch.ones(2).requires_grad_()
+            compiled(*leaves)[used].sum().backward()
+            assert [x.grad is not None for x in leaves] == there

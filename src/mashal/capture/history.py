@@ -6,6 +6,7 @@ edges are where the recorded graph ended: leaves, and nodes that were there befo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from mashal.autograd import grad
@@ -54,18 +55,25 @@ def gradients_of(results: list[Tensor], inputs: list[Tensor], given: list[Tensor
             node.edges = edges
 
 
+def dependences(results: list[Tensor], ends: Iterable[tuple[Node, int]], first: int) -> list[list[int]]:
+    """For each end of the graph, the results that depend on it: if no gradient comes to these, none comes to the end."""
+    behind = [Boundary([x], first).ends for x in results]
+    return [[k for k, found in enumerate(behind) if end in found] for end in ends]
+
+
 class BackwardProgram:
     """The gradients of a boundary from those of the results. forms: what the gradients of the results look like; answers: how
-    each gradient is built of the program's operands and results."""
+    each gradient is built of the program's operands and results; sources: `dependences`."""
 
-    def __init__(self, program: Any, forms: list[Any], answers: list[Any]):
-        self.program, self.forms, self.answers = program, forms, answers
+    def __init__(self, program: Any, forms: list[Any], answers: list[Any], sources: list[list[int]]):
+        self.program, self.forms, self.answers, self.sources = program, forms, answers, sources
 
     def __call__(self, gradients: tuple, kept: list[Tensor]) -> tuple:
         operands = [*map(self._fitted, gradients, self.forms), *kept]
         made = self.program.replay(*operands)
         assert made is not MISS, "what backward needs is as it was recorded"
-        return tuple(answer(operands, made) for answer in self.answers)
+        comes = [any(gradients[k] is not None for k in sources) for sources in self.sources]
+        return tuple(answer(operands, made) if some else None for answer, some in zip(self.answers, comes))
 
     def _fitted(self, g: Tensor | None, wanted: Any) -> Tensor:
         """A gradient as the program takes it."""

@@ -78,6 +78,7 @@ class _Maker:
     given: list[Tensor] = field(default_factory=list)
     reached: list[Tensor] = field(default_factory=list)
     gradients: list[Tensor | None] = field(default_factory=list)
+    sources: list[list[int]] = field(default_factory=list)
     trouble: str = ""
 
     # ---- while the recorder still listens
@@ -92,6 +93,7 @@ class _Maker:
         if self.boundary.hooked:
             self.trouble = "results have hooks"
             return
+        self.sources = history.dependences(self.differentiable, self.boundary.ends, self.recorder.first)
         self.reached = [self._tensor_at(node, output) for node, output in self.boundary.ends]
         if any(x is None for x in self.reached):
             self.trouble = "results depend on a graph from outside that no tensor of the call stands for"
@@ -340,7 +342,7 @@ class _Maker:
                          and x.output == y.output), None) for x in self.found]  # fmt: skip
         places = [(i, found[0]) for i, found in enumerate(outputs) if found is not None]
         return answers.Remembered(
-            history.BackwardProgram(program, forms, gradients), kept, watched, ends, places, len(given)
+            history.BackwardProgram(program, forms, gradients, self.sources), kept, watched, ends, places, len(given)
         )
 
     def _gradient_answer(self, back: Plan, g: Tensor | None) -> Any:

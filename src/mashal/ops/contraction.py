@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from mashal.core.dtypes import dtype
@@ -201,9 +202,8 @@ def _weight_gradient(rows: Tensor, g: Tensor, columns: Form) -> Tensor:
     """aᵀ·g; where b had no batch, one product over all rows instead of a sum of products."""
     if columns.rank == 2 and rows.form.rank > 2:
         k, n = columns.shape
-        return matmul(
-            adjointed(reshaped(rows, (rows.form.numel // max(k, 1), k))), reshaped(g, (g.form.numel // max(n, 1), n))
-        )
+        count = prod(rows.form.shape[:-1])
+        return matmul(adjointed(reshaped(rows, (count, k))), reshaped(g, (count, n)))
     return sum_to(matmul(adjointed(rows), g), columns.shape)
 
 

@@ -241,7 +241,7 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
 
 def _unique_slices(x: Tensor, dim: int, return_inverse: bool, return_counts: bool, ordered: bool) -> Any:
     """The distinct slices along a dimension: rows are ranked column by column, from the last to the first."""
-    rows = _compact(reshape(alias(x).movedim(dim, 0), (x.form.shape[dim], -1)))  # type: ignore[attr-defined]
+    rows = _compact(reshape(alias(x).movedim(dim, 0), (x.form.shape[dim], x.form.numel // max(x.form.shape[dim], 1))))  # type: ignore[attr-defined]
     n, columns = rows.form.shape
     order = as_tensor(range(n), dtype=int64)
     if ordered:

@@ -169,7 +169,8 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     elif ord in (1, -1, math.inf, -math.inf):
         summed, other = (rows, columns) if abs(ord) == 1 else (columns, rows)
         sums = _norm(x, summed, True, p=1.0)
-        y = (amax if ord > 0 else amin)(sums, other, True)
+        nothing = ord > 0 and not sums.form.shape[other]
+        y = (sum_ if nothing else amax if ord > 0 else amin)(sums, other, True)
         y = y if keepdim else _without(y, rows, columns)
     elif ord in (2, -2, "nuc"):
         y = _of_singular_values(x, ord, rows, columns, keepdim)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mashal.lang.expression import Expression, apply
+from mashal.lang.expression import Expression, abs_, apply, where
 from mashal.ops.define import floating, pointwise
 
 
@@ -13,10 +13,11 @@ def _family(name: str, of: str, shifted: bool = False) -> Any:
     family = name.removeprefix("shifted_")
 
     def body(x: Expression, n: Expression) -> Expression:
-        return apply(family, x * 2 - 1 if shifted else x, n)
+        y = apply(family, x * 2 - 1 if shifted else x, n)
+        return where(abs_(n) < 2.0**63, y, 0)  # no degree, nan included: as for a negative one
 
-    where = " on [0, 1]" if shifted else ""
-    body.__doc__ = f"{of} of degree n{where}; 0 for a negative n. It has no gradient."
+    domain = " on [0, 1]" if shifted else ""
+    body.__doc__ = f"{of} of degree n{domain}; 0 for a negative n. It has no gradient."
     call = pointwise(floating, name=name, where=("special",))(body)
     call.backward(lambda g, y, x, n: (None, None))
     return call

@@ -413,11 +413,20 @@ def test_keywords_and_structures_are_arguments_and_results():
     both(make)
 
 
-def test_more_shapes_than_are_kept_warn_once_with_the_reason():
+def test_a_sequence_that_grows_is_recorded_a_few_times_only():
+    fast = torch.compile(lambda x: x.sum())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in range(1, 60):
+            assert fast(torch.ones(n)).item() == n
+    assert len(fast.recordings.all) == 3
+
+
+def test_more_kinds_of_calls_than_are_kept_warn_once_with_the_reason():
     fast = torch.compile(lambda x: x.sum())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        for n in range(1, 30):
+        for n in [*range(1, 30)] * 3:
             assert fast(torch.ones(n)).item() == n
     (warning,) = caught
     assert "argument 0 was a torch.float32 tensor" in str(warning.message)

@@ -18,12 +18,15 @@ from mashal.capture.messages import not_whole, runs_as_written, too_often
 from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
 from mashal.capture.regions import Unsplit, split
-from mashal.capture.structure import flatten
+from mashal.capture.structure import PLAIN, flatten
+from mashal.core.tensor import Tensor
 from mashal.machine.observing import watch
 
-LIMIT = 8
-"""Recordings kept of a function; calls that none of them fits run as they are written."""
+EAGERLY, LIMIT = 3, 16
+"""So many recordings are made at once; after that of a kind of call that comes a second time (a sequence that grows never
+does), up to the limit. All other calls run as they are written."""
 
+MOST_KINDS = 4096
 _all: WeakSet[Recordings] = WeakSet()
 
 
@@ -62,6 +65,7 @@ class Recordings:
         """Begins anew."""
         self.all: list[Recording] = []
         self.refusal, self.warned = "", False
+        self.kinds: set[tuple] = set()
         self.cuts: list[Any] = []
         self.regions: list[Recordings] = []
         self.parts = self.fn
@@ -91,6 +95,8 @@ class Recordings:
         self.latest = recording.direct or _always_miss
 
     def _record(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
+        if len(self.all) >= EAGERLY and self._is_first(structure, leaves):
+            return self.fn(*args, **options)
         if len(self.all) >= LIMIT:
             if not self.warned:
                 self.warned = True
@@ -107,6 +113,17 @@ class Recordings:
         if recording is not None:
             self._prefer(recording)
         return answer
+
+    def _is_first(self, structure: Any, leaves: list[Any]) -> bool:
+        """Whether a call with such arguments has not come before."""
+        kind = (
+            structure,
+            *[x.form if isinstance(x, Tensor) else repr(x) if isinstance(x, PLAIN) else id(x) for x in leaves],
+        )
+        known = kind in self.kinds
+        if len(self.kinds) < MOST_KINDS:
+            self.kinds.add(kind)
+        return not known
 
     def _split(self, refused: Refused) -> None:
         """From now on the function runs in parts: regions that are compiled, and what is between them as it is written."""

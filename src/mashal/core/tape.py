@@ -160,10 +160,11 @@ class AccumulateGrad(Node):
 class PlannedCall:
     """What a node made by a plan's call knows of such calls.
 
-    gradients: {form of the incoming gradient: gradient plan}. kept: which operands are saved; keeps_result: whether the result is.
+    plan: what a call runs. gradients: {form of the incoming gradient: gradient plan}. kept: which operands are saved;
+    keeps_result: whether the result is.
     """
 
-    __slots__ = ("gradients", "keeps_result", "kept")
+    __slots__ = ("gradients", "keeps_result", "kept", "plan")
 
 
 class PlannedNode(Node):

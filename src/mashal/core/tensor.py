@@ -23,6 +23,7 @@ from mashal.core.storage import UntypedStorage
 from mashal.errors import message
 from mashal.machine import memory
 from mashal.machine.launch import Layout
+from mashal.machine.lookup import LookupLayout
 from mashal.machine.observing import watch
 from mashal.machine.recording import NodeLayout
 from mashal.machine.viewing import ViewLayout
@@ -354,6 +355,15 @@ def bump(x: Tensor) -> None:
     (x.version or versions(x))[0] += 1
 
 
+PLAIN: set[type] = {Tensor}
+"""Types without ways of their own: Tensor and Parameter."""
+
+
+def finder(entries: dict[Any, Any], otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """find(*operands), the plan of entries[forms of the operands] called, or otherwise(*operands) (machine.lookup)."""
+    return _LOOKUP.finder(entries, otherwise, PLAIN)
+
+
 def versions(x: Tensor) -> list[int]:
     """[how often x's data has been changed], shared by all tensors over the data; made when first needed."""
     if x.version is None:
@@ -363,6 +373,7 @@ def versions(x: Tensor) -> list[int]:
     return x.version
 
 
+_LOOKUP = LookupLayout(Tensor, tape.PlannedCall)
 view_plan = ViewLayout(Tensor, _make, versions).view
 
 

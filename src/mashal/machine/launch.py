@@ -102,6 +102,19 @@ def type_offset() -> int:
     raise RuntimeError("launch: this Python lays out objects in a way that mashal does not know")
 
 
+def _offset_in(holder: object, word: int) -> int:
+    """Where in a tuple or bytes object a word stands for the first time, behind the object's head."""
+    for offset in range(object.__basicsize__, object.__basicsize__ + 64, 8):
+        if ctypes.c_uint64.from_address(id(holder) + offset).value == word:
+            return offset
+    raise RuntimeError("launch: this Python lays out tuples or bytes in a way that mashal does not know")
+
+
+_probe = (object(),)
+TUPLE_ITEMS = _offset_in(_probe, id(_probe[0]))  # where a tuple's items begin
+BYTES_DATA = _offset_in(b"mashal :", int.from_bytes(b"mashal :", "little"))  # where a bytes object's bytes begin
+
+
 def c_string(text: str) -> str:
     return f'internal constant [{len(text) + 1} x i8] c"{text}\\00"'
 
@@ -315,8 +328,8 @@ class _Launcher:
         f.block(listening)
         f.do(f"ret {f.call('ptr', 'launch_record', recorder, owner, args, nargs)}")
         f.block(running)
-        item = lambda i: f.call("ptr", "PyTuple_GetItem", owner, i)
-        block = f.call("ptr", "PyBytes_AsString", item(0))
+        item = lambda i: f.word(f.at(owner, TUPLE_ITEMS, "i8"), i, "ptr")
+        block = f.at(item(0), BYTES_DATA, "i8")
         type = item(1)
         kernel, n_operands, n_results, n_constants, work, scratch, returns_first, n_words, _ = (
             f.word(block, i, "ptr" if i == _KERNEL else "i64") for i in range(_HEADER)

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from mashal.machine.jit import provide_from_process
-from mashal.machine.launch import slot_offset, type_offset
+from mashal.machine.launch import BYTES_DATA, TUPLE_ITEMS, slot_offset, type_offset
 from mashal.machine.text import Function, Module, Value
 
 provide_from_process("PyTuple_Size", "PyErr_Clear")
@@ -124,12 +124,16 @@ class Writer:
         f.call("void", "Py_DecRef", old)
 
     def item(self, f: Function, tuple: Value, i: Any) -> Value:
-        """tuple[i], borrowed."""
-        return f.call("ptr", "PyTuple_GetItem", tuple, i)
+        """tuple[i], borrowed; the tuple is one, and so long."""
+        return f.word(f.at(tuple, TUPLE_ITEMS, "i8"), i, "ptr")
 
     def put(self, f: Function, tuple: Value, i: Any, x: Value) -> None:
-        """tuple[i] = x, a reference taken over."""
-        f.call("i32", "PyTuple_SetItem", tuple, i, x)
+        """tuple[i] = x, a reference taken over; the tuple is new."""
+        f.set_word(f.at(tuple, TUPLE_ITEMS, "i8"), i, x)
+
+    def words(self, f: Function, bytes: Value) -> Value:
+        """The words in a bytes object."""
+        return f.at(bytes, BYTES_DATA, "i8")
 
     def put_borrowed(self, f: Function, tuple: Value, i: Any, x: Value) -> None:
         """tuple[i] = x, a reference more."""

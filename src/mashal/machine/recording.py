@@ -123,7 +123,7 @@ class _Recorder(Writer):
     # ---------------------------------------------------------------- recorded plans
     def _write_plan(self) -> None:
         f, (owner, args, n) = self.function("plan", "ptr", "self args n")
-        block = f.call("ptr", "PyBytes_AsString", self.item(f, owner, _BLOCK))
+        block = self.words(f, self.item(f, owner, _BLOCK))
         good, bad = f.new_label(), f.new_label()
         f.branch_if(n.compare("eq", f.word(block, _OPERANDS)), good, bad)
         f.block(bad)
@@ -188,7 +188,7 @@ class _Recorder(Writer):
     def _write_node(self) -> None:
         """A new node for a call's result."""
         f, (owner, result, first, args) = self.function("node", "ptr", "owner result first args", internal=True)
-        block = f.call("ptr", "PyBytes_AsString", self.item(f, owner, _BLOCK))
+        block = self.words(f, self.item(f, owner, _BLOCK))
         operands, edges, kept, keeps_result, results = (f.word(block, i) for i in range(_HEADER))
         tensors = f.at(block, _HEADER, "i64")
         places = f.at(tensors, operands, "i64")
@@ -265,7 +265,7 @@ class _Recorder(Writer):
     # ---------------------------------------------------------------- gradient plans
     def _write_gradients(self) -> None:
         f, (owner, args, n) = self.function("gradients", "ptr", "self args n")
-        block = f.call("ptr", "PyBytes_AsString", self.item(f, owner, 0))
+        block = self.words(f, self.item(f, owner, 0))
         type = self.item(f, owner, 1)
         node, g = f.load(args, 0, "ptr"), f.load(args, 1, "ptr")
         kept, edges = f.word(block, 0), f.word(block, 1)

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mashal.machine.jit import JIT, provide_from_process
-from mashal.machine.launch import builtin
+from mashal.machine.launch import builtin, c_string
 from mashal.machine.objects import Writer, member
 from mashal.machine.text import Function, Value
 
@@ -54,6 +54,10 @@ class _Walker(Writer):
         self.node = {name: member(node, name) for name in ("edges", "saved", "sequence", "hooks", "entry")}
         self.leaf = {name: member(leaf, name) for name in ("hooks", "leaf")}
         self.gradients = member(entry, "gradients")
+        self.module.add_global("PyExc_RuntimeError", "external global ptr")
+        self.module.add_global(
+            "walk_count", c_string("backward: a node gave another number of gradients than it has operands")
+        )
         self._write_rest()
         self._write_run()
         self._write_down()
@@ -76,7 +80,18 @@ class _Walker(Writer):
         arguments = f.stack(16, 16)
         f.store(node, arguments, 0)
         f.store(g, arguments, 1)
-        f.end(self.vectorcall(f, plan, arguments, 2))
+        found = self.vectorcall(f, plan, arguments, 2)
+        f.return_if(self.is_null(f, found), found)
+        edges = f.call("i64", "PyTuple_Size", self.read(f, node, self.node["edges"]))
+        fitting = f.call("i64", "PyTuple_Size", found).compare("eq", edges)
+        f.if_(fitting, None, lambda: self._refuse(f, found))
+        f.end(found)
+
+    def _refuse(self, f: Function, found: Value) -> None:
+        """What a node gave is no tuple of a gradient for each operand: that is an exception."""
+        error = f.load(Value(f, "@PyExc_RuntimeError", "ptr"), type="ptr")
+        f.call("void", "PyErr_SetString", error, Value(f, "@walk_count", "ptr"))
+        self.leave_if(f, self.constant(f, True), self.null(f), found)
 
     def _free(self, f: Function, owner: Value, node: Value) -> None:
         """Gives back what a node keeps."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mashal.core.tape import mode
-from mashal.core.tensor import Tensor, bump
+from mashal.core.tensor import Tensor, bump, finder
 from mashal.ops.promotion import is_operand
 from mashal.ops.run import remember
 from mashal.ops.subclasses import PLAIN
@@ -40,13 +40,10 @@ def _own_named_door(op: Any, positional: Callable[..., Any]) -> Callable[..., An
 
 
 def _unary_door(op: Any) -> Callable[..., Any]:
-    entries = op.entries
+    find = finder(op.entries, lambda x: op.long(call, (x,)))
 
     def call(input: Any, *, out: Tensor | None = None) -> Tensor:
-        entry = entries.get(input.form) if type(input) in PLAIN else None
-        if entry is None or out is not None:
-            return op.long(call, (input,), out)
-        return entry.plan(input)
+        return find(input) if out is None else op.long(call, (input,), out)
 
     return call
 
@@ -65,25 +62,20 @@ def operator_door(op: Any) -> Callable[..., Any]:
 
 
 def _binary_door(op: Any, long: Callable[..., Any] | None = None) -> Callable[..., Any]:
-    entries = op.entries
     the_long_way: Callable[..., Any] = long or op.long
+    find = finder(op.entries, lambda *operands: the_long_way(call, operands))
 
     def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-        a, b = type(input), type(other)
-        entry = entries.get((input.form if a in PLAIN else a, other.form if b in PLAIN else b))
-        if entry is None or out is not None:
-            return the_long_way(call, (input, other), out)
-        return entry.plan(input, other)
+        return find(input, other) if out is None else the_long_way(call, (input, other), out)
 
     return call
 
 
 def _any_door(op: Any) -> Callable[..., Any]:
+    find = finder(op.entries, lambda *operands: op.long(call, operands))
+
     def call(*operands: Any, out: Tensor | None = None) -> Tensor:
-        entry = op.entries.get(tuple([x.form if type(x) in PLAIN else type(x) for x in operands]))
-        if entry is None or out is not None:
-            return op.long(call, operands, out)
-        return entry.plan(*operands)
+        return find(*operands) if out is None else op.long(call, operands, out)
 
     return call
 

@@ -8,13 +8,13 @@ from typing import Any
 from mashal.core.forms import Form, form
 from mashal.core.saved import kept
 from mashal.core.shapes import view_strides
-from mashal.core.tensor import Tensor
+from mashal.core.tensor import Tensor, finder
 from mashal.errors import message
 from mashal.ops.arithmetic import mul
 from mashal.ops.broadcast import sum_nest, sum_plan, sum_to
 from mashal.ops.complex_parts import conj_physical
 from mashal.ops.contraction import matmul, plan_product, reshaped, transposed, turned
-from mashal.ops.define import PLAIN, dispatched, overrides, row_major, spelled, write_out
+from mashal.ops.define import dispatched, overrides, row_major, spelled, write_out
 from mashal.ops.planned import Part, Planned, PlanNode
 from mashal.ops.run import plan_rowwise, remember, same_device
 
@@ -30,17 +30,26 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None, *, out: Te
     """
     if out is not None:
         return write_out("linear", out, linear(input, weight, bias))
-    try:
-        call = _calls.get((input.form, weight.form, None if bias is None else bias.form))
-    except AttributeError:
-        raise TypeError(f"linear(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}") from None
-    if call is None or type(input) not in PLAIN:
-        kinds = overrides((input, weight, bias))
-        if kinds:
-            return dispatched(linear, kinds, (input, weight, bias), {})
-        key = (input.form, weight.form, None if bias is None else bias.form)
-        call = remember(_calls, key, _Linear(input, weight, bias))
-    return call.plan(input, weight, 0 if bias is None else bias)
+    return _find(input, weight, 0 if bias is None else bias)
+
+
+def _long(input: Any, weight: Any, bias: Any) -> Tensor:
+    """A call that the table does not know yet; bias is 0 if there is none."""
+    operands = input, weight, None if type(bias) is int else bias
+    kinds = overrides(operands)
+    if kinds:
+        return dispatched(linear, kinds, operands, {})
+    for place, x in enumerate(operands):
+        if not isinstance(x, Tensor) and not (place == 2 and x is None):
+            name = ("input", "weight", "bias")[place]
+            raise TypeError(
+                f"linear(): argument '{name}' (position {place + 1}) must be Tensor, not {type(x).__name__}"
+            )
+    key = tuple([x.form if isinstance(x, Tensor) else int for x in operands])
+    return remember(_calls, key, _Linear(*operands)).plan(input, weight, bias)
+
+
+_find = finder(_calls, _long)
 
 
 class LinearBackward(PlanNode):

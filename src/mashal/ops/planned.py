@@ -30,7 +30,7 @@ class Planned(tape.PlannedCall):
     gradients: {form of the incoming gradient: gradient plan}.
     """
 
-    __slots__ = ("bare", "edges", "node", "plan", "results", "tensors")
+    __slots__ = ("bare", "edges", "node", "results", "tensors")
 
     def __init__(self, bare: Callable[..., Any], node: type | None, tensors: Sequence[bool], edges: int, *,
                  kept: Sequence[int] = (), keeps_result: bool = False, results: int = 1, recorded: bool = True):  # fmt: skip

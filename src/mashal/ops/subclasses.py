@@ -6,9 +6,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mashal.core.tensor import Tensor
+from mashal.core.tensor import PLAIN
 
-PLAIN: set[type] = {Tensor}
 """Subclasses of Tensor whose operations give plain tensors (Parameter adds itself): no override is looked for."""
 
 

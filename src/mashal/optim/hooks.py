@@ -85,7 +85,7 @@ class HookMethods:
                 own["_optimizer_step_pre_hooks"] or own["_optimizer_step_post_hooks"]
                 or _global_optimizer_pre_hooks or _global_optimizer_post_hooks
             ):  # fmt: skip
-                return func(self, *args, **kwargs)
+                return func(self, *args, **kwargs) if args or kwargs else func(self)
             return _hooked(func, self, (self, *args), kwargs)
 
         step.hooked = True  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ Parameters whose elements don't fill their memory in one piece, or whose gradien
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ctypes import c_double, c_float, memset
 from dataclasses import dataclass, field
 from functools import cache
@@ -61,10 +61,11 @@ class RuleOptimizer(Optimizer):
         cls._choices = staticmethod(
             _getter([*rule.vanishing, *cls.conditions.values(), *set(rule.switches) - {"first"}])
         )
+        cls._scalars = staticmethod(_tuple_getter(rule.scalars))
 
     def _numbers(self, group: dict[str, Any]) -> tuple[Any, ...]:
         """The options that are numbers, in the rule's order."""
-        return tuple(map(group.__getitem__, self.rule.scalars))
+        return self._scalars(group)
 
     def _initial(self, group: dict[str, Any], p: Tensor, name: str) -> Any:
         """What a state begins with."""
@@ -120,6 +121,11 @@ class RuleOptimizer(Optimizer):
 def _defaults(cls: type) -> dict[str, Any]:
     parameters = signature(cls.__init__).parameters.values()
     return {p.name: p.default for p in parameters if p.default is not p.empty}
+
+
+def _tuple_getter(names: Sequence[str]) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+    """What stands under the names, as a tuple however many there are."""
+    return itemgetter(*names) if len(names) > 1 else lambda group: tuple([group[name] for name in names])
 
 
 def _getter(names: list[str]) -> Callable[[dict[str, Any]], Any]:

@@ -217,3 +217,23 @@ def test_each_part_of_a_split_gets_its_own_gradient_however_often():
         first, second = x.split(3, dim=1)
         (first.unsqueeze(0).sum() + 2 * second.unsqueeze(0).sum()).backward()
         assert x.grad.tolist() == [[1, 1, 1, 2, 2, 2]] * 2
+
+
+def test_two_threads_may_walk_one_graph():
+    x = torch.ones(300, 300, requires_grad=True)
+    y = (x @ x).exp().sum() * 0
+    failures = []
+
+    def walk():
+        try:
+            for _ in range(5):
+                y.backward(retain_graph=True)
+        except Exception as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=walk) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures

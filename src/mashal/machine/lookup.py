@@ -61,7 +61,7 @@ class _Finder(Writer):
 
         def alone() -> None:
             one = part(f.i64(0))
-            f.call("void", "Py_IncRef", one)
+            self.keep(f, one)
             self.leave(f, one)
 
         f.if_(n.compare("eq", 1), alone)
@@ -73,10 +73,10 @@ class _Finder(Writer):
         f, (owner, args, n) = self.function("plan", "ptr", "self args n")
         key = f.call("ptr", "find_key", owner, args, n)
         entry = f.call("ptr", "PyDict_GetItem", self.item(f, owner, _ENTRIES), key)
-        f.call("void", "Py_DecRef", key)
+        self.drop(f, key)
         unknown = self.is_null(f, entry)
         plan = f.if_(unknown, lambda: self.item(f, owner, _OTHERWISE), lambda: self.read(f, entry, self.plan))
-        f.call("void", "Py_IncRef", plan)  # the table may be emptied meanwhile
+        self.keep(f, plan)  # the table may be emptied meanwhile
         result = self.vectorcall(f, plan, args, n)
-        f.call("void", "Py_DecRef", plan)
+        self.drop(f, plan)
         f.end(result)

@@ -31,7 +31,8 @@ def _counts_references() -> bool:
     now = lambda: ctypes.c_uint32.from_address(id(probe[0])).value
     before = now()
     probe.append(probe[0])
-    return now() == before + 1 and getattr(sys, "_is_gil_enabled", lambda: True)() is not False
+    guarded = getattr(sys, "_is_gil_enabled", lambda: True)()
+    return guarded and now() == before + 1
 
 
 _COUNTED = _counts_references()
@@ -67,7 +68,7 @@ class Writer:
 
     def another_none(self, f: Function) -> Value:
         """None, a new reference."""
-        f.call("void", "Py_IncRef", self.none(f))
+        self.keep(f, self.none(f))
         return self.none(f)
 
     # questions
@@ -114,14 +115,14 @@ class Writer:
 
     def write(self, f: Function, x: Value, offset: int, value: Value) -> None:
         """Puts an object (a reference more) in the place of what stood in a slot."""
-        f.call("void", "Py_IncRef", value)
+        self.keep(f, value)
         self.give(f, x, offset, value)
 
     def give(self, f: Function, x: Value, offset: int, value: Value) -> None:
         """Puts an object in the place of what stood in a slot, which takes over the reference."""
         old = self.read(f, x, offset)
         f.store(value, f.at(x, offset, "i8"))
-        f.call("void", "Py_DecRef", old)
+        self.drop(f, old)
 
     def item(self, f: Function, tuple: Value, i: Any) -> Value:
         """tuple[i], borrowed; the tuple is one, and so long."""
@@ -137,8 +138,17 @@ class Writer:
 
     def put_borrowed(self, f: Function, tuple: Value, i: Any, x: Value) -> None:
         """tuple[i] = x, a reference more."""
-        f.call("void", "Py_IncRef", x)
+        self.keep(f, x)
         self.put(f, tuple, i, x)
+
+    def keep(self, f: Function, x: Value) -> None:
+        """A reference more."""
+        f.call("void", "Py_IncRef", x)
+
+    def drop(self, f: Function, *several: Value) -> None:
+        """A reference less, to each."""
+        for x in several:
+            f.call("void", "Py_DecRef", x)
 
     def vectorcall(self, f: Function, callable: Value, args: Value, n: Any) -> Value:
         """callable(*args), a new reference or null."""
@@ -165,8 +175,7 @@ class Writer:
         """Returns x if the condition holds, after giving up some references."""
 
         def out() -> None:
-            for y in dropped:
-                f.call("void", "Py_DecRef", y)
+            self.drop(f, *dropped)
             self.leave(f, x)
 
         f.if_(condition, out)

@@ -161,8 +161,8 @@ class _Recorder(Writer):
         f.if_((modes & NOT_RECORDING).compare("eq", 0), note)
 
         def drop() -> None:
-            f.call("void", "Py_IncRef", first)
-            f.call("void", "Py_DecRef", result)
+            self.keep(f, first)
+            self.drop(f, result)
 
         f.if_(several, drop)
         f.end(first)
@@ -174,7 +174,7 @@ class _Recorder(Writer):
         f.loop(0, n, 1, lambda i: f.store(f.load(args, i, "ptr"), arguments, i + 1))
         answer = self.vectorcall(f, self.item(f, owner, _OTHERWISE), arguments, n + 1)
         raised = self.is_null(f, answer)
-        f.if_(raised, None, lambda: f.call("void", "Py_DecRef", answer))
+        f.if_(raised, None, lambda: self.drop(f, answer))
         return f.convert("zext", raised, "i64")
 
     def _note(self, f: Function, owner: Value, result: Value, first: Value, args: Value) -> Value:
@@ -218,8 +218,8 @@ class _Recorder(Writer):
         f.loop(1, results, 1, keep_other)
         number = f.call("ptr", "PyIter_Next", self.item(f, owner, _NUMBERS))
         entry = self.item(f, owner, _ENTRY)
-        f.call("void", "Py_IncRef", entry)
-        f.call("void", "Py_IncRef", self.none(f))
+        self.keep(f, entry)
+        self.keep(f, self.none(f))
         for name, value in zip(_NODE_SLOTS, (to, saved, number, self.none(f), entry)):
             f.store(value, f.at(node, self.node_slots[name], "i8"))
         f.end(node)
@@ -247,7 +247,7 @@ class _Recorder(Writer):
 
         def count() -> Value:
             number = f.call("ptr", "PyList_GetItem", versions, 0)
-            f.call("void", "Py_IncRef", number)
+            self.keep(f, number)
             return number
 
         return f.if_(self.is_none(f, versions), lambda: self.number(f, 0), count)
@@ -295,6 +295,7 @@ class _Recorder(Writer):
         zero = self.number(f, 0)
         f.store(g, values, kept)
         f.store(zero, values, kept + 1)
+        self.keep(f, saved)  # another thread may give it back meanwhile
         found = f.call("ptr", "PyTuple_New", edges)
         targets = self.read(f, node, self.node_slots["edges"])
 
@@ -308,11 +309,11 @@ class _Recorder(Writer):
 
             gradient = f.if_(unwanted, lambda: self.another_none(f), compute)
 
-            self.leave_if(f, self.is_null(f, gradient), gradient, found, zero)
+            self.leave_if(f, self.is_null(f, gradient), gradient, found, zero, saved)
             self.put(f, found, i, gradient)
 
         f.loop(0, edges, 1, one)
-        f.call("void", "Py_DecRef", zero)
+        self.drop(f, zero, saved)
         f.end(found)
 
     def _unchanged(self, f: Function, type: Value, value: Value, version: Value) -> Value:
@@ -344,7 +345,7 @@ class _Recorder(Writer):
         def pass_() -> Value:
             def first() -> Value:
                 operand = f.load(operands, 0, "ptr")
-                f.call("void", "Py_IncRef", operand)
+                self.keep(f, operand)
                 return operand
 
             return f.if_(count.compare("ne", 0), first, lambda: self.another_none(f))
@@ -355,7 +356,7 @@ class _Recorder(Writer):
         def go_on() -> Value:
             f.store(made, operands, 0)
             last = self.vectorcall(f, then, operands, 1)
-            f.call("void", "Py_DecRef", made)
+            self.drop(f, made)
             return last
 
         f.end(f.if_(self.is_none(f, then), lambda: made, go_on))

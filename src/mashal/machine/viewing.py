@@ -72,7 +72,7 @@ class _Viewer(Writer):
         there = self.read(f, x, self.slots["version"])
 
         def share() -> Value:
-            f.call("void", "Py_IncRef", there)
+            self.keep(f, there)
             return there
 
         return f.if_(self.is_none(f, there), lambda: self.vectorcall(f, self.item(f, owner, _VERSIONS), args, 1), share)
@@ -86,5 +86,5 @@ class _Viewer(Writer):
         for i, value in enumerate((self.read(f, x, self.slots["capsule"]), offset, self.item(f, owner, _FORM))):
             f.store(value, arguments, i)
         made = self.vectorcall(f, self.item(f, owner, _MAKE), arguments, 3)
-        f.call("void", "Py_DecRef", offset)
+        self.drop(f, offset)
         return made

@@ -80,7 +80,9 @@ class _Walker(Writer):
         arguments = f.stack(16, 16)
         f.store(node, arguments, 0)
         f.store(g, arguments, 1)
+        self.keep(f, plan)  # the table may be emptied meanwhile
         found = self.vectorcall(f, plan, arguments, 2)
+        self.drop(f, plan)
         f.return_if(self.is_null(f, found), found)
         edges = f.call("i64", "PyTuple_Size", self.read(f, node, self.node["edges"]))
         fitting = f.call("i64", "PyTuple_Size", found).compare("eq", edges)
@@ -110,7 +112,7 @@ class _Walker(Writer):
         free = f.call("i32", "PyObject_IsTrue", f.load(args, 4, "ptr")).compare("ne", 0)
         start = [f.load(args, 0, "ptr"), f.load(args, 1, "ptr")]
         for x in start:
-            f.call("void", "Py_IncRef", x)
+            self.keep(f, x)
 
         def step(node: Value, g: Value) -> list[Value]:
             found = f.call("ptr", "walk_run", owner, node, g, least)
@@ -118,8 +120,7 @@ class _Walker(Writer):
             f.if_(missing, lambda: self._hand_over(f, node, g))
             f.if_(free, lambda: self._free(f, owner, node))
             following, its_g = self._spread(f, owner, node, g, found, leaves)
-            for x in (found, node, g):
-                f.call("void", "Py_DecRef", x)
+            self.drop(f, found, node, g)
             f.if_(self.is_null(f, following), lambda: self.leave(f, self.another_none(f)))
             return [self.constant(f, True), following, its_g]
 
@@ -175,8 +176,8 @@ class _Walker(Writer):
             self.leave_if(f, self.constant(f, True), arrived, found, node, g)
 
         def follow() -> None:
-            f.call("void", "Py_IncRef", following)
-            f.call("void", "Py_IncRef", its_g)
+            self.keep(f, following)
+            self.keep(f, its_g)
 
         f.if_(self.any(f, count.compare("sgt", 1), output.compare("ne", 0)), fork)  # the line knows first results only
         f.if_(self.is_null(f, following), None, follow)
@@ -220,7 +221,7 @@ class _Walker(Writer):
 
             def set_() -> None:
                 put(total)
-                f.call("void", "Py_DecRef", total)
+                self.drop(f, total)
 
             f.if_(self.is_null(f, total), None, set_)
 
@@ -257,7 +258,7 @@ class _Walker(Writer):
             leaf = self.vectorcall(f, self.read(f, node, self.leaf["leaf"]), self.null(f), 0)
             gone = self.any(f, self.is_none(f, leaf), self.is_null(f, leaf))
             taken = f.if_(gone, no, lambda: first_or_more(leaf))
-            f.if_(self.is_null(f, leaf), None, lambda: f.call("void", "Py_DecRef", leaf))
+            f.if_(self.is_null(f, leaf), None, lambda: self.drop(f, leaf))
             return taken
 
         def first_or_more(leaf: Value) -> Value:
@@ -278,7 +279,7 @@ class _Walker(Writer):
             f.store(grad, arguments, 0)
             f.store(g, arguments, 1)
             answer = self.vectorcall(f, self.item(f, owner, _ADD), arguments, 2)
-            f.if_(self.is_null(f, answer), None, lambda: f.call("void", "Py_DecRef", answer))
+            f.if_(self.is_null(f, answer), None, lambda: self.drop(f, answer))
             return self.constant(f, True)
 
         return f.if_(self.is_none(f, self.read(f, node, self.leaf["hooks"])), ask, no)

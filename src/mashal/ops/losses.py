@@ -7,14 +7,15 @@ cross_entropy pick elements by class: they are in ops.classes.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import prod
 from typing import Any
 
 from mashal.core.dtypes import dtype
 from mashal.core.forms import form
-from mashal.core.saved import save, unpack
+from mashal.core.saved import kept
 from mashal.core.shapes import broadcast
-from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.lang.derivative import adjoints
@@ -38,6 +39,7 @@ from mashal.ops.arithmetic import absolute, sub
 from mashal.ops.broadcast import sum_to
 from mashal.ops.creation import ones
 from mashal.ops.define import Pointwise, Rule, door, in_registers, only_floating, same, spelled
+from mashal.ops.planned import Part, Planned, PlanNode
 from mashal.ops.reductions import mean, sum_
 from mashal.ops.run import plan_rowwise, remember, same_device
 
@@ -57,11 +59,10 @@ class Loss:
         self.name, self.body = name, body
         self.pointwise = Pointwise(name, body, rule, nodes[0])
         self.of_elements = door(self.pointwise)
-        self.plans: dict[Any, Any] = {}
+        self.calls: dict[Any, _Call] = {}
         self.gradients: dict[Any, Any] = {}
         self.nodes = {
-            reduction: type(node, (LossNode,), {"__slots__": (), "operation": self})
-            for reduction, node in zip(REDUCTIONS, nodes)
+            reduction: type(node, (LossNode,), {"__slots__": ()}) for reduction, node in zip(REDUCTIONS, nodes)
         }
 
     def __call__(self, operands: tuple, reduction: str, options: tuple = ()) -> Tensor:
@@ -69,18 +70,15 @@ class Loss:
         if reduction == "none":
             return self.of_elements(*operands, **dict(options))
         key = (*[x.form for x in operands], reduction, options)
-        plan = self.plans.get(key)
-        if plan is None:
+        call = self.calls.get(key)
+        if call is None:
             check_reduction(self.name, reduction)
-            plan = remember(self.plans, key, self._plan(operands, reduction, options))
-        y = plan(*operands)
-        if mode.recording and any(x.node is not None for x in operands) and y.form.dtype.kind in "fc":
-            self.record(y, operands, reduction, options)
-        return y
+            call = remember(self.calls, key, _Call(self, operands, reduction, options))
+        return call.plan(*operands)
 
-    def _plan(self, operands: tuple, reduction: str, options: tuple) -> Any:
+    def plan(self, operands: tuple, shape: tuple[int, ...], reduction: str, options: tuple) -> tuple[Any, dtype]:
+        """The plan of a loss that is reduced, and its dtype."""
         device = same_device(self.name, operands)
-        shape = broadcast(self.name, *(x.form.shape for x in operands))
         d, _ = self.pointwise.dtypes_of(operands)
         if reduction == "mean" and d.kind not in "fc":
             raise RuntimeError(message(self.name, f"there is no mean of {d}", "the input must be floating"))
@@ -90,23 +88,8 @@ class Loss:
         value = total / row_length(total.dtype) if reduction == "mean" else total
         nest = Nest(((value, d.to_real()),), tuple(Operand(o.form.dtype) for o in operands))
         made = form(d.to_real(), device, ())
-        return plan_rowwise(
-            nest,
-            [o.form for o in operands],
-            shape,
-            range(len(shape)),
-            [form(made.dtype, device, (1,) * len(shape))],
-            [made],
-        )
-
-    def record(self, y: Tensor, operands: tuple, reduction: str, options: tuple) -> None:
-        """Notes how the loss came about."""
-        n = 1
-        if reduction == "mean":
-            for size in broadcast(self.name, *(x.form.shape for x in operands)):
-                n *= size
-        edges = tuple([None if x.node is None else (x.node, x.output) for x in operands])
-        y.node = self.nodes[reduction](edges, (tuple([save(x) for x in operands]), float(n), options))
+        kept = form(made.dtype, device, (1,) * len(shape))
+        return plan_rowwise(nest, [o.form for o in operands], shape, range(len(shape)), [kept], [made]), made.dtype
 
     def gradient(self, i: int, options: tuple) -> Callable[..., Tensor]:
         """The gradient of operand i: a pointwise operation of (g, n, *operands)."""
@@ -128,21 +111,38 @@ class Loss:
         return found
 
 
-class LossNode(Node):
-    """A recorded loss that was reduced. saved: (operands, number of elements, options)."""
+class _Call(Planned):
+    """What is known of a loss of operands of certain forms, reduced: plan(*operands). count: by what a mean divides."""
+
+    __slots__ = ("count", "operation", "options")
+
+    def __init__(self, operation: Loss, operands: tuple, reduction: str, options: tuple):
+        self.operation, self.options = operation, options
+        shape = broadcast(operation.name, *(x.form.shape for x in operands))
+        bare, made = operation.plan(operands, shape, reduction, options)
+        self.count = float(prod(shape)) if reduction == "mean" else 1.0
+        n = len(operands)
+        super().__init__(bare, operation.nodes[reduction], (True,) * n, n, kept=range(n), recorded=made.kind in "fc")
+
+    def gradient_of(self, i: int, g: Tensor, *operands: Tensor) -> Tensor:
+        """The gradient of operand i, written with operations."""
+        part = self.operation.gradient(i, self.options)(g, self.count, *operands)
+        return sum_to(part, operands[i].form.shape)
+
+    def parts(self, things: list[Any], g: Tensor) -> Sequence[Part]:
+        n = len(things)
+        return [Part(partial(self.gradient_of, i), (n, *range(n))) for i in range(n)]
+
+
+class LossNode(PlanNode):
+    """A recorded loss that was reduced; saved: the operands."""
 
     __slots__ = ()
-    operation: Loss
 
-    def backward(self, *gradients: Any) -> tuple:
-        (g,) = gradients
-        kept, n, options = self.saved
-        operands = [unpack(x, self) for x in kept]
-        found = []
-        for i, edge in enumerate(self.edges):
-            part = None if edge is None else self.operation.gradient(i, options)(g, n, *operands)
-            found.append(None if part is None else sum_to(part, operands[i].form.shape))
-        return tuple(found)
+    def by_operations(self, g: Tensor) -> tuple:
+        """Each operand's gradient, one kernel each."""
+        operands = kept(self)
+        return tuple([None if e is None else self.entry.gradient_of(i, g, *operands) for i, e in enumerate(self.edges)])
 
 
 def loss(*nodes: str, rule: Rule = only_floating) -> Callable[[Callable[..., Any]], Loss]:

@@ -8,8 +8,10 @@ written.
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 from weakref import WeakSet
 
@@ -33,18 +35,39 @@ _all: WeakSet[Recordings] = WeakSet()
 def compiled(fn: Callable[..., Any], whole: bool = False) -> Callable[..., Any]:
     """fn, recorded when it is first called. whole: an error instead of a way round what cannot be recorded."""
     known = Recordings(fn, whole)
+    names = _positional(fn)
 
-    @functools.wraps(fn)
     def call(*args: Any, **options: Any) -> Any:
-        if not options:
-            answer = known.latest(*args)
-            if answer is not MISS and type(answer) is not int:
-                return answer
-        return known.call(args, options)
+        answer = MISS if options else known.latest(*args)
+        return answer if answer is not MISS else known.call(args, options)
 
+    if names is not None:  # the same without a tuple and a dictionary for each call
+        given = ", ".join(names)
+        text = f"""def call({given}):
+            answer = known.latest({given})
+            return answer if answer is not MISS else known.call(({given}{"," if names else ""}), {{}})"""
+        space = {"known": known, "MISS": MISS}
+        exec(text, space)
+        call = space["call"]
+    call = functools.wraps(fn)(call)
     call.recordings = known  # type: ignore[attr-defined]
     call._torchdynamo_orig_callable = fn  # type: ignore[attr-defined]
     return call
+
+
+def _positional(fn: Any) -> list[str] | None:
+    """The names of the parameters, if fn is a function that takes just these, in order, each call."""
+    code = getattr(fn, "__code__", None)
+    if not isinstance(fn, FunctionType) or code is None or fn.__defaults__ or fn.__kwdefaults__:
+        return None
+    if (
+        code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+        or code.co_kwonlyargcount
+        or code.co_posonlyargcount
+    ):
+        return None
+    names = list(code.co_varnames[: code.co_argcount])
+    return None if {"known", "MISS"} & {*names} else names
 
 
 def reset() -> None:
@@ -80,8 +103,6 @@ class Recordings:
         for recording in self.all:
             if recording.structure == structure and recording.adapt(leaves):
                 answer = recording(leaves)
-                if type(answer) is int:  # an index out of range: what the function says to it, with its own line
-                    return make(self.fn, args, options, structure, leaves)[0]
                 if answer is not MISS:
                     self._prefer(recording)
                     return answer
@@ -95,7 +116,8 @@ class Recordings:
         self.latest = recording.direct or _always_miss
 
     def _record(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
-        if len(self.all) >= EAGERLY and self._is_first(structure, leaves):
+        first = self._is_first(structure, leaves)
+        if first and len(self.all) >= EAGERLY:
             return self.fn(*args, **options)
         if len(self.all) >= LIMIT:
             if not self.warned:

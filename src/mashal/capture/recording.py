@@ -68,12 +68,12 @@ class Recording:
         return MISS if len(leaves) != len(self.fixed) + len(self.places) else self(leaves)
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
-        """The call's answer; MISS, or an int where an index is out of range."""
+        """The call's answer; MISS if something is not as recorded, or an index is out of range."""
         if not self.program.others_hold():
             return MISS
         made = self.program.replay(*[leaves[i] for i in self.places])
-        if made is MISS or type(made) is int:
-            return made
+        if made is MISS:
+            return MISS
         made = made if type(made) is tuple else (made,)
         built = [answer(leaves, made) for answer in self.answers]
         for finish in self.after:

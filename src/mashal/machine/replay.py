@@ -1,8 +1,8 @@
 """Replays: a recorded sequence of kernels as one native call.
 
     replay = ReplayLayout(Tensor, …).replay(tables)
-    replay(*operands) -> what the recorded call returned; `tables.miss` if something is not as it was recorded;
-                         an int, the number of the launch that found an index out of range
+    replay(*operands) -> what the recorded call returned, or `miss`: something is not as it was recorded, or a kernel
+                         found an index out of range
 
 A replay is a builtin function (CPython's METH_FASTCALL) that walks tables of 8-byte words. First it compares: the
 modes of the thread, the operands' forms and histories, pointers in memory (`slots`: cells, slots of tensors), entries of
@@ -37,7 +37,9 @@ _WORDS = {"operands": 6, "apart": 3, "slots": 2, "entries": 3, "storages": 2, "g
           "launches": 2, "results": 4, "leaves": 2, "bumps": 2}  # fmt: skip
 NOTHING = type("Nothing", (), {"__repr__": lambda self: "NOTHING"})()  # expected of a dictionary without such a key
 TENSOR, SAME = range(2)  # what an operand must be: a tensor of a form, or one object
-NO_HISTORY, LEAF, ANY_HISTORY, COMPUTED = range(4)  # what a tensor's node must be: none, a leaf's, whatever, another one
+NO_HISTORY, LEAF, ANY_HISTORY, COMPUTED = range(
+    4
+)  # what a tensor's node must be: none, a leaf's, whatever, another one
 NONE, ONE, MANY = range(3)  # what a replay returns
 
 
@@ -240,7 +242,7 @@ class _Replay:
         self._save()
         status = self._launch()
         f.set_word(self.block, _BUSY, 0)
-        f.if_(status.compare("sge", 0), lambda: self._fail(status))
+        f.if_(status.compare("sge", 0), self._fail)
         arena = self.arena()
         f.if_(f.op("i1", f"icmp ne ptr {arena.spelling}, null"), lambda: self.put_back(arena))
         self._leave_behind()
@@ -430,7 +432,8 @@ class _Replay:
 
         return f.if_(f.word(self.block, _WORK).compare("sgt", RELEASE), released, all_of_them)
 
-    def _fail(self, status: Value) -> None:
+    def _fail(self) -> None:
+        """A kernel found an index out of range: everything is put back, and the replay misses; eagerly it will raise."""
         f = self.f
 
         def restore(i, base, offset, bytes, place, row):
@@ -441,7 +444,8 @@ class _Replay:
         self._return_blocks(self.tables["blocks"][0])
         arena = self.arena()
         f.if_(f.op("i1", f"icmp ne ptr {arena.spelling}, null"), lambda: self.put_back(arena))
-        f.do(f"ret {f.call('ptr', 'PyLong_FromLongLong', status)}")
+        f.call("void", "Py_IncRef", self.miss)
+        f.do(f"ret {self.miss}")
         f.block(f.new_label())
 
     # ---------------------------------------------------------------- what the call leaves behind

@@ -1,4 +1,4 @@
-"""Backward through calls of compiled functions that follow each other."""
+"""Calls of compiled functions that follow each other: backward through them, and operands that were not there before."""
 
 import mashal as torch
 
@@ -60,3 +60,13 @@ def test_what_no_gradient_comes_to_has_none():
             leaves = torch.ones(2).requires_grad_(), torch.ones(2).requires_grad_()
             compiled(*leaves)[used].sum().backward()
             assert [x.grad is not None for x in leaves] == there
+
+
+def test_operands_that_are_one_tensor_or_share_memory_are_another_recording():
+    def function(x, y):
+        return x * 2 - y
+
+    compiled = torch.compile(function)
+    x, y = torch.ones(3), torch.arange(3.0)
+    for a, b in [(y, y), (x, y), (x, x), (y, x), (x[1:], x[:2]), (y[:2], y[1:]), (y[1:], y[:2]), (x, y)]:
+        assert compiled(a, b).tolist() == function(a, b).tolist()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -166,7 +167,7 @@ class _Maker:
     def _operands(self, plan: Plan) -> tuple[list[int], list[tuple[int, Any]]]:
         """Tensors are the replay's operands, everything else has to be the same."""
         places, same = [], []
-        seen: dict[int, int] = {}
+        lying = Counter(self.recorder.value(x).buffer for x in self.leaves if isinstance(x, Tensor))
         written = {v.buffer for step in plan.trail.steps for v in step.written}
         self._bumped: list[tuple[int, int]] = []
         for i, x in enumerate(self.leaves):
@@ -176,21 +177,16 @@ class _Maker:
             value = self.recorder.value(x)
             was = self.recorder.touched[id(x)]
             its_own = x.grad_ is not was.grad or (was.grad is not None and id(was.grad) in self.recorder.touched)
-            if its_own or id(x) in seen:
+            if its_own or lying[value.buffer] > 1:  # a replay takes operands that share memory only as they are
                 plan.operands.append(Operand(None, same=x))
             else:
                 past = NO_HISTORY if was.node is None else LEAF if isinstance(was.node, AccumulateGrad) else COMPUTED
                 plan.operands.append(Operand(value, past, type(x)))
                 if version_of(x) != was.version:
                     self._bumped.append((i, version_of(x) - was.version))
-            seen[id(x)] = i
             places.append(i)
         values = [(k, o.value) for k, o in enumerate(plan.operands) if o.value is not None]
-        for (a, x), (b, y) in combinations(values, 2):
-            if x.buffer is not y.buffer:
-                plan.apart.append((a, b, 0))
-            elif x.buffer in written:
-                self.trouble = "operands share memory and are changed"
+        plan.apart += [(a, b, 0) for (a, _), (b, _) in combinations(values, 2)]
         outside = [b for b in used(plan.trail) if b.source is OUTSIDE and b not in {v.buffer for _, v in values}]
         for a, x in values:
             plan.apart += [(a, -1, b.capsule) for b in outside if b in written or x.buffer in written]
@@ -276,7 +272,7 @@ class _Maker:
                 plan.bumps.append((x, version_of(x) - was.version))
 
     def _guards(self, plan: Plan, places: list[int]) -> None:
-        mine = {id(self.leaves[i]) for i in places}
+        mine = {id(self.leaves[i]) for i, operand in zip(places, plan.operands) if operand.value is not None}
         for was in self.recorder.touched.values():
             x = was.tensor
             if id(x) in mine or id(x) in self._grads_from:

@@ -150,6 +150,18 @@ def test_half_precisions_are_rounded_at_every_step(dtype):
     check(lambda x, y: ((x * y) + x) / y - x, torch.randn(257).to(dtype), torch.randn(257).to(dtype))
 
 
+def test_a_result_takes_the_place_of_an_operand_that_dies():
+    def steps_apart(x):  # the products keep the pointwise steps from joining
+        for _ in range(3):
+            x = torch.tanh(x @ x)
+        return x.sum()
+
+    trail, results = recorded(steps_apart, torch.randn(8, 8))
+    made = fused(trail, {v.buffer for v in results})
+    buffers = {v.buffer for step in made.steps for v in step.written}
+    assert len(made.steps) == 6 and len(buffers) == 4
+
+
 def test_what_nobody_reads_is_not_computed():
     def wasteful(x):
         x.exp().sum()
@@ -225,7 +237,7 @@ def _run(steps, *operands):
     return tuple(pool[len(operands) :])
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(programs(), st.integers(0, 3))
 def test_random_programs_keep_their_bits(steps, seed):
     torch.manual_seed(seed)

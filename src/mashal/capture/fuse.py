@@ -3,6 +3,7 @@
     known       steps that make one number everywhere, copies, what was computed before: said once, then read through
     joined      pointwise and rowwise steps that share memory become one kernel, if that costs less (fuse_steps)
     needed      stores that nobody reads, and steps without any store left, are dropped
+    in_place    results lie where operands lay that nobody needs any more
 
 Every result has the bits that the steps one after another give.
 """
@@ -17,6 +18,7 @@ from typing import Any
 from mashal.capture.fuse_graph import Graph, Group
 from mashal.capture.fuse_join import joined
 from mashal.capture.fuse_known import Known, overwritten
+from mashal.capture.fuse_memory import in_place
 from mashal.capture.fuse_parts import Part, Place, part_of
 from mashal.capture.fuse_products import drawn_product, part_of_product, product_step
 from mashal.capture.fuse_steps import Drawn, drawn, step_of
@@ -57,7 +59,14 @@ def fused(trail: Trail, outliving: set[Buffer]) -> Trail:
         made = None if node.part is None else _drawn(node.part, needed({i}))
         content = _Content(node.part, made) if node.part is not None and made is not None else None
         graph.add(node.step, content, _stateful(node.step))
-    return Trail([_step(group, nodes) for group in graph.ordered()], trail.buffers)
+    groups = list(graph.ordered())
+    made = [_step(group, nodes) for group in groups]
+    pointwise = [g.content.drawn if g.content is not None and _is_pointwise(g.content.part) else None for g in groups]
+    return Trail(in_place(made, pointwise, outliving), trail.buffers)
+
+
+def _is_pointwise(part: Part) -> bool:
+    return part.dims is None and part.product is None
 
 
 class _Node:

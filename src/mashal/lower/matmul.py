@@ -16,9 +16,8 @@ product of the transposed operands.
 from __future__ import annotations
 
 from mashal.lower import blocked, matvec, small
-from mashal.lower.following import Following
 from mashal.lower.problem import ONE, PARALLEL_FOR, WORDS, Block, chunk_function
-from mashal.lower.tiles import Epilogue, Numbers, Tile, ceil_div
+from mashal.lower.tiles import Epilogue, Follow, Numbers, Tile, ceil_div
 from mashal.machine.host import HOST, Host
 from mashal.machine.jit import ENTRY
 from mashal.machine.text import SIZES, Function, Module, Value
@@ -90,7 +89,7 @@ def contraction(
     return module
 
 
-def _rearranged(f: Function, words: Value, follow: Following, batched: bool) -> Value:
+def _rearranged(f: Function, words: Value, follow: Follow, batched: bool) -> Value:
     """The words of a product in their usual order, out of those of a kernel that computes more (lower.following)."""
     names = WORDS if batched else ONE
     block = Block(f, f.stack(8 * len(names)))

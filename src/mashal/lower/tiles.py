@@ -163,6 +163,10 @@ class Tile:
 class Follow(Protocol):
     """What follows a product, element by element."""
 
+    def places(self, count: int) -> list[int]:
+        """Where each of the first words of lower.problem is among the kernel's words."""
+        ...
+
     def prefetch(self, f: Function, words: Value, c: Value, bytes: int) -> None:
         """Asks for what will be read beside so many bytes of sums at c."""
         ...

@@ -16,8 +16,7 @@ from mashal.lower.picked import picked_gradient, picked_loss
 from mashal.machine.launch import INTEGER
 from mashal.ops.define import recorded, spelled
 from mashal.ops.losses import check_reduction
-from mashal.ops.reducing import in_dtype
-from mashal.ops.run import kernel_of, remember
+from mashal.ops.run import kernel_of, remember, scalar_name
 
 _plans: dict[Any, Any] = {}
 
@@ -181,4 +180,9 @@ def nll_loss(
     """
     check_reduction("nll_loss", reduction)
     check_classes("nll_loss", input, target, weight)
-    return _nll(input, target, None if weight is None else in_dtype(weight, input.form.dtype), ignore_index, reduction)
+    if weight is not None and weight.form.dtype is not input.form.dtype:
+        wrong = (
+            f"weight: expected scalar type {scalar_name(input.form.dtype)} but found {scalar_name(weight.form.dtype)}"
+        )
+        raise RuntimeError(message("nll_loss", wrong))
+    return _nll(input, target, weight, ignore_index, reduction)

@@ -148,6 +148,9 @@ def _composed(
 ) -> Tensor:
     dim = 1 if input.form.rank > 1 else 0
     if target.form.shape == input.form.shape and target.form.dtype.kind == "f":
+        if ignore_index >= 0:
+            wrong = f"ignore_index is not supported for floating point target, but it is {ignore_index}"
+            raise RuntimeError(message("cross_entropy", wrong))
         return _from_probabilities(input, target, weight, reduction, label_smoothing, dim)
     logarithms = log_softmax(input, dim)
     if label_smoothing:

@@ -25,7 +25,6 @@ from mashal.lang.expression import (
     cast,
     constant,
     exp,
-    is_nan,
     log,
     log1p,
     maximum,
@@ -238,7 +237,7 @@ def _binary_cross_entropy_with_logits_and_positives(
 
 @loss("SubBackward0", "MeanBackward0", "SumBackward0")
 def _kl_div(x: Expression, t: Expression) -> Expression:
-    return where(t > 0, t * (log(where(t > 0, t, constant(1, t.dtype))) - x), where(is_nan(t), t, constant(0, t.dtype)))
+    return where(t == 0, constant(0, t.dtype), t * log(where(t == 0, constant(1, t.dtype), t))) - t * x
 
 
 @loss("MulBackward0", "MeanBackward0", "SumBackward0")

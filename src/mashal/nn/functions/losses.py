@@ -225,14 +225,14 @@ def gaussian_nll_loss(
 ) -> Tensor:
     """(log v + (x - t)² / v) / 2 with v the variance, taken to be at least eps; full adds log(2π) / 2.
 
-    var: a number, or of input's shape, or without its last dim, or with 1 there.
+    var: a number, or of input's shape, or without its last dim, or with 1 in one dim.
     """
     if not isinstance(var, Tensor):
         var = ops.full_like(input, var)
     elif var.shape != input.shape:
         if var.shape == input.shape[:-1]:
             var = var.unsqueeze(-1)
-        elif var.dim() != input.dim() or var.shape[:-1] != input.shape[:-1] or var.size(-1) != 1:
+        elif var.dim() != input.dim() or sum(m for n, m in zip(input.shape, var.shape) if n != m) != 1:
             raise ValueError(f"gaussian_nll_loss: var {tuple(var.shape)} doesn't fit input {tuple(input.shape)}")
     check_reduction(reduction, "gaussian_nll_loss")
     if (var < 0).any():

@@ -18,7 +18,8 @@ LAYERS = [
 
 
 def parameters(function):
-    return [(p.name, p.default, p.kind) for p in inspect.signature(function).parameters.values()]
+    found = inspect.signature(function).parameters.values()
+    return [(p.name, p.default.__name__ if callable(p.default) else p.default, p.kind) for p in found]
 
 
 def to_mashal(x):
@@ -36,7 +37,8 @@ def assert_same(mine, theirs, within=1e-5):
 @pytest.mark.parametrize("name", LAYERS)
 def test_signature_version_and_constants(name):
     mine, theirs = getattr(nn, name), getattr(pytorch.nn, name)
-    assert parameters(mine.__init__) == parameters(theirs.__init__)
+    if name not in ("RNN", "LSTM", "GRU"):  # theirs say *args, **kwargs
+        assert parameters(mine.__init__) == parameters(theirs.__init__)
     assert mine._version == theirs._version
     assert getattr(mine, "__constants__", None) == getattr(theirs, "__constants__", None)
 

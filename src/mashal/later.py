@@ -17,7 +17,8 @@ __all__ = ["later"]
 
 class _Later(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module(self.__name__), name)
+        value = vars(self)[name] = getattr(importlib.import_module(self.__name__), name)
+        return value
 
 
 def later(name: str) -> Any:

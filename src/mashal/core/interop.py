@@ -35,6 +35,8 @@ __all__ = [
 numpy: Any = later("numpy")
 
 _BY_NAME = {d.numpy_name: d for d in DTYPES if d.numpy_name}
+_known: dict[Any, dtype] = {}
+"""numpy.dtype -> dtype, for asking a numpy.dtype's name takes long."""
 _SUPPORTED = ", ".join(_BY_NAME)
 
 
@@ -76,11 +78,13 @@ def dtype_of(kind: Any) -> dtype:
     torch.float32
     """
     kind = numpy.dtype(kind)
-    found = _BY_NAME.get(kind.name)
+    found = _known.get(kind)
     if found is None:
-        raise TypeError(
-            message("from_numpy", f"can't convert np.ndarray of type {kind}", f"the supported types are {_SUPPORTED}")
-        )
+        found = _BY_NAME.get(kind.name)
+        if found is None:
+            wrong = f"can't convert np.ndarray of type {kind}"
+            raise TypeError(message("from_numpy", wrong, f"the supported types are {_SUPPORTED}"))
+        _known[kind] = found
     return found
 
 

@@ -11,6 +11,8 @@ from mashal.errors import message
 from mashal.ops.copying import check_tensor, copy_into
 from mashal.ops.creation import filled, tensor
 from mashal.ops.define import recorded, spelled
+from mashal.ops.joining import cat
+from mashal.ops.parts import narrow
 
 __all__ = ["constant_pad_nd", "pad"]
 
@@ -91,13 +93,29 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     result = input
     for dim, (before, behind) in enumerate(pairs):
         if before or behind:
-            result = result.index_select(
-                dim, tensor(_PLACES[mode](input.form.shape[dim], before, behind), device=input.form.device)
-            )
+            result = _extended(result, dim, _PLACES[mode], before, behind)
     return result
 
 
-def _reflected(n: int, before: int, behind: int) -> list[int]:
+SHORT = 512
+"""Up to this size a dimension is picked as a whole by its places; of longer ones only what is new is."""
+
+
+def _extended(x: Tensor, dim: int, places: Any, before: int, behind: int) -> Tensor:
+    """x with elements of its own before and behind; a negative number of them leaves some out."""
+    n = x.form.shape[dim]
+    start, end = max(-before, 0), n - max(-behind, 0)
+    first, last = places(n, start, end, max(before, 0), max(behind, 0))
+    picked = lambda which: x.index_select(dim, tensor(which, device=x.form.device))  # type: ignore[attr-defined]
+    if n <= SHORT:
+        return picked([*first, *range(start, end), *last])
+    kept = narrow(x, dim, start, end - start)
+    parts = [*([picked(first)] if first else []), kept, *([picked(last)] if last else [])]
+    return cat(parts, dim) if len(parts) > 1 else kept.clone()  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- the places of what comes before and behind
+def _reflected(n: int, start: int, end: int, before: int, behind: int) -> tuple[list[int], list[int]]:
     if before >= n or behind >= n:
         raise RuntimeError(
             message(
@@ -106,24 +124,22 @@ def _reflected(n: int, before: int, behind: int) -> list[int]:
                 f"{before} and {behind} are not less than {n}",
             )
         )
-    places = [*range(before, 0, -1), *range(n), *range(n - 2, n - 2 - behind, -1)]
-    return places[max(-before, 0) : len(places) - max(-behind, 0)]
+    return [*range(before, 0, -1)], [*range(n - 2, n - 2 - behind, -1)]
 
 
-def _replicated(n: int, before: int, behind: int) -> list[int]:
-    places = [*[0] * before, *range(n), *[n - 1] * behind]
-    return places[max(-before, 0) : len(places) - max(-behind, 0)]
+def _replicated(n: int, start: int, end: int, before: int, behind: int) -> tuple[list[int], list[int]]:
+    return [0] * before, [n - 1] * behind
 
 
-def _circular(n: int, before: int, behind: int) -> list[int]:
+def _circular(n: int, start: int, end: int, before: int, behind: int) -> tuple[list[int], list[int]]:
     if before > n or behind > n:
         raise RuntimeError(
             message(
                 "pad", "Padding value causes wrapping around more than once", f"{before} and {behind} with size {n}"
             )
         )
-    kept = range(n)[max(-before, 0) : n - max(-behind, 0)]
-    return [*kept[len(kept) - max(before, 0) :], *kept, *kept[: max(behind, 0)]]
+    kept = range(start, end)
+    return [*kept[len(kept) - before :]], [*kept[:behind]]
 
 
 _PLACES = {"reflect": _reflected, "replicate": _replicated, "circular": _circular}

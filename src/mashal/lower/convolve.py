@@ -25,7 +25,8 @@ from mashal.machine.text import SIZES, Function, Module, Value, vector
 MORE = names("groups m part_count source_n source_g weight_g row rows_at y_n y_g y_c pixels_each rows_each")
 PART = names("terms koff_at aoff_at od oh ow base y_d y_h y_w")
 AHEAD = 16  # terms whose elements are asked for beforehand
-ROOM = 1 << 16  # packed elements, and sums, that a chunk keeps in the second-level cache
+ROOM = 1 << 16  # sums that a chunk keeps in the second-level cache
+NEAR = 1 << 12  # packed elements of a panel that stay in the first-level cache
 PACKED = 4  # panels of positions that are packed together
 SEGMENT = 3  # cost of a row that a packed vector is in, in cycles of a pair of multiplications
 PANELS = 8  # of positions that a panel of weights is used for while it is near
@@ -69,7 +70,7 @@ def choose(
 
 def packed_depth(tiling: Tiling) -> int:
     """Terms of a packed block."""
-    return ROOM // (PACKED * tiling.across) & -16
+    return NEAR // tiling.across & -16
 
 
 def convolution(d: dtype, tiling: Tiling, bias: bool, direct: bool, dense: int) -> Module:
@@ -122,7 +123,7 @@ class _Writer:
         f.end(f.constant("i64", -1))
 
     def _write_rows(self) -> None:
-        """A panel of weights: A[k, i] for its rows, zeros for rows that are missing."""
+        """A panel of weights: A[k, i] for its rows; block of terms by block, where positions are packed."""
         f, context, chunk, _ = chunk_function(self.module, "rows_chunk")
         x, rows = _Part(f, context, self), self.tiling.rows
         g = chunk / x.row_panels
@@ -131,14 +132,21 @@ class _Writer:
         sources = [
             f.at(x.words["w"], g * x.words["weight_g"] + f.min(i + r, x.m - 1) * row, self.d.llvm) for r in range(rows)
         ]
-        panel = f.at(x.panels, chunk * rows * x.terms, self.type)
+        panels = f.at(x.panels, g * x.row_panels * x.terms * rows, self.type)
+        depth = packed_depth(self.tiling) if self.dense else x.terms
 
-        def term(k: Value) -> None:
-            at = f.load(x.aoff, k, "i64")
-            for r, source in enumerate(sources):
-                f.store(load_element(f, self.d, source, at, 0), panel, k * rows + r)
+        def block(start: Value) -> None:
+            count = f.min(x.terms - start, depth)
+            panel = f.at(panels, (start * x.row_panels + i / rows * count) * rows, self.type)
 
-        f.loop(0, x.terms, 1, term)
+            def term(k: Value) -> None:
+                at = f.load(x.aoff, start + k, "i64")
+                for r, source in enumerate(sources):
+                    f.store(load_element(f, self.d, source, at, 0), panel, k * rows + r)
+
+            f.loop(0, count, 1, term)
+
+        f.loop(0, x.terms, depth, block)
         f.end()
 
     def _write_tile(self) -> None:
@@ -242,14 +250,14 @@ class _Writer:
     def _write_packed_positions(self) -> None:
         """A chunk: some panels of results, packed block by block of terms, with some panels of rows.
 
-        A block of a panel of weights is near while all these panels of results are multiplied with it.
+        A block of a panel of results stays in the first-level cache while all these weights, in the second, go by.
         """
         f, context, chunk, _ = chunk_function(self.module, "positions_chunk")
         x, rows, across, size = _Part(f, context, self), self.tiling.rows, self.tiling.across, SIZES[self.type]
         g = chunk / (x.row_chunks * x.pixel_chunks)
         rest = chunk - g * (x.row_chunks * x.pixel_chunks)
         p, r = rest / x.row_chunks, rest % x.row_chunks
-        packed, sums = f.stack(ROOM * size), f.stack(ROOM * size)
+        packed, sums = f.stack(PACKED * NEAR * size), f.stack(ROOM * size)
         source = f.at(x.source, g * x.words["source_g"], self.type)
         begin, end = r * x.rows_each, f.min((r + 1) * x.rows_each, x.row_panels)
         depth = packed_depth(self.tiling)
@@ -267,13 +275,13 @@ class _Writer:
                 lambda q: self._pack(f, source, koff, count, self._places(f, x, q * across), panel_at(q)),
             )
 
-            def row_panel(i: Value) -> None:
-                weights = f.at(x.panels, ((g * x.row_panels + i) * x.terms + k) * rows, self.type)
-                f.loop(first, last, 1, lambda q: f.call("void", "tile", weights, panel_at(q), count, k, tile_at(i, q)))
+            def tile(q: Value, i: Value) -> None:
+                weights = f.at(x.panels, (x.row_panels * (g * x.terms + k) + i * count) * rows, self.type)
+                f.call("void", "tile", weights, panel_at(q), count, k, tile_at(i, q))
 
-            f.loop(begin, end, 1, row_panel)
+            f.loop(first, last, 1, lambda q: f.loop(begin, end, 1, lambda i: tile(q, i)) and None)
 
-        f.loop(0, x.terms, depth, block)
+        f.loop(0, f.max(x.terms, 1), depth, block)  # sums of no terms are 0, too
 
         def deliver(i: Value) -> None:
             y = g * x.words["y_g"] + x.part["base"] + i * rows * x.words["y_c"]

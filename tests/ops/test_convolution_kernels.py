@@ -79,3 +79,10 @@ def test_a_channels_last_image_gives_what_a_contiguous_one_gives():
     x, w = torch.randn(2, 6, 9, 9), torch.randn(5, 6, 3, 3)
     last = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
     assert torch.allclose(F.conv2d(last, w, None, 2, 1), F.conv2d(x, w, None, 2, 1), atol=1e-5)
+
+
+def test_places_that_no_window_reaches_have_no_gradient():
+    x, w = torch.randn(40, 3, 9, 9, requires_grad=True), torch.randn(20, 3, 2, 2)
+    (g,) = torch.autograd.grad(F.conv2d(x, w, None, 3).sum(), x)
+    assert (g[:, :, 2::3] == 0).all()
+    assert (g[:, :, :, 2::3] == 0).all()

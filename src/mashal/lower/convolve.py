@@ -25,7 +25,7 @@ from mashal.machine.text import SIZES, Function, Module, Value, vector
 MORE = names("groups m part_count source_n source_g weight_g row rows_at y_n y_g y_c pixels_each rows_each")
 PART = names("terms koff_at aoff_at od oh ow base y_d y_h y_w")
 AHEAD = 16  # terms whose elements are asked for beforehand
-ROOM = 1 << 16  # sums that a chunk keeps in the second-level cache
+ROOM = 9 << 13  # sums that a chunk keeps in the second-level cache
 NEAR = 1 << 12  # packed elements of a panel that stay in the first-level cache
 PACKED = 4  # panels of positions that are packed together
 SEGMENT = 3  # cost of a row that a packed vector is in, in cycles of a pair of multiplications

@@ -12,18 +12,18 @@ from math import prod
 from typing import Any, NamedTuple
 
 from mashal.core.dtypes import int64
-from mashal.core.forms import Form, form
+from mashal.core.forms import Form
 from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor, plan_of
-from mashal.lower import convolve, depthwise, weigh
+from mashal.lower import convolve, depthwise
 from mashal.lower.emit import register_type
 from mashal.machine.text import SIZES
 from mashal.ops.run import kernel_of
 from mashal.ops.sliding import Geometry
 
-__all__ = ["Space", "correlation_plan", "space_of", "spread_plan", "weighing_plan"]
+__all__ = ["Space", "Spaced", "correlation_plan", "space_of", "spread_plan"]
 
-_TASKS = 16  # chunks wanted, so that some threads find work
+TASKS = 16  # chunks wanted, so that some threads find work
 
 
 class Space(NamedTuple):
@@ -103,7 +103,7 @@ def correlation_plan(x: Form, w: Form, bias: Form | None, geometry: Geometry, re
     m, taps, size = outputs // groups, prod(kernel), prod(s.results)
     spaced, distances = spaced_source(s, readable(x))
     tiling, dense = _tiling(x, m, s.results, spaced)
-    if spaced.direct and not dense and _positions(s.results, spaced) < tiling.across:
+    if spaced.direct and not dense and positions_of(s.results, spaced) < tiling.across:
         spaced, distances = spaced_source(s, False)
     koff = [c * spaced.channel + k for c in range(own) for k in distances]
     _, height, width = s.results
@@ -147,7 +147,7 @@ def spread_plan(g: Form, w: Form, geometry: Geometry, result: Form) -> Any:
     largest = tuple(max(count for _, count, _ in axis) for axis in axes)
     tiling, dense = _tiling(g, own, largest, spaced)
     least = tuple(min(count for _, count, _ in axis) for axis in axes)
-    if plain and not dense and _positions(least, spaced) < tiling.across:
+    if plain and not dense and positions_of(least, spaced) < tiling.across:
         spaced = spaced._replace(direct=False)
     _, height, width = s.source
     parts = []
@@ -176,73 +176,25 @@ def spread_plan(g: Form, w: Form, geometry: Geometry, result: Form) -> Any:
     )
 
 
-# ---------------------------------------------------------------- its transpose in the weight
-_NEAR = 1 << 16  # elements of g's copy in a block of positions, which stay in the second-level cache
-
-
-def weighing_plan(g: Form, x: Form, geometry: Geometry, result: Form) -> Any:
-    """The plan (g, x) of a convolution's gradient in the weight."""
-    (outputs, own, *kernel), groups = result.shape, geometry.groups
-    s = space_of(x.shape[2:], kernel, g.shape[2:], geometry)
-    m, terms, size = outputs // groups, own * prod(kernel), SIZES[register_type(x.dtype)]
-    spaced, distances = spaced_source(s, readable(x))
-    how = weigh.choose(m, size)
-    koff = _whole([c * spaced.channel + k for c in range(own) for k in distances])
-    first = _whole([a for phase in spaced.first for a in phase])
-    panels, lanes = (-(-m // how.across), how.across) if how.vectors else (m, 1)
-    depth, height, _ = s.results
-    pitch = spaced.sizes[2]
-    image = groups * panels * (height * pitch + max(weigh.SIDE, how.width)) * lanes
-    positions = _positions(s.results, spaced)
-    wanted = max(64, _NEAR // (panels * lanes)) if how.vectors else positions
-    blocks = -(-positions // wanted)
-    images = x.shape[0] * depth
-    images_each = max(1, wanted // positions) if how.vectors else images
-    tiles = -(-terms // how.rows)
-    tiles_each = -(-tiles // min(tiles, max(1, _TASKS // groups)))
-    copied = 0 if spaced.direct else (x.numel // prod(x.shape[2:]) * spaced.channel + 64) * size
-    g_at = (copied + 63) // 64 * 64
-    sums_at = (g_at + (images * image + 64) * size + 63) // 64 * 64
-    scratch = sums_at + (groups * tiles * how.rows * panels * lanes + 64) * size
-    own_size = x.shape[1] * spaced.channel
-    fill = (0,) * (5 - g.rank)
-    strides = [*g.strides[:2], *fill, *g.strides[2:]]
-    more = [
-        groups,
-        m,
-        terms,
-        *s.results,
-        own_size,
-        own_size // groups,
-        g_at,
-        image,
-        sums_at,
-        blocks,
-        -(-positions // blocks),
-    ]
-    plan = plan_of(
-        kernel_of(weigh.weighing, x.dtype, how, spaced.direct),
-        [(result.nbytes, result)],
-        [x.dtype.itemsize] * 2 + [8] * 2,
-        [*space_words(x, spaced), *more, images_each, tiles_each, *strides],
-        work=g.numel * terms // 8,
-        scratch=scratch,
-    )
-    return lambda g, x: plan(x, g, first, koff)
-
-
 # ---------------------------------------------------------------- plans
-def _positions(results: Sequence[int], spaced: Spaced) -> int:
+def positions_of(results: Sequence[int], spaced: Spaced) -> int:
+    """Positions of an image, ends of rows included."""
     return (results[1] - 1) * spaced.sizes[2] + results[2]
 
 
 def _tiling(of: Form, m: int, results: Sequence[int], spaced: Spaced) -> tuple[convolve.Tiling, int]:
     images, size = of.shape[0] * results[0], SIZES[register_type(of.dtype)]
-    return convolve.choose(m, _positions(results, spaced), results[1], results[2], images, size)
+    return convolve.choose(m, positions_of(results, spaced), results[1], results[2], images, size)
 
 
-def _whole(values: Sequence[int]) -> Tensor:
+def whole(values: Sequence[int]) -> Tensor:
+    """A table of integers, of one at least."""
     return tensor_from_data(list(values) or [0], int64, None)
+
+
+def first_of(spaced: Spaced) -> Tensor:
+    """Where phases begin, as the kernels read it."""
+    return whole([a for phase in spaced.first for a in phase])
 
 
 def space_words(of: Form, spaced: Spaced) -> list[int]:
@@ -252,39 +204,39 @@ def space_words(of: Form, spaced: Spaced) -> list[int]:
     return [*of.shape[:2], *space, *of.strides[:2], *strides, len(spaced.first), *spaced.step, *spaced.sizes]
 
 
+def _shares(
+    images: int, results: Sequence[int], spaced: Spaced, how: tuple[convolve.Tiling, int], row_panels: int, groups: int
+) -> list[int]:
+    """Panels of positions and of rows that a chunk works on: some chunks at least, however few images there are."""
+    tiling, dense = how
+    total = (
+        -(-images * prod(results[1:]) // tiling.across)
+        if dense
+        else images * -(-positions_of(results, spaced) // tiling.across)
+    )
+    pixels_each = min(convolve.PACKED if dense else convolve.PANELS, max(1, -(-total // 8)))
+    row_chunks = max(1, -(-TASKS // (-(-total // pixels_each) * groups)))
+    if dense:
+        most = convolve.ROOM // (convolve.PACKED * tiling.rows * tiling.across)
+        row_chunks = max(row_chunks, -(-row_panels // most))
+    return [pixels_each, -(-row_panels // min(row_chunks, row_panels))]
+
+
 def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced, how: tuple[convolve.Tiling, int], parts: list[Part],
           groups: int, m: int, of_weight: tuple[int, int], of_y: tuple[int, int, int]) -> Any:  # fmt: skip
-    size, (tiling, dense) = SIZES[register_type(source.dtype)], how
+    size, (tiling, dense), channels = SIZES[register_type(source.dtype)], how, source.shape[1]
     koff, aoff, words = [], [], []
     for p in parts:
         words += [len(p.koff), len(koff), len(aoff), *p.results, p.base, *p.strides]
         koff, aoff = koff + p.koff, aoff + p.aoff
-    channels = source.shape[1]
     copied = 0 if spaced.direct else source.shape[0] * channels * spaced.channel * size
     rows_at = (copied + 2 * tiling.across * size + 63) // 64 * 64
     row_panels = -(-m // tiling.rows)
     panels = groups * row_panels * tiling.rows * max(len(p.koff) for p in parts) * size
-    images = source.shape[0] * parts[0].results[0]
-    total = images * -(-_positions(parts[0].results, spaced) // tiling.across)
-    if dense:
-        total = -(-images * prod(parts[0].results[1:]) // tiling.across)
-    pixels_each = min(convolve.PACKED if dense else convolve.PANELS, max(1, -(-total // 8)))
-    row_chunks = max(1, -(-_TASKS // (-(-total // pixels_each) * groups)))
-    rows_each = -(-row_panels // min(row_chunks, row_panels))
-    rows_each = min(rows_each, convolve.ROOM // (convolve.PACKED * tiling.rows * tiling.across)) if dense else rows_each
-    more = [
-        groups,
-        m,
-        len(parts),
-        channels * spaced.channel,
-        channels // groups * spaced.channel,
-        *of_weight,
-        rows_at,
-        *of_y,
-    ]
-    first = _whole([a for phase in spaced.first for a in phase])
-    tables = [first, _whole([*koff, *[0] * 64]), _whole(aoff), _whole(words)]
-    itemsize = source.dtype.itemsize
+    of_source = [channels * spaced.channel, channels // groups * spaced.channel]
+    more = [groups, m, len(parts), *of_source, *of_weight, rows_at, *of_y]
+    more += _shares(source.shape[0] * parts[0].results[0], parts[0].results, spaced, how, row_panels, groups)
+    tables = [first_of(spaced), whole([*koff, *[0] * convolve.AHEAD]), whole(aoff), whole(words)]
     if channels == groups and m <= depthwise.FEW:
         address = kernel_of(depthwise.depthwise, source.dtype, bias is not None, spaced.direct)
     else:
@@ -292,14 +244,9 @@ def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced
     plan = plan_of(
         address,
         [(result.nbytes, result)],
-        [itemsize] * (2 if bias is None else 3) + [8] * 4,
-        [*space_words(source, spaced), *more, pixels_each, rows_each],
+        [source.dtype.itemsize] * (2 if bias is None else 3) + [8] * 4,
+        [*space_words(source, spaced), *more],
         work=result.numel * len(koff) // 8,
         scratch=rows_at + panels + 64,
     )
     return lambda *operands: plan(*operands, *tables)
-
-
-def row_major_form(of: Form) -> Form:
-    """The contiguous form of the same elements."""
-    return form(of.dtype, of.device, of.shape)

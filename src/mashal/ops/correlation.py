@@ -14,12 +14,13 @@ from typing import Any
 from mashal.core.forms import form
 from mashal.core.tensor import Tensor
 from mashal.ops.contraction import matmul
-from mashal.ops.convolving import correlation_plan, spread_plan, weighing_plan
+from mashal.ops.convolving import correlation_plan, spread_plan
 from mashal.ops.creation import new_zeros
 from mashal.ops.define import recorded, row_major
 from mashal.ops.run import remember
 from mashal.ops.sliding import Geometry, add_windows, inside, windows_of
 from mashal.ops.views import expand, permute, reshape
+from mashal.ops.weighing import weighing_plan
 
 __all__ = ["correlate", "spread", "weigh"]
 

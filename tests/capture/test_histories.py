@@ -70,3 +70,26 @@ def test_operands_that_are_one_tensor_or_share_memory_are_another_recording():
     x, y = torch.ones(3), torch.arange(3.0)
     for a, b in [(y, y), (x, y), (x, x), (y, x), (x[1:], x[:2]), (y[:2], y[1:]), (y[1:], y[:2]), (x, y)]:
         assert compiled(a, b).tolist() == function(a, b).tolist()
+
+
+def test_whether_there_is_a_gradient_is_asked_in_each_call():
+    w = torch.ones(2).requires_grad_()
+
+    def add_up():
+        return w.sum() if w.grad is None else w.grad.sum()
+
+    compiled = torch.compile(add_up)
+    assert [compiled().item(), compiled().item()] == [2.0, 2.0]
+    (w * 3).sum().backward()
+    assert [compiled().item(), compiled().item()] == [6.0, 6.0]
+    w.grad = None
+    assert compiled().item() == 2.0
+
+
+def test_zero_grad_of_a_module_forgets_what_came_since():
+    layer = torch.nn.Linear(2, 2)
+    compiled = torch.compile(lambda x: (layer.zero_grad(), x * 2)[1])
+    for _ in range(3):
+        compiled(torch.ones(2))
+        assert layer.weight.grad is None
+        layer(torch.ones(2)).sum().backward()

@@ -244,7 +244,7 @@ class _Maker:
                 if buffer is not None and buffer.source is OUTSIDE and buffer in read:
                     plan.gradients.append((x, self.recorder.value(was.grad)))
                     self._grads_from.add(id(was.grad))
-            elif not was.forgets and was.grad is None and now is not None:
+            elif was.missed or (not was.forgets and was.grad is None and now is not None):
                 self._gradient_guards.append((x, None))
             if now is not was.grad or was.forgets:
                 if now is None:

@@ -51,6 +51,8 @@ class Touched:
     version: int
     forgets: bool = False
     """Whether its gradient was dropped before anybody read it."""
+    missed: bool = False
+    """Whether Python saw that it had no gradient."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +225,13 @@ class Recorder:
         """x was there before: notes its slots."""
         if id(x) not in self.touched and id(x) not in self.new:
             self.touched[id(x)] = Touched(x, x.capsule, x.offset, x.form, x.node, x.grad_, version_of(x))
+
+    def looks_at_gradient(self, x: Tensor) -> None:
+        """Python asks for x's gradient."""
+        self.touch(x)
+        was = self.touched.get(id(x))
+        if was is not None and was.grad is None and not was.forgets:
+            was.missed = True
 
     def forget_gradient(self, x: Tensor) -> None:
         """x's gradient is about to be dropped."""

@@ -236,6 +236,8 @@ class Tensor:
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward has accumulated; None before the first one."""
+        if watch.recorder is not None:
+            watch.recorder.looks_at_gradient(self)
         if self.grad_ is None and not self.is_leaf and not self.retains:
             _warn_non_leaf()
         return self.grad_

@@ -5,6 +5,7 @@
     address_taken(storage)      Python reads or writes a storage's memory
     born(storage)               Python has made a storage
     touched(tensor)             Python is about to change a tensor's slots (its grad)
+    looks_at_gradient(tensor)   Python asks for a tensor's grad
     lend(tensor)                a kernel is given a tensor's address as a number
     update(step)                an optimizer's kernel is about to run
     walks(nodes)                backward begins at these nodes

@@ -144,10 +144,10 @@ class ConversionMethods:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters; with set_to_none=False, fill them with 0."""
         for parameter in self.parameters():
-            if parameter.grad is None:
-                continue
             if set_to_none:
                 parameter.grad = None
+                continue
+            if parameter.grad is None:
                 continue
             if parameter.grad.grad_fn is not None:
                 parameter.grad.detach_()

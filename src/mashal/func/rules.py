@@ -169,7 +169,7 @@ def solved(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
     return y.squeeze(-1) if column else y
 
 
-for _name in ("solve", "solve_triangular", "lstsq"):
+for _name in ("solve", "solve_triangular"):
     if hasattr(linalg, _name):
         RULES[getattr(linalg, _name)] = solved
 for _name in """cholesky cholesky_ex det slogdet logdet inv inv_ex pinv qr svd svdvals eig eigh eigvals eigvalsh matrix_exp matrix_power lu

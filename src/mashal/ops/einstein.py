@@ -11,6 +11,7 @@ product of stacks of matrices:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -27,15 +28,14 @@ Labels = tuple[Any, ...]
 
 
 # ---------------------------------------------------------------- what the equation says
-def _read(equation: str, operands: Sequence[Tensor]) -> tuple[list[Labels], Labels]:
+@lru_cache(maxsize=1024)
+def _read(equation: str, ranks: tuple[int, ...]) -> tuple[list[Labels], Labels]:
     """The labels of each operand's dimensions, and of the result's; those of an ellipsis are numbers."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
-    if len(terms) != len(operands):
-        raise RuntimeError(
-            message("einsum", f"{equation!r} names {len(terms)} operands, and {len(operands)} were given")
-        )
-    inputs = [_labels(term, x.form.rank, equation) for term, x in zip(terms, operands)]
+    if len(terms) != len(ranks):
+        raise RuntimeError(message("einsum", f"{equation!r} names {len(terms)} operands, and {len(ranks)} were given"))
+    inputs = [_labels(term, rank, equation) for term, rank in zip(terms, ranks)]
     hidden = max((sum(isinstance(label, int) for label in labels) for labels in inputs), default=0)
     if arrow:
         output = _labels(right, None, equation, hidden)
@@ -72,7 +72,7 @@ def _from_lists(arguments: Sequence[Any]) -> tuple[list[Tensor], list[Labels], L
     letter = lambda n: n if n is Ellipsis else chr(ord("A") + n) if n < 26 else chr(ord("a") + n - 26)
     term = lambda labels: "".join("..." if n is Ellipsis else letter(n) for n in labels)
     equation = ",".join(map(term, lists)) + (f"->{term(arguments[-1])}" if len(arguments) % 2 else "")
-    return operands, *_read(equation, operands)
+    return operands, *_read(equation, tuple([x.form.rank for x in operands]))
 
 
 # ---------------------------------------------------------------- the steps
@@ -165,7 +165,7 @@ def einsum(*args: Any) -> Tensor:
         operands = list(rest[0]) if len(rest) == 1 and isinstance(rest[0], (list, tuple)) else rest
         for i, x in enumerate(operands):
             check_tensor("einsum", x, "operands", i + 2)
-        inputs, output = _read(equation, operands)
+        inputs, output = _read(equation, tuple([x.form.rank for x in operands]))
     else:
         operands, inputs, output = _from_lists(args)
     return _contracted([_diagonals(x, labels) for x, labels in zip(operands, inputs)], output)

@@ -150,6 +150,16 @@ def test_half_precisions_are_rounded_at_every_step(dtype):
     check(lambda x, y: ((x * y) + x) / y - x, torch.randn(257).to(dtype), torch.randn(257).to(dtype))
 
 
+def test_a_result_that_nobody_reads_is_not_stored():
+    steps = check(lambda x: torch.native_layer_norm(x, (200,), None, None, 1e-5)[1], torch.randn(200, 200))
+    assert [len(step.results) for step in steps] == [1]
+
+
+def test_two_reductions_of_the_same_rows_are_one_kernel():
+    steps = check(lambda x: (x.sum(-1), x.amax(-1)), torch.randn(50, 60))
+    assert len(steps) == 1
+
+
 def test_a_result_takes_the_place_of_an_operand_that_dies():
     def steps_apart(x):  # the products keep the pointwise steps from joining
         for _ in range(3):

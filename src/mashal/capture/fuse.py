@@ -24,6 +24,9 @@ from mashal.capture.fuse_products import drawn_product, part_of_product, product
 from mashal.capture.fuse_steps import Drawn, drawn, step_of
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep
 
+IN_VAIN = 1 << 16
+"""Bytes stored for nobody from which another kernel is made."""
+
 
 class _Content:
     """What a group computes: its part, and the nest as it stands."""
@@ -87,10 +90,18 @@ class _Node:
 
 def _step(group: Group, nodes: list[_Node]) -> Any:
     mine = [nodes[i] for i in group.steps]
-    if len(mine) == 1 and mine[0].step is mine[0].whole:
+    if len(mine) == 1 and mine[0].step is mine[0].whole and not _stores_in_vain(group.content):
         return mine[0].step
     part, made, whole = group.content.part, group.content.drawn, [node.whole for node in mine]
     return step_of(part, made, whole) if part.product is None else product_step(part, made, whole)
+
+
+def _stores_in_vain(content: _Content | None) -> bool:
+    """Whether a kernel with fewer results is worth making."""
+    if content is None or content.part.product is not None:
+        return False
+    wanted = [p.memory for p in content.drawn.results]
+    return any(p.memory not in wanted and p.stop(content.part.shape) - p.start >= IN_VAIN for p in content.part.stores)
 
 
 def _drawn(part: Part, needed: Callable[[Place], bool]) -> Drawn | None:

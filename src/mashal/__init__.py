@@ -177,11 +177,12 @@ legacy_contiguous_format = contiguous_format
 globals().update(_public("torch"))
 globals().update(_FOREACH)
 _INSIDE = set(
-    "checks control core errors importlib lang later legacy lower machine methods ops settings signatures streams switches sys torch".split()
+    "checks control core errors importlib lang later legacy lower machine methods ops settings signatures streams switches sys "
+    "torch".split()
 )
 _MODULES = set(
     "_C accelerator amp backends compiler cpu cuda distributions fft func functional futures jit library linalg masked mps mtia "
-    "multiprocessing nn optim quasirandom overrides return_types serialization signal special testing types utils xpu".split()
+    "multiprocessing nn optim quasirandom overrides return_types serialization signal sparse special testing types utils xpu".split()
 )
 _ELSEWHERE = {
     "mashal.amp.autocast_mode": "autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache "

@@ -61,12 +61,136 @@ def test_what_is_not_there_says_so():
     s = torch.eye(2).to_sparse()
     for bad in (
         lambda: s + 1,
-        lambda: s.sum(),
-        lambda: s[0],
+        lambda: torch.exp(s),
+        lambda: s.argmax(),
+        lambda: s[0:1],
         s.tolist,
         s.item,
-        lambda: torch.relu(s),
+        lambda: torch.cos(s),
+        lambda: s.exp_(),
         lambda: s.add_(1),
     ):
         with pytest.raises(NotImplementedError, match="to_dense"):
             bad()
+
+
+# ---------------------------------------------------------------- operations, gradients, compressed rows and columns
+X = torch.tensor([[0.0, 1.0, 0.0], [2.0, 0.0, 3.0]])
+OPERATIONS = {
+    "negated": lambda s: -s,
+    "doubled": lambda s: s * 2,
+    "halved": lambda s: s / 2,
+    "added": lambda s: s + s,
+    "taken away": lambda s: s - s * 2,
+    "times dense": lambda s: s * torch.arange(6.0).view(2, 3),
+    "times sparse": lambda s: s * s,
+    "root": lambda s: s.sqrt(),
+    "power": lambda s: s**2,
+    "transposed": lambda s: s.t(),
+    "joined": lambda s: torch.cat([s, s], 1),
+    "picked": lambda s: s[1],
+    "selected": lambda s: s.index_select(0, torch.tensor([1, 1])),
+    "summed": lambda s: s.sum(),
+    "summed along": lambda s: torch.sum(s, 0),
+    "product": lambda s: s @ torch.ones(3, 2),
+    "product from the left": lambda s: torch.ones(4, 2) @ s,
+    "added to dense": lambda s: torch.ones(2, 3) + s,
+    "double": lambda s: s.double(),
+    "addmm": lambda s: torch.addmm(torch.ones(2, 2), s, torch.ones(3, 2), beta=2),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_give_what_they_give_for_all_elements(name):
+    sparse, dense = OPERATIONS[name](X.to_sparse()), OPERATIONS[name](X)
+    assert sparse.to_dense().tolist() == dense.tolist()
+    assert sparse.dtype is dense.dtype
+
+
+@pytest.mark.parametrize("name", ["doubled", "times dense", "product", "summed", "addmm", "transposed"])
+def test_gradients_reach_values_at_their_places(name):
+    s, x = X.to_sparse().requires_grad_(), X.clone().requires_grad_()
+    for y in (OPERATIONS[name](s), OPERATIONS[name](x)):
+        whole = y.to_dense()
+        (whole * torch.arange(whole.numel()).view(whole.shape)).sum().backward()
+    assert s.grad.is_sparse
+    assert s.grad.to_dense().tolist() == (x.grad * (X != 0)).tolist()
+
+
+def test_gradients_of_a_product_reach_both():
+    s, d = X.to_sparse().requires_grad_(), torch.ones(3, 2, requires_grad=True)
+    torch.sparse.mm(s, d).sum().backward()
+    assert s.grad.to_dense().tolist() == [[0, 2, 0], [2, 0, 2]]
+    assert d.grad.tolist() == [[2, 2], [1, 1], [3, 3]]
+
+
+def test_changes_in_place():
+    s = X.to_sparse()
+    s.mul_(2)
+    s += s
+    assert s.to_dense().tolist() == (4 * X).tolist()
+    d = torch.ones(2, 3)
+    d.add_(X.to_sparse(), alpha=2)
+    assert d.tolist() == (1 + 2 * X).tolist()
+
+
+def test_compressed_rows_and_columns():
+    r, c = X.to_sparse_csr(), X.to_sparse_csc()
+    assert r.layout is torch.sparse_csr and r.is_sparse_csr and not r.is_sparse
+    assert (r.crow_indices().tolist(), r.col_indices().tolist(), r.values().tolist()) == (
+        [0, 1, 3],
+        [1, 0, 2],
+        [1, 2, 3],
+    )
+    assert (c.ccol_indices().tolist(), c.row_indices().tolist(), c.values().tolist()) == (
+        [0, 1, 2, 3],
+        [1, 0, 1],
+        [2, 1, 3],
+    )
+    for s in (r, c, r.to_sparse_csc(), c.to_sparse_csr(), r.to_sparse_coo(), r + r - r, r * 1):
+        assert s.to_dense().tolist() == X.tolist()
+    assert (r @ torch.ones(3)).tolist() == [1, 5]
+
+
+def test_compressed_matrices_from_their_parts():
+    r = torch.sparse_csr_tensor([0, 1, 3], [1, 0, 2], [1.0, 2.0, 3.0], (2, 3))
+    c = torch.sparse_csc_tensor([0, 1, 2, 3], [1, 0, 1], [2.0, 1.0, 3.0])
+    assert r.to_dense().tolist() == c.to_dense().tolist() == X.tolist()
+    assert repr(r).startswith("tensor(crow_indices=tensor([0, 1, 3]),\n       col_indices=")
+
+
+@pytest.mark.parametrize("parts", [([0, 2, 1], [0, 1]), ([1, 1, 2], [0, 1]), ([0, 1, 3], [0, 1]), ([0, 1, 2], [0, -1])])
+def test_bad_compressed_parts(parts):
+    with pytest.raises(RuntimeError, match="sparse_csr_tensor"):
+        torch.sparse_csr_tensor(*parts, [1.0, 2.0], (2, 2))
+
+
+def test_elements_at_the_places_of_a_mask():
+    assert torch.ones(2, 3).sparse_mask(X.to_sparse()).to_dense().tolist() == (X != 0).float().tolist()
+
+
+def test_sparse_functions():
+    s = X.to_sparse()
+    assert torch.sparse.sum(s) == 6
+    assert torch.sparse.sum(s, 0).to_dense().tolist() == [2, 1, 3]
+    assert torch.sparse.softmax(s, 1).to_dense()[0].tolist() == [0, 1, 0]
+    assert torch.sparse.spdiags(torch.ones(3), torch.tensor([-1]), (3, 3)).to_dense().tolist() == [
+        [0, 0, 0],
+        [1, 0, 0],
+        [0, 1, 0],
+    ]
+    assert torch.sparse.FloatTensor(torch.tensor([[0]]), torch.ones(1), (2,)).to_dense().tolist() == [1, 0]
+
+
+def test_strided_tensors_have_no_sparse_parts():
+    for name in ("coalesce", "crow_indices", "indices"):
+        with pytest.raises(RuntimeError, match="strided"):
+            getattr(torch.ones(2), name)()
+
+
+def test_tables_with_sparse_gradients():
+    table = torch.nn.Embedding(5, 2, sparse=True, padding_idx=3)
+    for _ in range(2):
+        table(torch.tensor([1, 1, 3, 4])).sum().backward()
+    assert table.weight.grad.is_sparse
+    assert table.weight.grad.to_dense().tolist() == [[0, 0], [4, 4], [0, 0], [0, 0], [2, 2]]

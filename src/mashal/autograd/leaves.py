@@ -59,6 +59,8 @@ def _first(gradient: Tensor, leaf: Tensor, alone: bool) -> Tensor:
     if gradient.shape != leaf.shape:
         wrong = f"a leaf {tuple(leaf.shape)} got a gradient {tuple(gradient.shape)}"
         raise RuntimeError(message("backward", wrong, "the gradient has to have the leaf's shape"))
+    if type(gradient) is not Tensor and gradient.is_sparse:
+        return gradient
     wanted = leaf.form if leaf.form.dense else form(leaf.dtype, leaf.device, leaf.shape)
     if alone and _same_layout(gradient.form, wanted) and _unshared(gradient):
         gradient.base = None

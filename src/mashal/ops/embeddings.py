@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from mashal.core.dtypes import int64
 from mashal.core.forms import form
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.blocks import STRICT, put_blocks, take_blocks, whole
 from mashal.ops.copying import check_tensor, converted, zeros_of
-from mashal.ops.define import recorded, spelled
+from mashal.ops.define import RecordedNode, recorded, spelled
 from mashal.ops.masks import masked_fill, scalar_of
+from mashal.ops.sparse import sparse_of
 from mashal.ops.views import reshape, unsqueeze
 
 
@@ -56,6 +58,25 @@ def _(node: Any, g: Tensor) -> tuple:
     return (masked_fill(rows, unsqueeze(indices == padding, -1), 0) if padding >= 0 else rows,)  # type: ignore[arg-type]
 
 
+@recorded("EmbeddingBackward0")
+def _embedding_with_sparse_gradient(weight: Tensor, indices: Tensor, padding: int, by_frequency: bool) -> Any:
+    if by_frequency:
+        raise RuntimeError(
+            message("embedding", "scale_grad_by_freq is not supported with sparse gradients", "leave one out")
+        )
+    return _embedding(weight, indices, padding, False), (indices, weight.form, padding)
+
+
+@_embedding_with_sparse_gradient.backward
+def _(node: RecordedNode, g: Tensor) -> tuple:
+    indices, of, padding = node.kept()
+    places, rows = reshape(indices, (-1,)), reshape(g, (-1, of.shape[1]))
+    if padding >= 0:
+        kept = places != padding
+        places, rows = places[kept], rows[kept]  # type: ignore[index]
+    return (sparse_of(unsqueeze(converted(places, int64), 0), rows, tuple(of.shape), False),)
+
+
 @spelled(where=("torch",))
 def embedding(
     weight: Tensor, indices: Tensor, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
@@ -74,6 +95,8 @@ def embedding(
         raise RuntimeError(
             f"embedding: argument 'indices' must have one of the scalar types Long, Int; got {indices.dtype}"
         )
+    if sparse and weight.node is not None:
+        return _embedding_with_sparse_gradient(weight, whole(indices), padding_idx, scale_grad_by_freq)
     return _embedding(weight, whole(indices), padding_idx, scale_grad_by_freq)
 
 

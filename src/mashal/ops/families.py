@@ -30,6 +30,13 @@ FAMILIES: dict[str, dict[str, str]] = {
     "mashal.ops.distances": {"torch": "cdist"},
     "mashal.ops.histograms": {"torch": "histogram histogramdd", "method": "histogram"},
     "mashal.ops.fourier": {"torch": "istft stft", "method": "istft stft"},
+    "mashal.ops.compressed": {
+        "torch": "sparse_csc_tensor sparse_csr_tensor",
+        "method": """
+            ccol_indices coalesce col_indices crow_indices indices is_coalesced row_indices sparse_mask to_sparse_coo to_sparse_csc
+            to_sparse_csr values
+        """,
+    },
 }
 """Family -> the names it has in mashal and as methods of tensors."""
 

@@ -1,11 +1,13 @@
 """Sparse tensors in coordinates (COO): only some elements are kept, each with its indices.
 
 A SparseTensor can be made, asked for its parts, coalesced, transposed, multiplied by a matrix, printed, and made dense
-again; every other operation says that it cannot, and to_dense() leads to it. None is recorded for backward.
+again; sparse_operations says what else is possible, and every other operation that it cannot: to_dense() leads to it. Gradients
+are recorded on the values: a sparse tensor requires grad if its values do, and its gradient is sparse at the same places.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from math import prod
 from typing import Any
@@ -17,14 +19,13 @@ from mashal.core.layouts import sparse_coo
 from mashal.core.nested import tensor_from_data
 from mashal.core.printing import text
 from mashal.core.shapes import contiguous_strides
-from mashal.core.tape import mode
 from mashal.core.tensor import Tensor, as_subclass, new_view
 from mashal.errors import message
-from mashal.ops.contraction import matmul
+from mashal.later import later
 from mashal.ops.copying import check_tensor, converted, zeros_of
 from mashal.ops.counting import unique
 from mashal.ops.define import spelled
-from mashal.ops.interception import original_of
+from mashal.ops.interception import arm, original_of
 from mashal.ops.masks import nonzero
 from mashal.ops.parts import unbind
 from mashal.ops.selecting import index_add
@@ -35,6 +36,12 @@ QUESTIONS = frozenset(
     is_conj is_neg numel typename result_type is_same_size is_set_to""".split()
 )
 """Functions that ask only what a tensor is, or are of sparse tensors anyway."""
+
+
+_operations = later("mashal.ops.sparse_operations")
+HANDLERS: dict[str, Callable[..., Any]] = {}
+"""Function's name -> handler(name, *arguments): what operations make of sparse tensors (sparse_operations)."""
+IN_PLACE = frozenset("requires_grad_ zero_ mul_ div_ add_ sub_ neg_ copy_ detach_ share_memory_".split())
 
 
 class SparseTensor(Tensor):
@@ -49,19 +56,55 @@ class SparseTensor(Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        if func is matmul and len(args) == 2 and isinstance(args[0], SparseTensor):
-            return args[0]._times(args[1])
-        if getattr(func, "__name__", "") in QUESTIONS:
+        name = getattr(func, "__name__", str(func))
+        if name in HANDLERS:
+            answer = HANDLERS[name](name, *args, **(kwargs or {}))
+            if answer is not NotImplemented:
+                return answer
+        if name in QUESTIONS:
             return original_of(func)(*args, **(kwargs or {}))
-        raise _cannot(getattr(func, "__name__", str(func)))
+        raise _cannot(name)
 
     def __getattribute__(self, name: str) -> Any:
-        if name.endswith("_") and not name.startswith("_"):  # changes in place have no way here
+        if (
+            name.endswith("_") and not name.startswith("_") and name not in IN_PLACE
+        ):  # changes in place have no way here
             return partial(_refusing(name), self)
         return super().__getattribute__(name)
 
     def __repr__(self, *, tensor_contents: str | None = None) -> str:
         return text(self, get_default_dtype())
+
+    @property
+    def requires_grad(self) -> bool:  # type: ignore[override]
+        """Whether gradients are computed for its values."""
+        return self._parts[1].requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        self._parts[1].requires_grad = wanted
+
+    @property
+    def grad(self) -> Tensor | None:  # type: ignore[override]
+        """The gradient, at the places of the tensor."""
+        indices, values, coalesced = self._parts
+        return None if values.grad is None else self._like(indices, values.grad, coalesced)
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        self._parts[1].grad = None if value is None else value._parts[1]
+
+    is_leaf = property(lambda self: self._parts[1].is_leaf, doc="Whether no recorded operation made its values.")  # type: ignore[assignment]
+    grad_fn = property(lambda self: self._parts[1].grad_fn, doc="The node that made its values.")  # type: ignore[assignment]
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Sets requires_grad; returns the tensor."""
+        self.requires_grad = requires_grad
+        return self
+
+    def _like(self, indices: Tensor, values: Tensor, coalesced: bool) -> SparseTensor:
+        """A tensor of this size and layout with other parts."""
+        return sparse_of(indices, values, tuple(self.form.shape), coalesced, type(self))
 
     def _indices(self) -> Tensor:
         """The places of the elements, a column each."""
@@ -102,14 +145,19 @@ class SparseTensor(Tensor):
         """How many dimensions every single value has."""
         return self._parts[1].form.rank - 1
 
+    def _with_layout(self, coordinates: Any) -> Any:
+        """A tensor in coordinates, in this one's layout."""
+        return coordinates
+
     def detach(self) -> Tensor:
-        """Itself: nothing is recorded."""
-        return self
+        """The same elements without history."""
+        indices, values, coalesced = self._parts
+        return self._like(indices, values.detach(), coalesced)  # type: ignore[attr-defined]
 
     def clone(self, **options: Any) -> Tensor:
         """A copy."""
         indices, values, coalesced = self._parts
-        return _made(indices.clone(), values.clone(), tuple(self.shape), coalesced)  # type: ignore[attr-defined]
+        return self._like(indices.clone(), values.clone(), coalesced)  # type: ignore[attr-defined]
 
     def to_sparse(self, *arguments: Any, **options: Any) -> Tensor:
         """Itself."""
@@ -127,7 +175,7 @@ class SparseTensor(Tensor):
         indices = tensor_from_data([], dtypes.int64).new_empty((len(sizes), places.form.numel))  # type: ignore[attr-defined]
         for row, found in zip(indices, rows):
             row.copy_(found)
-        return _made(indices, index_add(summed, 0, which, values), tuple(self.shape), True)
+        return sparse_of(indices, index_add(summed, 0, which, values), tuple(self.shape), True)
 
     def _flat(self) -> Tensor:
         """Every place as one number, counted through the sparse dimensions."""
@@ -145,13 +193,6 @@ class SparseTensor(Tensor):
         whole = zeros_of(form(values.form.dtype, values.form.device, (n, *values.form.shape[1:])))
         dense = reshape(index_add(whole, 0, self._flat(), values), shape)
         return dense if dtype is None else converted(dense, dtype)
-
-    def t(self) -> SparseTensor:
-        """Rows and columns exchanged."""
-        if self.sparse_dim() != 2 or self.dense_dim():
-            raise _cannot("t")
-        indices, values, _ = self._parts
-        return _made(indices.flip(0), values, tuple(self.shape)[::-1], False)  # type: ignore[attr-defined]
 
     def _times(self, other: Tensor) -> Tensor:
         """A sparse matrix times a dense matrix or vector, dense."""
@@ -183,25 +224,24 @@ def _refusing(name: str) -> Any:
 for _name in (  # what Tensor's other methods do with memory
     "item", "tolist", "numpy", "data_ptr", "stride", "storage", "untyped_storage", "storage_offset", "backward",
     "__bool__", "__float__", "__int__", "__index__", "__iter__", "__array__", "__dlpack__", "__contains__",
-    "__deepcopy__", "__reduce_ex__", "__setitem__", "__getitem__", "as_subclass",
-    "__iadd__", "__isub__", "__imul__", "__itruediv__", "__ifloordiv__", "__imod__", "__ipow__", "__iand__", "__ior__", "__ixor__",
+    "__deepcopy__", "__reduce_ex__", "__setitem__", "as_subclass",
+    "__ifloordiv__", "__imod__", "__ipow__", "__iand__", "__ior__", "__ixor__",
 ):  # fmt: skip
     setattr(SparseTensor, _name, _refusing(_name))
 
 
-def _made(indices: Tensor, values: Tensor, shape: tuple[int, ...], coalesced: bool) -> SparseTensor:
+def sparse_of(
+    indices: Tensor, values: Tensor, shape: tuple[int, ...], coalesced: bool, kind: type[SparseTensor] | None = None
+) -> Any:
     """A sparse tensor of these parts. Its own memory is one 0 that stands for all elements, and is never asked."""
+    arm()  # from now on every function asks
+    _operations.handles  # noqa: B018  what the answers are
     zero = zeros_of(form(values.form.dtype, values.form.device, ()))
     f = form(values.form.dtype, values.form.device, shape, (0,) * len(shape))
-    made = as_subclass(SparseTensor, new_view(zero, f, 0))
+    made = as_subclass(kind or SparseTensor, new_view(zero, f, 0))
     made.base = None
     made._parts = indices, values, coalesced
     return made
-
-
-def _not_recorded(operation: str, x: Tensor) -> None:
-    if x.requires_grad and mode.recording:
-        raise NotImplementedError(message(operation, "sparse tensors are not differentiated", "use .detach() first"))
 
 
 @spelled(where=("method",))
@@ -215,7 +255,6 @@ def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = Non
     """
     if layout not in (None, sparse_coo):
         raise NotImplementedError(message("to_sparse", f"there are no tensors of layout {layout}", "use sparse_coo"))
-    _not_recorded("to_sparse", input)
     rank = input.form.rank
     leading = rank if sparse_dim is None else sparse_dim
     if not 0 < leading <= rank:
@@ -224,7 +263,7 @@ def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = Non
     if leading < rank:
         there = there.any(tuple(range(leading, rank)))  # type: ignore[attr-defined]
     indices = nonzero(there).t().contiguous()
-    return _made(indices, input[tuple(unbind(indices, 0))], tuple(input.form.shape), True)
+    return sparse_of(indices, input[tuple(unbind(indices, 0))], tuple(input.form.shape), True)
 
 
 @spelled(where=("method",))
@@ -252,15 +291,10 @@ def sparse_coo_tensor(
             [2., 0.]])
     """
     operation = "sparse_coo_tensor"
-    if requires_grad:
-        raise NotImplementedError(
-            message(operation, "sparse tensors are not differentiated", "leave requires_grad out")
-        )
     where = indices if isinstance(indices, Tensor) else tensor_from_data(indices)
     where = converted(where, dtypes.int64)
     elements = values if isinstance(values, Tensor) else tensor_from_data(values)
     check_tensor(operation, elements, "values", 2)
-    _not_recorded(operation, elements)
     if dtype is not None:
         elements = converted(elements, dtype)
     if device is not None:
@@ -273,7 +307,9 @@ def sparse_coo_tensor(
             )
         )
     shape = _size(operation, where, elements, size)
-    return _made(where, elements, shape, bool(is_coalesced))
+    if requires_grad:
+        elements = elements.detach().requires_grad_()  # type: ignore[attr-defined]
+    return sparse_of(where, elements, shape, bool(is_coalesced))
 
 
 def _size(operation: str, where: Tensor, elements: Tensor, size: Any) -> tuple[int, ...]:

@@ -194,3 +194,16 @@ def test_tables_with_sparse_gradients():
         table(torch.tensor([1, 1, 3, 4])).sum().backward()
     assert table.weight.grad.is_sparse
     assert table.weight.grad.to_dense().tolist() == [[0, 0], [4, 4], [0, 0], [0, 0], [2, 2]]
+
+
+def test_sgd_changes_only_the_rows_of_a_sparse_gradient():
+    table = torch.nn.Embedding(3, 2, sparse=True)
+    before = table.weight.detach().clone()
+    optimizer = torch.optim.SGD([table.weight, torch.nn.Parameter(torch.ones(1))], lr=0.5)
+    for _ in range(2):
+        optimizer.zero_grad()
+        table(torch.tensor([1])).sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(table.weight.detach(), before - torch.tensor([[0.0], [1.0], [0.0]]))
+    with pytest.raises(RuntimeError, match="sparse"):
+        torch.optim.SGD([table.weight], lr=0.5, momentum=0.9).step()

@@ -145,7 +145,7 @@ def _(name: str, x: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any =
     return summed(x, dim, values)
 
 
-def summed(x: Any, dim: Any, values: Tensor | None = None) -> Any:
+def summed(x: Any, dim: Any, values: Any = None) -> Any:
     """The sum over some dimensions: sparse as long as a sparse dimension is left."""
     values = x._parts[1] if values is None else values
     dims = wrap_dims("sum", dim if isinstance(dim, (tuple, list)) else (dim,), x.form.rank)

@@ -71,6 +71,14 @@ class RuleOptimizer(Optimizer):
         """What a state begins with."""
         return 0.0
 
+    def _takes_sparse(self, group: dict[str, Any]) -> bool:
+        """Whether the rule can do with a sparse gradient."""
+        return False
+
+    def _step_sparse(self, group: dict[str, Any], p: Tensor) -> None:
+        """Changes a parameter by its sparse gradient."""
+        raise NotImplementedError
+
     def _make_states(self, group: dict[str, Any], p: Tensor) -> bool:
         """Makes the states that a parameter does not have yet; whether there were any to make."""
         own = self.state[p]
@@ -136,7 +144,8 @@ def _getter(names: list[str]) -> Callable[[dict[str, Any]], Any]:
 class Prepared:
     """Steppers for a group, each with the places in the list of parameters that it updates, and who is updated as a copy.
 
-    apart: those updated as copies, and whether their states are just being made. done: places that have had their step.
+    apart: those updated as copies, and whether their states are just being made. sparse: those with sparse gradients.
+    done: places that have had their step.
     lasting: whether the next step can use it again.
     """
 
@@ -144,6 +153,7 @@ class Prepared:
     choices: Any
     steppers: list[tuple[Callable[..., int], frozenset[int], Update]] = field(default_factory=list)
     apart: list[tuple[Tensor, bool]] = field(default_factory=list)
+    sparse: list[Tensor] = field(default_factory=list)
     done: frozenset[int] = frozenset()
     lasting: bool = True
 
@@ -157,6 +167,9 @@ class Prepared:
                 return self.done.union(*(places for _, places, _ in self.steppers[:i]))
         for p, first in self.apart:
             _step_copy(optimizer, self.group, p, first, numbers)
+        with no_grad():
+            for p in self.sparse:
+                optimizer._step_sparse(self.group, p)
         return None
 
 
@@ -172,6 +185,8 @@ def prepare(optimizer: RuleOptimizer, group: dict[str, Any], done: frozenset[int
     for i, p in enumerate(params):
         if p.grad_ is None:
             elsewhere[i] = IDLE
+        elif i not in done and type(p.grad_) is not Tensor and p.grad_.is_sparse and optimizer._takes_sparse(group):
+            prepared.sparse.append(p)
         elif i not in done:
             line, number_dtype, first = _line(optimizer, group, p)
             again = id(p) in seen
@@ -183,7 +198,9 @@ def prepare(optimizer: RuleOptimizer, group: dict[str, Any], done: frozenset[int
                 continue
             prepared.lasting &= not first
             alike[p.dtype, number_dtype, first, i if again else 0][i] = line
-    prepared.lasting &= bool(alike) and not prepared.apart  # with nothing to do, nothing would notice a gradient
+    prepared.lasting &= (
+        bool(alike) and not prepared.apart and not prepared.sparse
+    )  # with nothing to do, nothing would notice a gradient
     for (stored, number_dtype, first, _), lines in alike.items():
         kinds = [ACTIVE if i in lines else kind for i, kind in elsewhere.items()]
         update = _update(optimizer, group, stored.to_real(), number_dtype, first)

@@ -78,3 +78,9 @@ class SGD(RuleOptimizer):
         }
         super().__init__(params, defaults)
         flavours("SGD", foreach, differentiable, fused)
+
+    def _takes_sparse(self, group: dict[str, Any]) -> bool:
+        return not group["momentum"] and not group["weight_decay"]
+
+    def _step_sparse(self, group: dict[str, Any], p: Any) -> None:
+        p.add_(p.grad, alpha=float(group["lr"]) * (1 if group["maximize"] else -1))

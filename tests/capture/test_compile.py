@@ -5,7 +5,11 @@
 
 import copy
 import gc
+import os
 import pickle
+import re
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -567,3 +571,11 @@ def test_is_compiling_inside_only():
 
     torch.compile(function)(torch.ones(1))
     assert seen == [True] and not torch.compiler.is_compiling()
+
+
+def test_the_trail_can_be_printed():
+    text = "import mashal as torch; torch.compile(lambda x: x.exp() + 1)(torch.ones(3))"
+    shown = subprocess.run(
+        [sys.executable, "-c", text], env=os.environ | {"MASHAL_SHOW": "trail"}, capture_output=True, text=True
+    )
+    assert re.search(r"b1\[0:\]\(3,\) = exp\(b0\[0:\]\(3,\)\)\n.* = add\(b1", shown.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from mashal.core.tensor import Tensor, empty, version_of
 from mashal.machine.launch import slot_offset
 from mashal.machine.observing import changes
 from mashal.machine.replay import ANY_HISTORY, COMPUTED, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
+from mashal.switches import SHOW
 
 
 class Refused(Exception):
@@ -160,6 +162,8 @@ class _Maker:
         plan.returns = NONE if not plan.returned else ONE if plan.returned == 1 else MANY
         self._gradients(plan)
         self._guards(plan, places)
+        if "trail" in SHOW:
+            print(plan.trail, file=sys.stderr)
         after += [answers.Bumped(*bumped) for bumped in self._bumped]
         after += [answers.Repeated(repeat.function) for repeat in self.recorder.repeats]
         return Recording(structure, Program(plan), fixed, places, shape, parts, after, self.watch.guards)

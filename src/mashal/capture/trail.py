@@ -147,3 +147,8 @@ class Trail:
 
     steps: list[Any] = field(default_factory=list)
     buffers: list[Buffer] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """A line for each step: what it writes, its name, what it reads."""
+        show = lambda values: ", ".join(f"b{v.buffer.number}[{v.offset}:]{tuple(v.form.shape)}" for v in values)
+        return "\n".join(f"{show(step.written)} = {step.name or 'copy'}({show(step.read)})" for step in self.steps)

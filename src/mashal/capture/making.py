@@ -281,9 +281,11 @@ class _Maker:
             x = was.tensor
             if id(x) in mine or id(x) in self._grads_from:
                 continue
+            plan.kept.append(x)
             for name, expected in (("capsule", was.capsule), ("form", was.form), ("node", was.node)):
                 plan.slots.append((id(x) + _OFFSETS[name], expected))
         for x, expected in self._gradient_guards:
+            plan.kept.append(x)
             plan.slots.append((id(x) + _OFFSETS["grad_"], expected))
         plan.entries.append((changes, "structure", changes["structure"]))
         for step in plan.trail.steps:

@@ -46,7 +46,7 @@ class Plan:
     """Everything that a replay is made of.
 
     gradients: buffers that are the gradient of a tensor when the call begins. results: what outlives the call, (value, node);
-    the first `returned` of them are handed out. leaves: (tensor, place in results or -1). apart: storages that must
+    the first `returned` of them are handed out. kept: whose slots are compared. leaves: (tensor, place in results or -1). apart: storages that must
     differ, (operand, other operand or -1, capsule or None).
     """
 
@@ -60,6 +60,7 @@ class Plan:
     entries: list[tuple[dict, Any, Any]] = field(default_factory=list)
     apart: list[tuple[int, int, Any]] = field(default_factory=list)
     kept_gradients: set[int] = field(default_factory=set)
+    kept: list[Any] = field(default_factory=list)
     cells: list[Any] = field(default_factory=list)
     contents: int = 0
     others: list[Any] = field(default_factory=list)
@@ -78,7 +79,7 @@ class Program:
 
     def __init__(self, plan: Plan):
         self.plan = plan
-        self.tables = Tables(returned=plan.returned, returns=plan.returns)
+        self.tables = Tables(returned=plan.returned, returns=plan.returns, keeps=list(plan.kept))
         self.numbers: list[tuple[UpdateStep, Any]] = []
         self._bases: dict[Buffer, tuple[int, int]] = {}  # buffer -> (base, what to add to an offset in bytes)
         self._patches: list[list[tuple[int, int]]] = [[]]  # base 0 is the arena

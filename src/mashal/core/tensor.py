@@ -358,7 +358,7 @@ def bump(x: Tensor) -> None:
 
 
 PLAIN: set[type] = {Tensor}
-"""Types without ways of their own: Tensor and Parameter."""
+"""Tensor, and those subclasses whose operations give plain tensors (Parameter adds itself): no override is looked for."""
 
 
 def finder(entries: dict[Any, Any], otherwise: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,8 +8,6 @@ from typing import Any
 
 from mashal.core.tensor import PLAIN
 
-"""Subclasses of Tensor whose operations give plain tensors (Parameter adds itself): no override is looked for."""
-
 
 class _Dispatch(threading.local):
     """Whether overrides are looked for in this thread; not while a subclass's own __torch_function__ calls the operation."""
@@ -30,18 +28,19 @@ def overrides(operands: Sequence[Any]) -> list[type]:
         if kind in PLAIN or kind in found:
             continue
         hook = getattr(kind, "__torch_function__", None)
-        if hook is not None and getattr(hook, "__func__", hook) is not _DISABLED:
+        if hook is not None and getattr(hook, "__func__", hook) is not disabled:
             place = next((i for i, k in enumerate(found) if issubclass(kind, k)), len(found))
             found.insert(place, kind)
     return found
 
 
-def _DISABLED(*_: Any) -> Any:
-    """The __torch_function__ of subclasses whose operations give plain tensors."""
-    return NotImplemented
-
-
-disabled = _DISABLED
+def disabled(function: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    """The __torch_function__ of subclasses whose operations give plain tensors: calls the operation, asking no more."""
+    before, dispatch.enabled = dispatch.enabled, False
+    try:
+        return function(*args, **(kwargs or {}))
+    finally:
+        dispatch.enabled = before
 
 
 def dispatched(function: Callable[..., Any], kinds: list[type], args: tuple, kwargs: dict) -> Any:

@@ -4,7 +4,7 @@ Read in this order
   core.tape      (a floor below) nodes, and the modes that say whether they are recorded
   core.saved     (a floor below) what nodes keep of tensors, and how a change in place is noticed
   roots          `backward` and `grad`: from which gradients to start, and for what
-  engine         the walk from node to node
+  engine         the walk from node to node; along straight lines of usual nodes it is native (machine.walking)
   targets        walks that lead to chosen places only
   leaves         how a gradient gets into `.grad`, without a copy where nobody would notice
   hooks          functions that see gradients on their way

@@ -25,7 +25,8 @@ from mashal.machine import memory
 from mashal.machine.launch import Layout
 from mashal.machine.lookup import LookupLayout
 from mashal.machine.observing import watch
-from mashal.machine.recording import NodeLayout
+from mashal.machine.recording import RecordingLayout
+from mashal.machine.returning import ReturningLayout
 from mashal.machine.viewing import ViewLayout
 
 __all__ = ["Tensor", "alias", "as_subclass", "bump", "is_tensor", "new_view", "plan_of", "version_of"]
@@ -279,9 +280,8 @@ class Tensor:
 
 _LAYOUT = Layout(Tensor, none=["node", "version", "base", "grad_", "hooks"], false=["output", "retains"])
 _make = _LAYOUT.make
-_NODES = NodeLayout(Tensor, tape.PlannedNode, _make, tape.numbers)
-recorded_plan = _NODES.recorded
-gradient_plan = _NODES.gradients
+recorded_plan = RecordingLayout(Tensor, tape.PlannedNode, _make, tape.numbers).recorded
+gradient_plan = ReturningLayout(Tensor, tape.PlannedNode).gradients
 
 
 def pickling(tensor: Tensor) -> Any:

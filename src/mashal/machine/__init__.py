@@ -9,7 +9,9 @@ Read in this order
   launch    plans: from a Python call to a kernel and back in one native call
   modes     switches of a thread that native code reads
   objects   how native code reads, makes and calls Python objects
-  recording, viewing, walking   what is recorded for backward, views, and the walk back, natively
+  lookup    from operands to the plan that is known for them
+  recording, returning, walking   what is noted for backward, the way back through a node, and from node to node
+  viewing   views in one call
   calling   calls of a class's instances without a Python function in between
 
 Stands on: errors, switches. Used by: core and all above.

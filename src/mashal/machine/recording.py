@@ -1,11 +1,10 @@
 """Recording: what backward needs is noted by native code, in the same call that computes.
 
 A *recorded plan* is a builtin around a plan. It calls the plan, and if an operand has a node (and the thread records, see
-modes) makes the node of the result; some 0.1 us. A *gradient plan* is the way back: `gradients(node, g)` takes what the
-node kept, compares versions, calls a plan for each operand whose gradient is wanted, and returns a tuple.
+modes) makes the node of the result; some 0.1 us. The way back is in `returning`.
 
-What is not usual goes to a Python function that was given for it: hooks on what is saved, anomaly mode, the first call
-(before it is known what backward needs), an operand changed in place, a graph that was freed.
+What is not usual goes to a Python function that was given for it: hooks on what is saved, anomaly mode, and the first
+call, before it is known what backward needs.
 
 Nothing here knows what a tensor or a node is, but where their slots lie. A node made here has
 
@@ -56,53 +55,24 @@ class Recording:
     otherwise: Callable[..., None] = field(kw_only=True)
 
 
-@dataclass(frozen=True)
-class Part:
-    """The gradient of one operand: plan(*operands), then `then` of its result, if given.
-
-    operands: places among what the node kept, in the order of `saved`; after them stand the incoming gradient and the number 0. plan
-    None: the operand itself.
-    """
-
-    plan: Callable[..., Any] | None
-    operands: tuple[int, ...]
-    then: Callable[..., Any] | None = None
-
-
-class NodeLayout:
+class RecordingLayout:
     """Types of objects (with the slots node, output, version, capsule, form) and of nodes, compiled."""
 
     def __init__(self, type: type, node: type, make: Callable[..., Any], numbers: Any):
         """make(storage, offset, form): a new object without history. numbers: an iterator of the nodes' numbers."""
-        self.type, self._make, self._numbers = type, make, numbers
-        text = _Recorder(type, node).module.text()
-        self._record, self._gradients = JIT.functions(text, "record", ["_plan", "_gradients"])
+        self._make, self._numbers = make, numbers
+        (self._record,) = JIT.functions(_Recorder(type, node).module.text(), "record", ["_plan"])
 
     def recorded(self, plan: Callable[..., Any], how: Recording) -> Callable[..., Any]:
         """A plan whose calls are recorded."""
         words = [len(how.tensors), how.edges, len(how.kept), int(how.keeps_result), how.results]
         words += [*map(int, how.tensors), *how.kept]
-        owner = _block(words), plan, how.node, how.entry, how.otherwise, self._numbers, self._make
+        owner = block_of(words), plan, how.node, how.entry, how.otherwise, self._numbers, self._make
         return builtin(self._record, "recorded", owner)
 
-    def gradients(
-        self, kept: Sequence[bool], parts: Sequence[Part | None], otherwise: Callable[..., Any]
-    ) -> Callable[..., Any]:
-        """gradients(node, g) -> one for each edge of the node, or None.
 
-        kept: for each thing in `saved` whether it has a version (or is a number). parts: for each edge, None: no gradient.
-        otherwise(node, g): the same by Python, where something is not usual.
-        """
-        words = [len(kept), len(parts), *map(int, kept)]
-        callables: list[Any] = []
-        for part in parts:
-            operands = () if part is None else part.operands
-            words += [len(operands), *operands, *(0,) * (len(kept) + 2 - len(operands))]
-            callables += [None, None] if part is None else [part.plan, part.then]
-        return builtin(self._gradients, "gradients", (_block(words), self.type, otherwise, *callables))
-
-
-def _block(words: Sequence[int]) -> bytes:
+def block_of(words: Sequence[int]) -> bytes:
+    """Words as native code reads them."""
     return struct.pack(f"<{len(words)}q", *words)
 
 
@@ -117,8 +87,6 @@ class _Recorder(Writer):
         self.module.add_global("record_count", c_string("a recorded plan was given the wrong number of operands"))
         self._write_node()
         self._write_plan()
-        self._write_part()
-        self._write_gradients()
 
     # ---------------------------------------------------------------- recorded plans
     def _write_plan(self) -> None:
@@ -261,102 +229,3 @@ class _Recorder(Writer):
         f.store(self.read(f, first, self.slots["form"]), arguments, 2)
         self.put(f, saved, kept * 2, self.vectorcall(f, self.item(f, owner, _MAKE), arguments, 3))
         self.put(f, saved, kept * 2 + 1, zero)
-
-    # ---------------------------------------------------------------- gradient plans
-    def _write_gradients(self) -> None:
-        f, (owner, args, n) = self.function("gradients", "ptr", "self args n")
-        block = self.words(f, self.item(f, owner, 0))
-        type = self.item(f, owner, 1)
-        node, g = f.load(args, 0, "ptr"), f.load(args, 1, "ptr")
-        kept, edges = f.word(block, 0), f.word(block, 1)
-        versioned = f.at(block, 2, "i64")
-        parts = f.at(versioned, kept, "i64")
-        saved = self.read(f, node, self.node_slots["saved"])
-
-        def otherwise() -> None:
-            self.leave(f, self.vectorcall(f, self.item(f, owner, 2), args, n))
-
-        def lost() -> None:
-            f.call("void", "PyErr_Clear")
-            otherwise()
-
-        # a tuple of so many; what stands for a freed graph is none
-        f.if_(f.call("i64", "PyTuple_Size", saved).compare("ne", kept * 2), lost)
-        values = f.op("ptr", f"alloca ptr, i64 {(kept + 2).spelling}, align 16")
-        operands = f.op("ptr", f"alloca ptr, i64 {(kept + 2).spelling}, align 16")
-
-        def fetch(i: Value, good: Value) -> Value:
-            value = self.item(f, saved, i * 2)
-            f.store(value, values, i)
-            check = lambda: self._unchanged(f, type, value, self.item(f, saved, i * 2 + 1))
-            return good & f.if_(f.word(versioned, i).compare("ne", 0), check, lambda: f.i64(1))
-
-        f.if_(f.loop(0, kept, 1, fetch, [f.i64(1)]).compare("eq", 0), otherwise)
-        zero = self.number(f, 0)
-        f.store(g, values, kept)
-        f.store(zero, values, kept + 1)
-        self.keep(f, saved)  # another thread may give it back meanwhile
-        found = f.call("ptr", "PyTuple_New", edges)
-        targets = self.read(f, node, self.node_slots["edges"])
-
-        def one(i: Value) -> None:
-            part = f.at(parts, i * (kept + 3), "i64")
-            unwanted = self.is_none(f, self.item(f, targets, i))
-
-            def compute() -> Value:
-                plan, then = self.item(f, owner, i * 2 + 3), self.item(f, owner, i * 2 + 4)
-                return f.call("ptr", "record_part", part, plan, then, values, operands)
-
-            gradient = f.if_(unwanted, lambda: self.another_none(f), compute)
-
-            self.leave_if(f, self.is_null(f, gradient), gradient, found, zero, saved)
-            self.put(f, found, i, gradient)
-
-        f.loop(0, edges, 1, one)
-        self.drop(f, zero, saved)
-        f.end(found)
-
-    def _unchanged(self, f: Function, type: Value, value: Value, version: Value) -> Value:
-        """1 if something kept is of the type (nothing that a hook put there), and its data as it was."""
-        actual = self.type_of(f, value)
-
-        def kin() -> Value:
-            return f.convert("sext", f.call("i32", "PyType_IsSubtype", actual, type), "i64")
-
-        def compare() -> Value:
-            versions = self.read(f, value, self.slots["version"])
-
-            def count() -> Value:
-                now = f.call("i64", "PyLong_AsLongLong", f.call("ptr", "PyList_GetItem", versions, 0))
-                then = f.call("i64", "PyLong_AsLongLong", version)
-                return f.convert("zext", now.compare("eq", then), "i64")
-
-            return f.if_(self.is_none(f, versions), lambda: f.i64(1), count)
-
-        is_kin = f.if_(self.same(f, actual, type), lambda: f.i64(1), kin)
-        return f.if_(is_kin.compare("ne", 0), compare, lambda: f.i64(0))
-
-    def _write_part(self) -> None:
-        """The gradient of one operand."""
-        f, (part, plan, then, values, operands) = self.function("part", "ptr", "part plan then values operands", True)
-        count = f.word(part, 0)
-        f.loop(0, count, 1, lambda i: f.store(f.load(values, f.word(part, i + 1), "ptr"), operands, i))
-
-        def pass_() -> Value:
-            def first() -> Value:
-                operand = f.load(operands, 0, "ptr")
-                self.keep(f, operand)
-                return operand
-
-            return f.if_(count.compare("ne", 0), first, lambda: self.another_none(f))
-
-        made = f.if_(self.is_none(f, plan), pass_, lambda: self.vectorcall(f, plan, operands, count))
-        f.return_if(self.is_null(f, made), made)
-
-        def go_on() -> Value:
-            f.store(made, operands, 0)
-            last = self.vectorcall(f, then, operands, 1)
-            self.drop(f, made)
-            return last
-
-        f.end(f.if_(self.is_none(f, then), lambda: made, go_on))

@@ -3,6 +3,7 @@
 Read in this order
   define       how an operation is written; table: all definitions; rules: dtypes
   run          from operands' forms to a plan; doors: the functions that users call; subclasses: their overrides
+  planned      operations that are one plan: native code computes, records and goes back
   elementwise, gradients, changes, recording   what the decorators are made of
   promotion, broadcast, options   dtypes, shapes, and what functions that make tensors take
   arithmetic, division, powers, exponential, trigonometric, rounding   numbers, element by element
@@ -14,7 +15,7 @@ Read in this order
   indexing     x[…], read and written;  selecting, scattering, embeddings: by index along a dimension
   arranging    flipped, rolled, repeated, triangles;  view_copies: views, copied
   sparse       tensors that keep some elements only
-  contraction  products of matrices; sums_of_products: addmm …; einstein: einsum; attention: composed of them
+  contraction  products of matrices; linear_map: linear; sums_of_products: addmm …; einstein: einsum; attention: composed of them
   reducing     how reductions are written; reductions, softmaxes: rows of elements joined; rows: formulas over rows
   running, sorting   cumsum …, order along a dimension
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows

@@ -1,4 +1,4 @@
-"""Operations that are one plan: native code computes, records and goes back (machine.recording).
+"""Operations that are one plan: native code computes, records and goes back (machine.recording, machine.returning).
 
 A `Planned` is what is known of a call on operands of certain forms. `plan` is what the call runs. The first backward of its
 node with a gradient of some form asks it for the `parts`, plans for the gradient of each operand; from then on the node's
@@ -15,7 +15,8 @@ from mashal.core.forms import Form
 from mashal.core.saved import kept, pair, pair_of_result
 from mashal.core.tape import mode
 from mashal.core.tensor import Tensor, gradient_plan, recorded_plan
-from mashal.machine.recording import Part, Recording
+from mashal.machine.recording import Recording
+from mashal.machine.returning import Part
 from mashal.ops.run import remember
 
 __all__ = ["Part", "PlanNode", "Planned"]

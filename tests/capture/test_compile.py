@@ -119,6 +119,35 @@ def test_gradients_accumulate_over_calls():
     both(make, calls=20, recordings=4)
 
 
+@pytest.mark.parametrize("order", ["schedule first", "by the loss"])
+def test_a_schedule_that_cannot_wait_for_the_end_splits_the_step(order):
+    def make():
+        model = nn.Linear(3, 2)
+        update = torch.optim.SGD(model.parameters(), lr=1.0)
+        halved = torch.optim.lr_scheduler.ExponentialLR(update, 0.5)
+        watching = torch.optim.lr_scheduler.ReduceLROnPlateau(update, patience=0)
+
+        def step(x):
+            update.zero_grad()
+            loss = model(x).square().mean()
+            loss.backward()
+            if order == "schedule first":
+                halved.step()
+            update.step()
+            if order == "by the loss":
+                watching.step(loss)
+
+        return (
+            step,
+            lambda i: (torch.randn(5, 3),),
+            lambda: [*[p.detach().clone() for p in model.parameters()], update.param_groups[0]["lr"]],
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        both(make, recordings=0)
+
+
 def test_a_learning_rate_that_is_set_counts_at_once():
     model = nn.Linear(2, 1)
     update = torch.optim.SGD(model.parameters(), lr=1.0)

@@ -165,7 +165,7 @@ class _Maker:
         if "trail" in SHOW:
             print(plan.trail, file=sys.stderr)
         after += [answers.Bumped(*bumped) for bumped in self._bumped]
-        after += [answers.Repeated(repeat.function) for repeat in self.recorder.repeats]
+        after += [answers.Repeated(repeat) for repeat in self.recorder.repeats]
         return Recording(structure, Program(plan), fixed, places, shape, parts, after, self.watch.guards)
 
     def _operands(self, plan: Plan) -> tuple[list[int], list[tuple[int, Any]]]:

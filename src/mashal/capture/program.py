@@ -46,8 +46,8 @@ class Plan:
     """Everything that a replay is made of.
 
     gradients: buffers that are the gradient of a tensor when the call begins. results: what outlives the call, (value, node);
-    the first `returned` of them are handed out. kept: whose slots are compared. leaves: (tensor, place in results or -1). apart: storages that must
-    differ, (operand, other operand or -1, capsule or None).
+    the first `returned` of them are handed out. kept: whose slots are compared. leaves: (tensor, place in results or -1).
+    apart: storages that must differ, (operand, other operand or -1, capsule or None).
     """
 
     trail: Trail

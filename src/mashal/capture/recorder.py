@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mashal.capture.modules import is_module
@@ -55,14 +56,6 @@ class Touched:
     """Whether Python saw that it had no gradient."""
 
 
-@dataclass(frozen=True)
-class Repeat:
-    """Python that each replay runs again, after so many steps."""
-
-    after: int
-    function: Callable[[], Any]
-
-
 class Recorder:
     """A context around a call; operands: its tensors."""
 
@@ -70,7 +63,7 @@ class Recorder:
         self.trail = Trail()
         self.obstacles: list[Obstacle] = []
         self.touched: dict[int, Touched] = {}
-        self.repeats: list[Repeat] = []
+        self.repeats: list[Callable[[], Any]] = []
         self.unlasting: list[str] = []
         self._buffers: dict[int, Buffer] = {}
         self._calls: dict[int, Call] = {}
@@ -262,11 +255,16 @@ class Recorder:
         self.obstacles.append(Obstacle(what, tuple(self.lines()), reads))
 
     def repeat(self, function: Callable[[], Any]) -> None:
-        """Notes that each replay calls function() here."""
-        self.repeats.append(Repeat(len(self.trail.steps), function))
+        """Notes that each replay calls function() when its kernels have run."""
+        given = (*function.args, *function.keywords.values()) if isinstance(function, partial) else ()
+        if any(isinstance(x, Tensor) for x in given):
+            self.obstacle("a schedule is given a tensor")
+        self.repeats.append(function)
 
     def update(self, lines: list[tuple[Tensor, ...]], **rest: Any) -> None:
         """Notes an optimizer's kernel that is about to run."""
+        if self.repeats:
+            self.obstacle("an optimizer's step after its schedule's")
         step = UpdateStep(lines=[tuple(map(self.value, line)) for line in lines], **rest)
         self.aside(lambda: [self._before_change(value.buffer) for value in step.written])
         self.trail.steps.append(step)

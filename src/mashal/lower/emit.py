@@ -310,12 +310,14 @@ def _convert_real(f: Function, v: Value, a: dtype, b: dtype) -> Value:
 
 
 def _to_integer(f: Function, v: Value, b: dtype) -> Value:
-    """Towards zero; what the integer cannot hold wraps (8 and 16 bits) or saturates, nan is 0."""
+    """Towards zero. What 32 or 64 bits cannot hold, nan too, is their least number, as x86 has it; 8 and 16 bits are cut off those."""
     wide = "i64" if b.itemsize == 8 or b.name == "uint32" else "i32"
     type = vector(lanes(v.type), wide)
     scalar = {"float": "f32", "double": "f64"}[element(v.type)]
     suffix = f"v{lanes(v.type)}{wide}.v{lanes(v.type)}{scalar}" if lanes(v.type) else f"{wide}.{scalar}"
     whole = f.call(type, f"llvm.fptosi.sat.{suffix}", v)
+    bits = 64 if wide == "i64" else 32
+    whole = f.select(v.compare("olt", 2.0 ** (bits - 1)), whole, f.value(-(1 << (bits - 1)), type))
     return whole if b.llvm == wide else f.convert("trunc", whole, b.llvm)
 
 

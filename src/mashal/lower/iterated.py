@@ -195,6 +195,9 @@ def polynomial_of(name: str) -> Callable[..., Value]:
     @in_double
     def function(f: Function, x: Value, n: Value, short: bool) -> Value:
         degree = trunc(f, n)
+        degree = f.select(
+            degree.compare("olt", 2.0**63), degree, f.value(-1.0, x.type)
+        )  # no integer: as PyTorch has it, negative
         one = f.value(1.0, x.type)
 
         def turn(p: Value, q: Value, k: Value) -> list[Value]:

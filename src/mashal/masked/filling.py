@@ -50,7 +50,7 @@ def result_dtype(dtype: Any, input: Tensor, counts: bool = False) -> Any:
 
 def lowest(name: str, dtype: Any) -> Any:
     """What any element is at least: -inf, or the least integer. NotImplementedError for bools and complex numbers."""
-    if dtype.kind == "f":
+    if dtype.kind == "f" or (dtype.kind == "c" and name == "logsumexp"):
         return -float("inf")
     if dtype.kind in "iu":
         return iinfo(dtype).min

@@ -99,7 +99,7 @@ def _diagonals(x: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
 def _summed(x: Tensor, labels: Labels, needed: Labels) -> tuple[Tensor, Labels]:
     """x summed over the labels that are needed nowhere else."""
     gone = [i for i, label in enumerate(labels) if label not in needed]
-    return (x.sum(gone), tuple(label for label in labels if label in needed)) if gone else (x, labels)
+    return (x.sum(gone, dtype=x.dtype), tuple(label for label in labels if label in needed)) if gone else (x, labels)
 
 
 def _arranged(x: Tensor, labels: Labels, order: Labels) -> Tensor:
@@ -207,8 +207,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2, out: Tensor | None = None) ->
     for i, j in zip(first, second):
         n, m = a.form.shape[i], b.form.shape[j]
         if n != m and 1 in (n, m):  # the size 1 stands for all: the other is summed over
-            a = a if n == 1 else a.sum(i, keepdim=True)  # type: ignore[attr-defined]
-            b = b if m == 1 else b.sum(j, keepdim=True)  # type: ignore[attr-defined]
+            a = a if n == 1 else a.sum(i, keepdim=True, dtype=a.dtype)  # type: ignore[attr-defined]
+            b = b if m == 1 else b.sum(j, keepdim=True, dtype=b.dtype)  # type: ignore[attr-defined]
         elif n != m:
             raise RuntimeError(
                 message(

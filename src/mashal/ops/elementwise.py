@@ -21,6 +21,9 @@ from mashal.ops.rules import Rule, in_registers, number_kind, only_floating
 from mashal.ops.run import check_cast, check_floating, dense_result, plan_pointwise, remember, same_device
 from mashal.ops.subclasses import dispatched, overrides
 
+NUMBERS_ALONE = ("add", "sub", "mul", "div", "floor_divide")
+"""The operations that take numbers without any tensor, torch.add(1, 2); the others refuse them."""
+
 
 class Pointwise:
     """An operation whose value at each place depends on the operands' elements there.
@@ -131,6 +134,8 @@ class Pointwise:
         if kinds:
             return dispatched(function, kinds, operands, dict(options) | ({"out": out} if out is not None else {}))
         if not any(isinstance(x, Tensor) for x in operands):
+            if self.name in NUMBERS_ALONE and all(map(is_operand, operands)):
+                return self.long(function, (from_number(operands[0]), *operands[1:]), out, options)
             raise TypeError(
                 f"{self.name}(): argument 'input' (position 1) must be Tensor, not {type(operands[0]).__name__}"
             )

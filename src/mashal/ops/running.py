@@ -238,6 +238,8 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None
     if n < 0:
         raise RuntimeError(message("diff", f"order must be non-negative but got {n}"))
     d = wrap_dim("diff", dim, input.form.rank)
+    if n == 0:
+        return _given(input.clone(), "diff", out)  # type: ignore[attr-defined]
     parts = [x for x in (prepend, input, append) if x is not None]
     x = cat(parts, d) if len(parts) > 1 else input
     minus = logical_xor if x.form.dtype.kind == "b" else sub

@@ -164,8 +164,11 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 @spelled()
 def ravel(input: Tensor) -> Tensor:
-    """All elements in one dimension."""
-    return reshape(input, (-1,)) if input.form.numel else reshape(input, (0,))
+    """All elements in one dimension; a view if they lie one behind the other."""
+    n = input.form.numel
+    if input.form.contiguous or not n:
+        return reshape(input, (n,))
+    return reshape(input.contiguous(), (n,))  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- orders of dimensions

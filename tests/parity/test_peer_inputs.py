@@ -93,6 +93,8 @@ def test_errors(peer):
         _, expected = outcome(lambda sample=sample: peer.info.op(sample.input, *sample.args, **sample.kwargs))
         if untranslatable is not None or expected is None or isinstance(expected, NotImplementedError):
             continue
+        if any(x.dim() > 64 for x in tensors((sample.input, sample.args))):
+            continue  # PyTorch's own limit
         input, args, kwargs = given
         _, error = outcome(lambda input=input, args=args, kwargs=kwargs: peer.function(input, *args, **kwargs))
         kind = next(k for k in type(expected).__mro__ if k.__module__ == "builtins")

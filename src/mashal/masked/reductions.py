@@ -243,4 +243,4 @@ def _spread(
     total = sum(squares, dims, keepdim=keepdim, mask=mask)
     count = count if keepdim else count.reshape(total.shape)
     freedom = ops.maximum(count - correction, ops.zeros_like(count))
-    return ops.sqrt(total / freedom) if name == "std" else total / freedom
+    return (ops.sqrt(total / freedom) if name == "std" else total / freedom).to(d)

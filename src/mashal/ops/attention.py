@@ -17,6 +17,7 @@ from mashal.ops.contraction import matmul, reshaped, transposed
 from mashal.ops.creation import arange
 from mashal.ops.define import spelled
 from mashal.ops.dropouts import dropout
+from mashal.ops.reducing import in_dtype
 from mashal.ops.reductions import all_
 from mashal.ops.selection import where
 from mashal.ops.softmaxes import softmax
@@ -45,6 +46,11 @@ def scaled_dot_product_attention(
              [2.]]])
     """
     _check(query, key, value, attn_mask, is_causal)
+    if query.dtype in (dtypes.float16, dtypes.bfloat16):  # the scores' exponents need more digits than halves have
+        wide = [in_dtype(x, dtypes.float32) for x in (query, key, value)]
+        mask = attn_mask if attn_mask is None or attn_mask.dtype is dtypes.bool else in_dtype(attn_mask, dtypes.float32)
+        y = scaled_dot_product_attention(*wide, mask, dropout_p, is_causal, scale, enable_gqa)
+        return in_dtype(y, query.dtype)
     if enable_gqa:
         key, value = (_repeated(x, query.shape[-3]) for x in (key, value))
     factor = math.sqrt(1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else abs(scale))

@@ -16,10 +16,11 @@ from math import prod
 from typing import Any
 
 from mashal.core.shapes import wrap_dims
+from mashal.core.dtypes import promote
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.contraction import matmul
-from mashal.ops.copying import check_tensor
+from mashal.ops.copying import check_tensor, converted
 from mashal.ops.define import spelled, write_out
 
 __all__ = ["einsum", "inner", "kron", "tensordot", "vdot"]
@@ -99,7 +100,7 @@ def _diagonals(x: Tensor, labels: Labels) -> tuple[Tensor, Labels]:
 def _summed(x: Tensor, labels: Labels, needed: Labels) -> tuple[Tensor, Labels]:
     """x summed over the labels that are needed nowhere else."""
     gone = [i for i, label in enumerate(labels) if label not in needed]
-    return (x.sum(gone, dtype=x.dtype), tuple(label for label in labels if label in needed)) if gone else (x, labels)
+    return (x.sum(gone), tuple(label for label in labels if label in needed)) if gone else (x, labels)
 
 
 def _arranged(x: Tensor, labels: Labels, order: Labels) -> Tensor:
@@ -120,6 +121,9 @@ def _pair(x: Tensor, a: Labels, y: Tensor, b: Labels, needed: Labels) -> tuple[T
     stack = (count(batch),) if batch else ()
     p = _arranged(x, a, (*batch, *left, *summed)).reshape(*stack, count(left), count(summed))
     q = _arranged(y, b, (*batch, *summed, *right)).reshape(*stack, count(summed), count(right))
+    if p.form.dtype is not q.form.dtype:  # one of them was summed, and integers are summed as int64
+        common = promote(p.form.dtype, q.form.dtype)
+        p, q = converted(p, common), converted(q, common)
     labels = (*batch, *left, *right)
     return matmul(p, q).reshape([sizes[label] for label in labels]), labels
 

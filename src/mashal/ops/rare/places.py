@@ -39,6 +39,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
             )
         if n < 0:
             raise ValueError(message("unravel_index", f"shape cannot have negative values, but got {tuple(sizes)}"))
+    indices = converted(indices, int64)
     places: list[Tensor] = []
     step = 1
     for n in reversed(sizes):

@@ -15,8 +15,8 @@ from functools import lru_cache
 from math import prod
 from typing import Any
 
-from mashal.core.shapes import wrap_dims
 from mashal.core.dtypes import promote
+from mashal.core.shapes import wrap_dims
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.contraction import matmul

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mashal.core.tensor import Tensor
+from mashal.machine.observing import changed
 from mashal.nearest import nearest
 from mashal.ops.define import DEFINITIONS, dispatch, overrides
 from mashal.ops.interception import arm, through_modes, watch
@@ -104,10 +105,12 @@ class TorchFunctionMode:
     def __enter__(self) -> Any:
         arm()
         watch.modes.append(self)
+        changed()
         return self
 
     def __exit__(self, *exception: Any) -> None:
         watch.modes.pop()
+        changed()
 
     @classmethod
     def push(cls, *args: Any, **kwargs: Any) -> Any:

@@ -436,6 +436,34 @@ def test_grad_mode_is_guarded():
     assert fast(x).requires_grad
 
 
+def test_settings_are_guarded():
+    model = nn.Linear(3, 2)
+    fast, made = torch.compile(lambda x: model(x)), torch.compile(lambda: torch.ones(2) * 0.5)
+    x = torch.randn(2, 3)
+    for _ in range(2):
+        assert fast(x).dtype is torch.float32
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert fast(x).dtype is torch.bfloat16
+        assert made().dtype is torch.float32
+        torch.set_default_dtype(torch.float64)
+        try:
+            assert made().dtype is torch.float64
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
+def test_casts_of_parameters_are_those_of_the_present_ones():
+    model = nn.Linear(1, 1, bias=False)
+    fast, x = torch.compile(lambda x: model(x)), torch.ones(1, 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model(x)
+        fast(x)
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert fast(x).item() == 2.0
+
+
 def test_keywords_and_structures_are_arguments_and_results():
     def make():
         def function(x, *, scale=2.0, names=("a",)):

@@ -15,6 +15,8 @@ from typing import Any
 from mashal.core.dtypes import bfloat16, dtype, float16, float32, float64
 from mashal.core.tape import mode
 from mashal.core.tensor import Tensor
+from mashal.machine import observing
+from mashal.machine.observing import changed, settings
 from mashal.ops.interception import arm, watch
 from mashal.utils._pytree import tree_map
 
@@ -72,6 +74,7 @@ class _State(threading.local):
 
 
 _state = _State()
+settings.append(lambda: (tuple(sorted(_state.enabled.items())), tuple(_state.dtypes.values())))
 
 
 # ---------------------------------------------------------------- the casts
@@ -106,6 +109,7 @@ def _cast(x: Any, to: dtype) -> Any:
         return x
     if not (
         _state.cache
+        and observing.watch.recorder is None
         and to is not float32
         and x.form.dtype is float32
         and x.node is not None
@@ -168,6 +172,7 @@ def set_autocast_enabled(device_type: str | bool, enabled: bool | None = None) -
     if isinstance(device_type, bool):
         device_type, enabled = "cuda", device_type
     _state.enabled[device_type] = bool(enabled)
+    changed()
     if device_type == "cpu" and enabled:
         _watched()
 
@@ -208,6 +213,7 @@ def clear_autocast_cache() -> None:
 def set_autocast_dtype(device_type: str, dtype: dtype) -> None:
     """Sets the dtype that autocast asks for on a device type."""
     _state.dtypes[device_type] = dtype
+    changed()
 
 
 def is_autocast_cache_enabled() -> bool:
@@ -261,6 +267,7 @@ class autocast:
         self._before.append(before)
         _state.enabled[self.device], _state.dtypes[self.device] = self._enabled, self.fast_dtype
         _state.cache = self._cache_enabled
+        changed()
         if self._enabled and self.device == "cpu":
             _watched()
         autocast_increment_nesting()
@@ -269,6 +276,7 @@ class autocast:
     def __exit__(self, *exception: Any) -> None:
         if autocast_decrement_nesting() == 0:
             clear_autocast_cache()
+        changed()
         _state.enabled[self.device], _state.dtypes[self.device], _state.cache, watch.last = self._before.pop()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -6,15 +6,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from mashal.capture.guards import same
+from mashal.machine.observing import settings_now
 
 _MEMBERS = "_modules"
 
 
 class Seen:
-    """Modules and all below them, with their attributes as they are now; guards: what was read of others."""
+    """Modules and all below them, with their attributes as they are now, and all settings; guards: what was read of others."""
 
     def __init__(self, modules: Iterable[Any], guards: Iterable[Any] = ()):
-        self.guards = list(guards)
+        self.guards, self.settings = list(guards), settings_now()
         self.modules: dict[int, tuple[Any, dict[str, Any]]] = {}
         stack = list(modules)
         while stack:
@@ -26,6 +27,8 @@ class Seen:
     def unchanged(self) -> bool:
         """Whether every attribute is the same object, or an equal plain value."""
         modules = self.modules.values()
+        if self.settings != settings_now():
+            return False
         return all(guard.holds() for guard in self.guards) and all(_same(was, _attributes(m)) for m, was in modules)
 
 

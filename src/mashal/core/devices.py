@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from mashal.machine.observing import changed, settings
+
 TYPES = (
     "cpu", "cuda", "ipu", "xpu", "mkldnn", "opengl", "opencl", "ideep", "hip", "ve", "fpga", "maia", "xla", "lazy", "vulkan", "mps",
     "meta", "hpu", "mtia", "privateuseone",
@@ -74,10 +76,12 @@ class device:
 
     def __enter__(self) -> device:
         _current.stack = (*_current.stack, self)
+        changed()
         return self
 
     def __exit__(self, *exception: Any) -> None:
         _current.stack = _current.stack[:-1]
+        changed()
 
     def __call__(self, function):
         """As a decorator: the function runs with this device as the default one."""
@@ -112,6 +116,10 @@ def get_default_device() -> device:
 def set_default_device(to: Any) -> None:
     """Makes a device the default of factory functions (None: cpu again)."""
     _current.stack = () if to is None else (device(to),)
+    changed()
+
+
+settings.append(get_default_device)
 
 
 def usable(place: device) -> device:

@@ -13,6 +13,8 @@ import builtins
 import struct
 from typing import Any
 
+from mashal.machine.observing import changed, settings
+
 __all__ = [
     "FLOAT8", "bfloat16", "bool", "cdouble", "cfloat", "chalf", "complex128", "complex32", "complex64", "double", "dtype", "finfo",
     "float", "float16", "float32", "float64", "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
@@ -193,6 +195,10 @@ def set_default_dtype(d: dtype) -> None:
     if not d.is_floating_point:
         raise TypeError(f"set_default_dtype: only floating-point types are supported as the default type, got {d}")
     _Defaults.floating = d
+    changed()
+
+
+settings.append(get_default_dtype)
 
 
 # ---------------------------------------------------------------- limits

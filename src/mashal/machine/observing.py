@@ -31,8 +31,17 @@ native code sees by one comparison that nothing of the kind has happened."""
 
 
 def changed() -> None:
-    """Notes that some module or optimizer is not what it was."""
+    """Notes that some module, optimizer or setting is not what it was."""
     changes["structure"] = object()
+
+
+settings: list[Callable[[], Any]] = []
+"""What results depend on besides their operands: each gives a setting as it is in this thread. Who sets one calls `changed`."""
+
+
+def settings_now() -> tuple:
+    """All settings, to be compared."""
+    return tuple(setting() for setting in settings)
 
 
 def repeated(function: Callable[..., Any]) -> Callable[..., Any]:

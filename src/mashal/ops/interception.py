@@ -23,6 +23,7 @@ from typing import Any
 
 from mashal.core.dtypes import dtype
 from mashal.core.tensor import Tensor
+from mashal.machine.observing import settings
 from mashal.ops.broadcast import expand_to, sum_to
 from mashal.ops.copying import converted
 from mashal.ops.recording import Recorded
@@ -52,6 +53,7 @@ class _Watch(threading.local):
 
 
 watch = _Watch()
+settings.append(lambda: tuple(map(id, watch.modes)))
 _SIMPLE = {int, float, bool, str, type(None), complex, dtype, slice, type(Ellipsis)}
 _hooked: dict[Callable[..., Any], Callable[..., Any]] = {}  # function -> what it did before
 _stands_for: dict[Any, Any] = {}  # operator -> the function that whoever is asked is told of

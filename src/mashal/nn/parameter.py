@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from mashal.core.tensor import Tensor, alias, as_subclass
+from mashal.methods.subclasses import DisableTorchFunctionSubclass
 from mashal.ops import empty
 from mashal.ops.define import PLAIN, disabled
 
@@ -130,7 +131,8 @@ class UninitializedTensorMixin:
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: Any = None) -> Any:
         if getattr(func, "__name__", "") in cls._allowed:
-            return disabled(func, types, args, kwargs or {})
+            with DisableTorchFunctionSubclass():
+                return func(*args, **(kwargs or {}))
         raise ValueError(
             f"Attempted to use an uninitialized parameter in {getattr(func, '__name__', func)}: call forward of the lazy module "
             "first, or initialize_parameters"

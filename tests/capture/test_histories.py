@@ -93,3 +93,15 @@ def test_zero_grad_of_a_module_forgets_what_came_since():
         compiled(torch.ones(2))
         assert layer.weight.grad is None
         layer(torch.ones(2)).sum().backward()
+
+
+def test_an_operand_that_the_call_changes_itself_does_not_fail_backward():
+    def function(x, y):
+        y.mul_(2)
+        return x * y
+
+    compiled = torch.compile(function)
+    for _ in range(3):
+        x, y = torch.ones(2).requires_grad_(), torch.ones(2)
+        compiled(x, y).sum().backward()
+        assert x.grad.tolist() == [2.0, 2.0]

@@ -164,7 +164,7 @@ class _Maker:
         self._guards(plan, places)
         if "trail" in SHOW:
             print(plan.trail, file=sys.stderr)
-        after += [answers.Bumped(*bumped) for bumped in self._bumped]
+        after[:0] = [answers.Bumped(*bumped) for bumped in self._bumped]  # before a history notes versions
         after += [answers.Repeated(repeat) for repeat in self.recorder.repeats]
         return Recording(structure, Program(plan), fixed, places, shape, parts, after, self.watch.guards)
 

@@ -30,6 +30,7 @@ from mashal.nn.activation import (
     Tanhshrink,
     Threshold,
 )
+from mashal.nn.bags import EmbeddingBag
 from mashal.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from mashal.nn.containers import Container, ModuleDict, ModuleList, Sequential
 from mashal.nn.convolution import Conv1d, Conv2d, Conv3d
@@ -146,6 +147,12 @@ from mashal.nn.pooling import (
 )
 from mashal.nn.recurrent import GRU, LSTM, RNN, RNNBase
 from mashal.nn.recurrent_cells import GRUCell, LSTMCell, RNNCell, RNNCellBase
+from mashal.nn.sequence_loss import (
+    AdaptiveLogSoftmaxWithLoss,
+    CTCLoss,
+    LinearCrossEntropyLoss,
+    LinearCrossEntropyOptions,
+)
 from mashal.nn.shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from mashal.nn.transformer import (
     Transformer,
@@ -165,6 +172,7 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
@@ -180,6 +188,7 @@ __all__ = [
     "Bilinear",
     "Buffer",
     "CELU",
+    "CTCLoss",
     "ChannelShuffle",
     "CircularPad1d",
     "CircularPad2d",
@@ -203,6 +212,7 @@ __all__ = [
     "Dropout3d",
     "ELU",
     "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
@@ -247,6 +257,8 @@ __all__ = [
     "LazyLinear",
     "LeakyReLU",
     "Linear",
+    "LinearCrossEntropyLoss",
+    "LinearCrossEntropyOptions",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",

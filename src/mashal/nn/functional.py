@@ -28,8 +28,11 @@ from mashal.nn.functions.activations import (
     tanhshrink,
     threshold,
 )
+from mashal.nn.functions.bags import embedding_bag
+from mashal.nn.functions.ctc import ctc_loss
 from mashal.nn.functions.distances import cosine_similarity, normalize, pairwise_distance, pdist
 from mashal.nn.functions.dropout import alpha_dropout, dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from mashal.nn.functions.linear_loss import linear_cross_entropy
 from mashal.nn.functions.losses import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -74,12 +77,14 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
     "dropout3d",
     "elu",
     "embedding",
+    "embedding_bag",
     "feature_alpha_dropout",
     "gaussian_nll_loss",
     "gumbel_softmax",
@@ -92,6 +97,7 @@ __all__ = [
     "kl_div",
     "l1_loss",
     "leaky_relu",
+    "linear_cross_entropy",
     "local_response_norm",
     "log_softmax",
     "margin_ranking_loss",

@@ -30,19 +30,19 @@ def check_classes(name: str, x: Tensor, target: Tensor, weight: Tensor | None) -
         raise RuntimeError(message(name, "input should have at least 1 dimension", "it is a 0-d tensor"))
     if x.form.dtype.kind != "f":
         raise NotImplementedError(message(name, f"not implemented for input of {x.form.dtype}", "it must be floating"))
+    expected: tuple[int, ...] = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    if classes != expected and classes[:1] != expected[:1]:
+        raise ValueError(
+            f"Expected input batch_size ({shape[0]}) to match target batch_size ({classes[0] if classes else 1}): "
+            f"{name} got input {shape} and target {classes}"
+        )
     if target.form.dtype not in (int64, uint8):
         raise RuntimeError(
             message(
                 name, f"expected target of dtype torch.int64 (Long) or torch.uint8 (Byte), but got {target.form.dtype}"
             )
         )
-    expected: tuple[int, ...] = shape[:1] + shape[2:] if len(shape) > 1 else ()
     if classes != expected:
-        if classes[:1] != expected[:1]:
-            raise ValueError(
-                f"Expected input batch_size ({shape[0]}) to match target batch_size ({classes[0] if classes else 1}): "
-                f"{name} got input {shape} and target {classes}"
-            )
         raise RuntimeError(
             message(name, f"target {classes} does not fit input {shape}", f"expected target of shape {expected}")
         )

@@ -4,8 +4,9 @@
   activations    operations with an `inplace` argument, and softmax with its old default dim
   dropout        arguments checked, then the operation that draws
   normalization  over a batch, an example, neighbouring channels
-  sparse         embedding: indices into rows of a table
-  losses         the losses' arguments; margin_losses: those that compare with a margin
+  sparse         embedding: indices into rows of a table; bags: the rows joined
+  losses         the losses' arguments; margin_losses: those that compare with a margin;
+                 ctc: of sequences; linear_loss: with a linear layer before
   multihead      attention in several heads
   shuffle        between channels and places
   distances      between rows, and what is measured with them

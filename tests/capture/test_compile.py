@@ -476,19 +476,24 @@ def test_keywords_and_structures_are_arguments_and_results():
 
 def test_a_sequence_that_grows_is_recorded_a_few_times_only():
     fast = torch.compile(lambda x: x.sum())
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with pytest.warns(UserWarning, match="was recorded 3 times, at last because argument 0 was a torch.float32 tensor"):
         for n in range(1, 60):
             assert fast(torch.ones(n)).item() == n
     assert len(fast.recordings.all) == 3
 
 
-def test_more_kinds_of_calls_than_are_kept_warn_once_with_the_reason():
+def test_a_function_of_which_nothing_is_recorded_says_why():
+    with pytest.warns(UserWarning, match="runs as written: a tensor's values are read in Python"):
+        torch.compile(lambda x: x.sum().item())(torch.ones(2))
+
+
+def test_kinds_of_calls_that_come_again_are_recorded_up_to_a_limit():
     fast = torch.compile(lambda x: x.sum())
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for n in [*range(1, 30)] * 3:
             assert fast(torch.ones(n)).item() == n
+    assert len(fast.recordings.all) == 16
     (warning,) = caught
     assert "argument 0 was a torch.float32 tensor" in str(warning.message)
 

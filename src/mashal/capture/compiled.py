@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import warnings
 from collections.abc import Callable
 from types import FunctionType
@@ -47,7 +48,7 @@ def compiled(fn: Callable[..., Any], whole: bool = False) -> Callable[..., Any]:
             answer = known.latest({given})
             return answer if answer is not MISS else known.call(({given}{"," if names else ""}), {{}})"""
         space = {"known": known, "MISS": MISS}
-        exec(text, space)
+        exec(compile(text, __file__, "exec"), space)
         call = space["call"]
     call = functools.wraps(fn)(call)
     call.recordings = known  # type: ignore[attr-defined]
@@ -117,12 +118,8 @@ class Recordings:
 
     def _record(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
         first = self._is_first(structure, leaves)
-        if first and len(self.all) >= EAGERLY:
-            return self.fn(*args, **options)
-        if len(self.all) >= LIMIT:
-            if not self.warned:
-                self.warned = True
-                warnings.warn(too_often(self.name, LIMIT, self.all[0].difference(structure, leaves)), stacklevel=4)
+        if len(self.all) >= (EAGERLY if first else LIMIT):
+            self._warn(lambda: too_often(self.name, len(self.all), self.all[0].difference(structure, leaves)))
             return self.fn(*args, **options)
         try:
             answer, recording = make(self.fn, args, options, structure, leaves, self.whole)
@@ -162,10 +159,29 @@ class Recordings:
                 self.parts = split(self.fn, refused.cuts, region)
             except Unsplit as why:
                 self.refusal = f"{refused}; {why}"
+        if self.parts is self.fn:
+            self._warn(lambda: runs_as_written(self.name, self.refusal))
+
+    def _warn(self, text: Callable[[], str]) -> None:
+        """Says once that calls run as they are written."""
+        if not self.warned:
+            self.warned = True
+            warnings.warn(text(), stacklevel=_level())
 
     @property
     def name(self) -> str:
         return getattr(self.fn, "__qualname__", type(self.fn).__name__)
+
+
+def _level() -> int:
+    """How many frames above the one that warns the program is."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+_PACKAGE = __file__[: __file__.rindex("capture")]
 
 
 def _always_miss(*args: Any) -> Any:

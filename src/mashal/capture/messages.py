@@ -123,11 +123,11 @@ def too_often(name: str, times: int, reason: str) -> str:
 
     >>> print(too_often("step", 8, "global `scale` was 2 and is 3"))
     compile: step was recorded 8 times, at last because global `scale` was 2 and is 3; from now on calls that fit none of \
-the recordings run as written. What changes from call to call is best given as a tensor
+the recordings run as written, until they come again. What changes from call to call is best given as a tensor
     """
     return (
         f"compile: {name} was recorded {times} times, at last because {reason}; from now on calls that fit none of the "
-        "recordings run as written. What changes from call to call is best given as a tensor"
+        "recordings run as written, until they come again. What changes from call to call is best given as a tensor"
     )
 
 

@@ -8,8 +8,7 @@ from mashal import ops
 from mashal.core.dtypes import get_default_dtype
 from mashal.core.tensor import Tensor
 from mashal.nn.functions.distances import cosine_similarity, pairwise_distance
-from mashal.nn.functions.losses import check_same
-from mashal.nn.functions.reduction import reduced, reduction_from
+from mashal.nn.functions.reduction import check_reduction, reduced, reduction_from
 
 
 # ---------------------------------------------------------------- classes
@@ -56,7 +55,8 @@ def multi_margin_loss(
         raise ValueError(f"multi_margin_loss: p must be 1 or 2, not {p}")
     if weight is not None and weight.dim() != 1:
         raise ValueError(f"multi_margin_loss: weight must have 1 dimension, not {weight.dim()}")
-    rows = input if input.dim() == 2 else input.unsqueeze(0)
+    check_reduction(reduction, "multi_margin_loss")
+    rows = input if input.dim() == 2 else input.reshape(1, -1)
     classes = target.reshape(-1, 1)
     excess = (margin - rows.gather(1, classes) + rows).clamp_min(0)
     excess = excess if p == 1 else excess * excess
@@ -77,7 +77,13 @@ def multilabel_margin_loss(
     target: of input's shape; a row lists the right classes, up to the first -1.
     """
     reduction = reduction_from(size_average, reduce, reduction)
-    check_same("multilabel_margin_loss", input, target)
+    check_reduction(reduction, "multilabel_margin_loss")
+    if input.dim() > 2 or not (input.shape[-1] if input.dim() else 1):
+        wrong = f"Expected non-empty vector or matrix with optional 0-dim batch size, but got: {list(input.shape)}"
+        raise RuntimeError(f"multilabel_margin_loss: {wrong}")
+    if target.shape != input.shape:
+        wrong = f"inconsistent target size: {list(target.shape)} for input of size: {list(input.shape)}"
+        raise RuntimeError(f"multilabel_margin_loss: {wrong}")
     rows, lists = (input, target) if input.dim() == 2 else (input.reshape(1, -1), target.reshape(1, -1))
     listed = (lists < 0).cumsum(1) == 0  # (batch, classes): before the first -1
     where_to = ops.where(listed, lists, 0)

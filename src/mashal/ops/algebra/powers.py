@@ -6,12 +6,12 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from mashal.core.dtypes import int64
+from mashal.core.dtypes import complex64, float32, int64
 from mashal.core.shapes import broadcast
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.algebra import arrays
-from mashal.ops.algebra.checks import check_square, conjugated, plain_conjugate
+from mashal.ops.algebra.checks import LOW, check_square, conjugated, plain_conjugate
 from mashal.ops.algebra.solving import inv
 from mashal.ops.contraction import matmul
 from mashal.ops.define import recorded, spelled
@@ -77,6 +77,9 @@ def matrix_exp(A: Tensor) -> Tensor:
     tensor([[1., 0.],
             [0., 1.]])
     """
+    d = A.form.dtype if isinstance(A, Tensor) else None
+    if d is not None and d.name in LOW:
+        return matrix_exp(A.to(complex64 if d.is_complex else float32)).to(d)
     check_square("linalg.matrix_exp", A)
     return _matrix_exp(A)
 

@@ -41,7 +41,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
             raise ValueError(message("unravel_index", f"shape cannot have negative values, but got {tuple(sizes)}"))
     indices = converted(indices, int64)
     places: list[Tensor] = []
-    step = 1
+    indices, step = indices.to(int64), 1
     for n in reversed(sizes):
         places.append((indices // step) % n)
         step *= n

@@ -292,3 +292,10 @@ def test_nodes_have_pytorch_names(name, call):
 def test_bad_input_is_told(call, kind, text):
     with pytest.raises(kind, match=text):
         call()
+
+
+def test_a_column_is_changed_by_another_column_of_the_same_tensor():
+    x = torch.arange(12.0).reshape(3, 4).clone()
+    x[:, 1].add_(x[:, 3])
+    x[:, :1].mul_(x[:, 2:3])
+    assert x.tolist() == [[0, 4, 2, 3], [24, 12, 6, 7], [80, 20, 10, 11]]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mashal.core.dtypes import complex128, dtype, float64
+from mashal.core.forms import like
 from mashal.core.nested import from_number
 from mashal.core.shapes import broadcast
 from mashal.core.tape import mode
@@ -196,7 +197,8 @@ class Pointwise:
             (o.form.dtype, False) if isinstance(o, Tensor) else (number_kind(o, compute), True) for o in normal
         )
         nest = self._in_place_nest(kinds, compute, result, x.form.dtype, options)
-        forms = [o.form if isinstance(o, Tensor) else None for o in normal]
+        apart = lambda o: o is x or not overlaps(o, x)  # others are copied first, compactly
+        forms = [(o.form if apart(o) else like(o.form)) if isinstance(o, Tensor) else None for o in normal]
         plan = plan_pointwise(nest, forms, shape, [x.form], in_place=True)
         if any(isinstance(o, Tensor) and o is not x and overlaps(o, x) for o in normal):
             return lambda out, *rest: plan(

@@ -7,6 +7,7 @@ from typing import Any
 
 from mashal.core.forms import form
 from mashal.core.tensor import Tensor
+from mashal.core.tensor import empty as new
 from mashal.errors import message
 from mashal.ops.copying import check_tensor, copy_into
 from mashal.ops.creation import filled, tensor
@@ -90,11 +91,22 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         )
     if value is not None and value != 0:
         raise ValueError(f'Padding mode "{mode}" doesn\'t take in value argument')
-    result = input
-    for dim, (before, behind) in enumerate(pairs):
-        if before or behind:
-            result = _extended(result, dim, _PLACES[mode], before, behind)
-    return result
+    return _bordered(input, mode, pairs)
+
+
+# ---------------------------------------------------------------- borders made of the tensor's own elements
+_NODES = {"reflect": "ReflectionPad", "replicate": "ReplicationPad", "circular": "CircularPad"}
+
+
+def _bordered(x: Tensor, mode: str, pairs: tuple[tuple[int, int], ...]) -> Tensor:
+    """x with borders: strips are copied, a dimension after the other; where something is left out, or borders are wide, by index."""
+    padded = [d for d, pair in enumerate(pairs) if any(pair)]
+    if all(0 <= n <= _STRIPS for pair in pairs for n in pair) and x.form.numel and 1 <= len(padded) <= 3:
+        places = tuple(_PLACES[mode](n, 0, n, *pair) for n, pair in zip(x.form.shape, pairs))
+        return _RECORDED[f"{_NODES[mode]}{len(padded)}D"](x, pairs, places)
+    for dim in padded:
+        x = _extended(x, dim, _PLACES[mode], *pairs[dim])
+    return x
 
 
 SHORT = 512
@@ -114,7 +126,76 @@ def _extended(x: Tensor, dim: int, places: Any, before: int, behind: int) -> Ten
     return cat(parts, dim) if len(parts) > 1 else kept.clone()  # type: ignore[attr-defined]
 
 
-# ---------------------------------------------------------------- the places of what comes before and behind
+_STRIPS = 16  # elements before or behind up to which strips are copied one by one
+
+
+def _strips(
+    shape: Sequence[int], pairs: Sequence[tuple[int, int]], places: Sequence[tuple]
+) -> list[tuple[int, int, int, int]]:
+    """(dimension, first, where from, how many) of the result's strips, in the order in which they can be filled."""
+    strips: list[tuple[int, int, int, int]] = []
+    for dim, ((before, _), (first, last)) in enumerate(zip(pairs, places)):
+        n = shape[dim] - len(first) - len(last)
+        for i, place in [*enumerate(first), *enumerate(last, before + n)]:
+            source = place + before
+            d, at, of, count = strips[-1] if strips else (-1, 0, 0, 0)
+            if d == dim and at + count == i and of + count == source:
+                strips[-1] = (dim, at, of, count + 1)
+            else:
+                strips.append((dim, i, source, 1))
+    return strips
+
+
+def _inner(x: Any, pairs: Sequence[tuple[int, int]], but: int) -> Any:
+    """x without the borders of the dimensions behind `but`, which are still to be filled."""
+    for dim, (before, behind) in enumerate(pairs):
+        if dim > but and (before or behind):
+            x = x.narrow(dim, before, x.form.shape[dim] - before - behind)
+    return x
+
+
+def _with_strips(x: Tensor, pairs: tuple, places: tuple) -> Tensor:
+    shape = tuple(n + before + behind for n, (before, behind) in zip(x.form.shape, pairs))
+    result = new(form(x.form.dtype, x.form.device, shape))
+    copy_into(_inner(result, pairs, -1), x)
+    for dim, first, source, count in _strips(shape, pairs, places):
+        seen = _inner(result, pairs, dim)
+        copy_into(seen.narrow(dim, first, count), seen.narrow(dim, source, count))
+    result.version = None
+    return result
+
+
+def _strips_back(g: Tensor, pairs: tuple, places: tuple) -> Tensor:
+    result: Any = g.clone()  # type: ignore[attr-defined]
+    for dim, first, source, count in reversed(_strips(g.form.shape, pairs, places)):
+        seen = _inner(result, pairs, dim)
+        seen.narrow(dim, source, count).add_(seen.narrow(dim, first, count))
+    return _inner(result, pairs, -1).contiguous()
+
+
+def _recorded_strips(name: str) -> Any:
+    @recorded(f"{name}Backward0")
+    def forward(x: Tensor, pairs: tuple, places: tuple) -> tuple[Tensor, tuple]:
+        return _with_strips(x, pairs, places), (pairs, places)
+
+    @recorded(f"{name}BackwardBackward0")
+    def back(g: Tensor, pairs: tuple, places: tuple) -> tuple[Tensor, tuple]:
+        return _strips_back(g, pairs, places), (pairs, places)
+
+    @forward.backward
+    def _(node: Any, g: Tensor) -> tuple:
+        return (back(g, *node.kept()),)
+
+    @back.backward
+    def _(node: Any, g: Tensor) -> tuple:
+        return (forward(g, *node.kept()),)
+
+    return forward
+
+
+_RECORDED = {name: _recorded_strips(name) for name in (f"{kind}{n}D" for kind in _NODES.values() for n in (1, 2, 3))}
+
+
 def _reflected(n: int, start: int, end: int, before: int, behind: int) -> tuple[list[int], list[int]]:
     if before >= n or behind >= n:
         raise RuntimeError(

@@ -27,7 +27,7 @@ from mashal.core.tape import AccumulateGrad, mode
 from mashal.core.tensor import Tensor, empty, version_of
 from mashal.machine.launch import slot_offset
 from mashal.machine.observing import changes
-from mashal.machine.replay import ANY_HISTORY, COMPUTED, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
+from mashal.machine.replay_tables import ANY_HISTORY, COMPUTED, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
 from mashal.switches import SHOW
 
 

@@ -24,7 +24,8 @@ from mashal.core.tensor import Tensor
 from mashal.machine import memory
 from mashal.machine.launch import NUMBER
 from mashal.machine.observing import changes
-from mashal.machine.replay import NOTHING, SAME, TENSOR, ReplayLayout, Tables
+from mashal.machine.replay import ReplayLayout
+from mashal.machine.replay_tables import NOTHING, SAME, TENSOR, Tables
 
 MISS = type("Miss", (), {"__repr__": lambda self: "MISS"})()
 _ALIGN = 64

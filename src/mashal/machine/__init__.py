@@ -12,6 +12,8 @@ Read in this order
   lookup    from operands to the plan that is known for them
   recording, returning, walking   what is noted for backward, the way back through a node, and from node to node
   viewing   views in one call
+  observing who is told, while a call is recorded, what happens past the launcher
+  replay    a recorded sequence of kernels as one native call;  replay_tables: what it does, as words
   calling   calls of a class's instances without a Python function in between
 
 Stands on: errors, switches. Used by: core and all above.

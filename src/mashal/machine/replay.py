@@ -17,78 +17,36 @@ One replay runs at a time: a second thread that comes meanwhile, while the GIL i
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 from mashal.machine import memory, modes
 from mashal.machine.jit import JIT, provide_from_process
 from mashal.machine.launch import RELEASE, builtin, slot_offset, type_offset
 from mashal.machine.memory import HEAD
+from mashal.machine.replay_tables import (
+    ARENA,
+    ARENA_BASE,
+    BUSY,
+    COMPUTED,
+    LEAF,
+    MANY,
+    MODES,
+    NO_HISTORY,
+    ONE,
+    RETURNED,
+    RETURNS,
+    TABLES,
+    TENSOR,
+    WORDS,
+    WORK,
+    Tables,
+    block_of,
+)
+from mashal.machine.replay_tables import HEAD as TABLES_BEGIN
 from mashal.machine.text import Module, Value
 
 provide_from_process("PyList_GetItem", "PyList_SetItem", "PyList_New", "PyDict_GetItem", "memcpy", "PyLong_AsVoidPtr")
-
-# words of the block: a count and the address of a table each, in this order
-TABLES = ("operands", "apart", "slots", "entries", "storages", "gradients", "blocks", "bases", "undo", "launches", "results", "leaves",
-          "bumps")  # fmt: skip
-_BUSY, _ARENA, _ARENA_BASE, _WORK, _RETURNS, _RETURNED, _MODES, _HEAD = range(8)
-_WORDS = {"operands": 6, "apart": 3, "slots": 2, "entries": 3, "storages": 2, "gradients": 4, "blocks": 4, "bases": 4, "undo": 4,
-          "launches": 2, "results": 4, "leaves": 2, "bumps": 2}  # fmt: skip
-NOTHING = type("Nothing", (), {"__repr__": lambda self: "NOTHING"})()  # expected of a dictionary without such a key
-TENSOR, SAME = range(2)  # what an operand must be: a tensor of a form, or one object
-NO_HISTORY, LEAF, ANY_HISTORY, COMPUTED = range(
-    4
-)  # what a tensor's node must be: none, a leaf's, whatever, another one
-NONE, ONE, MANY = range(3)  # what a replay returns
-
-
-@dataclass
-class Tables:
-    """What a replay does. Numbers called `base` are places in `bases`; offsets are in bytes.
-
-    operands: (TENSOR, form, history, bytes of an element, base, type) or (SAME, object)
-    apart:    (operand, other operand or -1, object) their storages differ (with -1: from that object)
-    slots:    (address, object): the pointer at the address is that object
-    entries:  (dictionary, key, object): it has this entry (NOTHING: it has none)
-    storages: (capsule, base)
-    gradients: (object whose gradient it is, form, bytes of an element, base)
-    blocks:   (bytes, base, object whose old gradient may give its memory or 0, form): new memory that outlives the call
-    patches:  for each base the (address of a word, offset) that depend on it
-    undo:     (base, offset, bytes, offset in the arena): what to put back if a launch fails
-    launches: (kernel, address of its words)
-    results:  (block, form, offset in elements, node or None) a new object over a block; one for each block
-    leaves:   (object whose gradient is set, result or -1 for None)
-    bumps:    (object, by how much its version grows)
-    returns:  NONE, or ONE result, or MANY: the tuple of the first so many results
-    """
-
-    operands: list[tuple] = field(default_factory=list)
-    apart: list[tuple] = field(default_factory=list)
-    slots: list[tuple] = field(default_factory=list)
-    entries: list[tuple] = field(default_factory=list)
-    storages: list[tuple] = field(default_factory=list)
-    gradients: list[tuple] = field(default_factory=list)
-    blocks: list[tuple] = field(default_factory=list)
-    patches: list[list[tuple[int, int]]] = field(default_factory=list)
-    undo: list[tuple] = field(default_factory=list)
-    launches: list[tuple[int, int]] = field(default_factory=list)
-    results: list[tuple] = field(default_factory=list)
-    leaves: list[tuple] = field(default_factory=list)
-    bumps: list[tuple] = field(default_factory=list)
-    arena: int = 0
-    arena_base: int = 0
-    work: int = 0
-    returned: int = 0
-    returns: int = NONE
-    keeps: list[Any] = field(default_factory=list)
-    """Whatever the words point to."""
-    words: dict[str, Any] = field(default_factory=dict)
-    """The rows of each table as words, once there is a replay."""
-
-    def expect(self, table: str, row: int, x: Any) -> None:
-        """From now on a row of `slots` or `entries` expects this object."""
-        self.words[table][(row + 1) * _WORDS[table] - 1] = _word(x, self, number=False)
 
 
 class ReplayLayout:
@@ -100,62 +58,8 @@ class ReplayLayout:
 
     def replay(self, tables: Tables, miss: Any) -> Callable[..., Any]:
         """The builtin that does what the tables say, or returns `miss`."""
-        block = _block(tables)
+        block = block_of(tables)
         return builtin(self._address, "replay", (ctypes.addressof(block), miss, self.type, self.leaf, tables, block))
-
-
-def _block(tables: Tables) -> Any:
-    """The tables as words, each behind the other; the head says where they begin."""
-    rows: dict[str, list[int]] = {}
-    for name in TABLES:
-        if name == "bases":
-            continue
-        rows[name] = []
-        for row in getattr(tables, name):
-            objects = _objects(name, row)
-            rows[name] += [_word(x, tables, i not in objects) for i, x in enumerate(row)] + [0] * (
-                _WORDS[name] - len(row)
-            )
-    patches = [_array([w for patch in each for w in patch]) for each in tables.patches]
-    tables.keeps += patches
-    rows["bases"] = [
-        w for each, array in zip(tables.patches, patches) for w in (0, ctypes.addressof(array), len(each), 0)
-    ]
-    arrays = {name: _array(rows[name]) for name in TABLES}
-    tables.words = arrays
-    head = [
-        0,
-        tables.arena,
-        tables.arena_base,
-        tables.work,
-        tables.returns,
-        tables.returned,
-        modes.now() & ~modes.PASSING,
-    ]
-    for name in TABLES:
-        head += [len(rows[name]) // _WORDS[name], ctypes.addressof(arrays[name])]
-    return _array(head)
-
-
-def _objects(table: str, row: tuple) -> tuple[int, ...]:
-    """The places in a row whose int would be an object of Python, not a number."""
-    if table == "operands":
-        return (1,) if row[0] == SAME else ()
-    return {"slots": (1,), "entries": (0, 1, 2)}.get(table, ())
-
-
-def _array(words: Sequence[int]) -> Any:
-    return (ctypes.c_int64 * max(len(words), 1))(*words)
-
-
-def _word(x: Any, tables: Tables, number: bool) -> int:
-    """A number, or the address of an object, which is kept alive."""
-    if number and type(x) is int:
-        return x
-    if x is NOTHING:
-        return 0
-    tables.keeps.append(x)
-    return id(x)
 
 
 class _Replay:
@@ -175,7 +79,7 @@ class _Replay:
         self.block = f.call("ptr", "PyLong_AsVoidPtr", item(0))
         self.miss, self.type, self.leaf_type = (item(i) for i in (1, 2, 3))
         self.none = Value(f, "@_Py_NoneStruct", "ptr")
-        self.tables = {name: (f.word(self.block, _HEAD + 2 * i), f.word(self.block, _HEAD + 2 * i + 1, "ptr"))
+        self.tables = {name: (f.word(self.block, TABLES_BEGIN + 2 * i), f.word(self.block, TABLES_BEGIN + 2 * i + 1, "ptr"))
                        for i, name in enumerate(TABLES)}  # fmt: skip
         self._write()
 
@@ -206,7 +110,7 @@ class _Replay:
         """body(number, *words of the row, row) for each row of a table."""
         f = self.f
         count, table = self.tables[name]
-        width = _WORDS[name]
+        width = WORDS[name]
 
         def one(i: Value) -> None:
             row = f.at(table, i * width, "i64")
@@ -232,16 +136,16 @@ class _Replay:
     # ---------------------------------------------------------------- the function
     def _write(self) -> None:
         f = self.f
-        self.miss_unless(f.word(self.block, _BUSY).compare("eq", 0))
+        self.miss_unless(f.word(self.block, BUSY).compare("eq", 0))
         now = f.call("i64", "mashal_modes") & ~modes.PASSING
-        self.miss_unless(now.compare("eq", f.word(self.block, _MODES)))
+        self.miss_unless(now.compare("eq", f.word(self.block, MODES)))
         self.miss_unless(self.nargs.compare("eq", self.tables["operands"][0]))
         self._compare()
         self._find_bases()
-        f.set_word(self.block, _BUSY, 1)
+        f.set_word(self.block, BUSY, 1)
         self._save()
         status = self._launch()
-        f.set_word(self.block, _BUSY, 0)
+        f.set_word(self.block, BUSY, 0)
         f.if_(status.compare("sge", 0), self._fail)
         arena = self.arena()
         f.if_(f.op("i1", f"icmp ne ptr {arena.spelling}, null"), lambda: self.put_back(arena))
@@ -322,19 +226,19 @@ class _Replay:
         self.each("storages", storage)
         self.each("gradients", gradient)
         self.each("blocks", block)
-        arena = f.word(self.block, _ARENA)
+        arena = f.word(self.block, ARENA)
 
         def take_arena():
             got = self._get(arena, self.tables["blocks"][0])
-            self._set_base(f.word(self.block, _ARENA_BASE), f.at(got, HEAD, "i8"))
+            self._set_base(f.word(self.block, ARENA_BASE), f.at(got, HEAD, "i8"))
 
         f.if_(arena.compare("sgt", 0), take_arena)
 
     def arena(self) -> Value:
         """The address of the arena, null if there is none."""
         f = self.f
-        value = lambda: f.word(self._base(f.word(self.block, _ARENA_BASE)), 0, "ptr")
-        return f.if_(f.word(self.block, _ARENA).compare("sgt", 0), value, lambda: Value(f, "null", "ptr"))
+        value = lambda: f.word(self._base(f.word(self.block, ARENA_BASE)), 0, "ptr")
+        return f.if_(f.word(self.block, ARENA).compare("sgt", 0), value, lambda: Value(f, "null", "ptr"))
 
     def _get(self, bytes: Value, taken: Value) -> Value:
         """Memory; if it is not to be had, the blocks before go back and the replay misses."""
@@ -354,7 +258,7 @@ class _Replay:
         f = self.f
 
         def one(i):
-            row = self._base(f.word(f.at(self.tables["blocks"][1], i * _WORDS["blocks"], "i64"), 1))
+            row = self._base(f.word(f.at(self.tables["blocks"][1], i * WORDS["blocks"], "i64"), 1))
             f.if_(f.word(row, 3).compare("eq", 0), lambda: self.put_back(f.word(row, 0, "ptr")))
 
         f.loop(0, taken, 1, one)
@@ -376,7 +280,7 @@ class _Replay:
         return f.if_(f.op("i1", f"icmp ne ptr {g.spelling}, {self.none.spelling}"), look, null)
 
     def _base(self, number: Value) -> Value:
-        return self.f.at(self.tables["bases"][1], number * _WORDS["bases"], "i64")
+        return self.f.at(self.tables["bases"][1], number * WORDS["bases"], "i64")
 
     def _set_base(self, number: Value, address: Value) -> None:
         """Notes where a base lies now; if it has moved, writes it into the words that depend on it."""
@@ -430,7 +334,7 @@ class _Replay:
             f.call("void", "PyEval_RestoreThread", state)
             return status
 
-        return f.if_(f.word(self.block, _WORK).compare("sgt", RELEASE), released, all_of_them)
+        return f.if_(f.word(self.block, WORK).compare("sgt", RELEASE), released, all_of_them)
 
     def _fail(self) -> None:
         """A kernel found an index out of range: everything is put back, and the replay misses; eagerly it will raise."""
@@ -455,7 +359,7 @@ class _Replay:
         made = f.op("ptr", f"alloca ptr, i64 {count.spelling}, align 8")
 
         def result(i, block, form, offset, node, row):
-            base = self._base(f.word(f.at(self.tables["blocks"][1], block * _WORDS["blocks"], "i64"), 1))
+            base = self._base(f.word(f.at(self.tables["blocks"][1], block * WORDS["blocks"], "i64"), 1))
             reused = f.word(base, 3, "ptr")
 
             def keep():
@@ -486,9 +390,7 @@ class _Replay:
             new = f.if_(
                 which.compare("sge", 0), lambda: f.load(f.at(made, which, "ptr"), type="ptr"), lambda: self.none
             )
-            handed_on = which.compare(
-                "slt", f.word(self.block, _RETURNED)
-            )  # the caller gets it too; so is -1, for None
+            handed_on = which.compare("slt", f.word(self.block, RETURNED))  # the caller gets it too; so is -1, for None
             f.if_(handed_on, lambda: f.call("void", "Py_IncRef", new))
             f.store(new, place)
             f.call("void", "Py_DecRef", old)
@@ -516,7 +418,7 @@ class _Replay:
 
     def _return(self, made: Value) -> None:
         f = self.f
-        returns, returned = f.word(self.block, _RETURNS), f.word(self.block, _RETURNED)
+        returns, returned = f.word(self.block, RETURNS), f.word(self.block, RETURNED)
 
         def one():
             f.do(f"ret {f.load(made, type='ptr')}")

@@ -11,9 +11,10 @@ from mashal.errors import message
 from mashal.lang import expression as e
 from mashal.lang.expression import Expression, constant, where
 from mashal.ops.arithmetic import EVERYWHERE, check_alpha, dtype_of, mul
-from mashal.ops.define import Pointwise, door, floating, pointwise, same, spelled
+from mashal.ops.define import Pointwise, door, floating, pointwise, same, spelled, write_out
 from mashal.ops.powers import pow
 from mashal.ops.promotion import floating as as_floating
+from mashal.ops.reducing import in_dtype
 from mashal.ops.return_types import return_type
 from mashal.ops.run import scalar_name
 
@@ -208,6 +209,10 @@ def ldexp(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     """
     if not isinstance(input, Tensor):
         raise TypeError(f"ldexp(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    if isinstance(other, Tensor) and other.form.dtype.kind in "iu" and input.form.dtype.kind == "f":
+        exact = mul(in_dtype(input, dtypes.float64), pow(2.0, in_dtype(other, dtypes.float64)))
+        y = in_dtype(exact, input.form.dtype)  # in between 2^other may be too large for the dtype
+        return y if out is None else write_out("ldexp", out, y)
     return mul(input, pow(2.0, other), out=out)
 
 

@@ -9,6 +9,7 @@ from mashal.errors import message
 from mashal.lang.expression import Expression, binary
 from mashal.ops.arithmetic import EVERYWHERE, dtype_of
 from mashal.ops.define import boolean, pointwise
+from mashal.ops.promotion import result_type_of
 from mashal.ops.run import scalar_name
 
 
@@ -25,12 +26,12 @@ def refuse_complex(name: str) -> Any:
 
 
 def refuse_but(kinds: str, name: str, right: str) -> Any:
-    """What refuses operands of all but these kinds."""
+    """What refuses operands whose common dtype is of another kind than these."""
 
     def refuse(*operands: Any, **options: Any) -> None:
-        for x in operands:
-            if dtype_of(x).kind not in kinds:
-                raise NotImplementedError(message(name, f"not implemented for '{scalar_name(dtype_of(x))}'", right))
+        d = result_type_of(operands)
+        if d.kind not in kinds:
+            raise NotImplementedError(message(name, f"not implemented for '{scalar_name(d)}'", right))
 
     return refuse
 

@@ -52,6 +52,8 @@ def refuse_zero(name: str, x: Any, y: Any) -> None:
     """RuntimeError if integers are divided and a divisor is 0."""
     if dtype_of(x).kind in "fc" or dtype_of(y).kind in "fc":
         return
+    if isinstance(x, Tensor) and not x.form.numel:
+        return
     if _has_zero(y) if isinstance(y, Tensor) else not y:
         raise RuntimeError(message(name, "ZeroDivisionError: an integer divisor is 0"))
 

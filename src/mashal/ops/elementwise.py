@@ -76,8 +76,8 @@ class Pointwise:
     # ---------------------------------------------------------------- the long way round
     def prepare(self, operands: tuple, options: tuple) -> Any:
         """(what is known of such a call, operands as its plan takes them): checked, promoted, broadcast."""
-        operands = self._normals(operands)
         self._check_numbers(operands)
+        operands = self._normals(operands)
         tensors = [x for x in operands if isinstance(x, Tensor)]
         if self.refuse is not None:
             self.refuse(*operands, **dict(options))
@@ -175,8 +175,8 @@ class Pointwise:
         return x
 
     def _prepare_in_place(self, operands: tuple, options: tuple, key: tuple) -> Any:
+        self._check_numbers(operands)
         normal = self._normals(operands)
-        self._check_numbers(normal)
         x = normal[0]
         tensors = [o for o in normal if isinstance(o, Tensor)]
         if self.refuse is not None:

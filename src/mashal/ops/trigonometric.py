@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from mashal.errors import message
 from mashal.lang import expression as e
 from mashal.lang.complex import conjugate
 from mashal.lang.expression import Expression
@@ -78,13 +79,21 @@ def hypot(x: Expression, y: Expression) -> Expression:
 
 
 # ---------------------------------------------------------------- degrees
-@pointwise(floating, where=EVERYWHERE, node="Deg2RadBackward0")
+def _real_angles(name: str) -> Any:
+    def refuse(x: Any, **options: Any) -> None:
+        if x.form.dtype.kind == "c":
+            raise RuntimeError(message(name, f"is not supported for complex tensors, {x.form.dtype}"))
+
+    return refuse
+
+
+@pointwise(floating, where=EVERYWHERE, node="Deg2RadBackward0", refuse=_real_angles("deg2rad"))
 def deg2rad(x: Expression) -> Expression:
     """Degrees as radians."""
     return x * (math.pi / 180)
 
 
-@pointwise(floating, where=EVERYWHERE, node="Rad2DegBackward0")
+@pointwise(floating, where=EVERYWHERE, node="Rad2DegBackward0", refuse=_real_angles("rad2deg"))
 def rad2deg(x: Expression) -> Expression:
     """Radians as degrees."""
     return x * (180 / math.pi)

@@ -105,3 +105,21 @@ def test_an_operand_that_the_call_changes_itself_does_not_fail_backward():
         x, y = torch.ones(2).requires_grad_(), torch.ones(2)
         compiled(x, y).sum().backward()
         assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_a_schedule_that_changes_momentum_is_followed():
+    def weights(wrap):
+        w = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        optimizer = torch.optim.SGD([w], lr=0.1, momentum=0.9)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=20)
+
+        def step(x):
+            optimizer.zero_grad()
+            (w * x - 1).square().sum().backward()
+            optimizer.step()
+            scheduler.step()
+
+        step = wrap(step)
+        return [(step(torch.tensor([1.0, 2.0])), w.tolist())[1] for _ in range(6)]
+
+    assert weights(torch.compile) == weights(lambda function: function)

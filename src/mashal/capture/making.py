@@ -290,6 +290,8 @@ class _Maker:
         plan.entries.append((changes, "structure", changes["structure"]))
         for step in plan.trail.steps:
             if isinstance(step, UpdateStep):
+                if step.numbers() is None:
+                    self.trouble = "an option of its optimizer becomes another one in each call"
                 plan.entries += step.states
                 plan.entries += [(holder, key, holder[key]) for holder, key in step.watched]
         of_modules = [guard for guard in self.watch.guards if of_module(guard.holder)]

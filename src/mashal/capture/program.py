@@ -169,7 +169,9 @@ class Program:
                 self._point(table, i * width + k, value)
         rows = self._array([w for row in step.rows for w in row])
         elements = sum(count for _, _, count in step.rows)
-        numbers = [_bits(float(x)) for x in step.numbers()]
+        numbers = [
+            _bits(float(x)) for x in step.numbers() or ()
+        ]  # none: a choice has changed since, so no replay will fit
         words = self._array(
             [ctypes.addressof(table), ctypes.addressof(rows), len(step.rows), len(step.lines), elements, *numbers]
         )
@@ -268,7 +270,7 @@ class Program:
         """Reads the optimizers' numbers anew; False if something else about them has changed."""
         for step, words in self.numbers:
             numbers = step.numbers()
-            if numbers is None:
+            if numbers is None or len(numbers) > len(words) - 5:
                 return False
             for i, x in enumerate(numbers):
                 words[5 + i] = _bits(float(x))

@@ -67,6 +67,15 @@ class RuleOptimizer(Optimizer):
         """The options that are numbers, in the rule's order."""
         return self._scalars(group)
 
+    def _alike(self, before: Any, group: dict[str, Any]) -> bool:
+        """Whether kernels chosen for `before` are right for a group's options: of some only matters whether they are 0."""
+        now = self._choices(group)
+        if now == before:
+            return True
+        was, is_ = (x if isinstance(x, tuple) else (x,) for x in (before, now))
+        count = len(self.rule.vanishing) + len(self.conditions)
+        return was[count:] == is_[count:] and all(bool(a) is bool(b) for a, b in zip(was[:count], is_[:count]))
+
     def _initial(self, group: dict[str, Any], p: Tensor, name: str) -> Any:
         """What a state begins with."""
         return 0.0
@@ -99,7 +108,7 @@ class RuleOptimizer(Optimizer):
             return self._step_differentiable(loss)
         for group in self.param_groups:
             prepared = self._prepared.get(id(group))
-            if prepared is None or prepared.group is not group or prepared.choices != self._choices(group):
+            if prepared is None or prepared.group is not group or not self._alike(prepared.choices, group):
                 prepared = self._prepare(group)
             done = prepared.run(self)
             if done is not None:
@@ -333,7 +342,7 @@ def _noted(optimizer: RuleOptimizer, prepared: Prepared, update: Update, places:
         "spare": len(update.numbers),
         "changed": tuple(e is not None for e in update.results),
         "fits": _fits(optimizer, params),
-        "numbers": lambda: optimizer._numbers(group) if optimizer._choices(group) == prepared.choices else None,
+        "numbers": lambda: optimizer._numbers(group) if optimizer._alike(prepared.choices, group) else None,
         "watched": [(group, name) for name in group if name not in _IDLE],
         "name": type(optimizer).__name__,
     }

@@ -45,7 +45,7 @@ class Following:
                 for at in range(0, bytes, 64):
                     f.call("void", "llvm.prefetch.p0", f.at(row, at, "i8"), *(f.value(n, "i32") for n in (0, 3, 1)))
 
-    def apply(self, f: Function, words: Value, c: Value, x: Value, mask: Value) -> Value:
+    def apply(self, f: Function, words: Value, c: Value, x: Value, mask: Value | None) -> Value:
         """What is stored at c of the complete sums x; writes the other results."""
         n, first = lanes(x.type), len(self.nest.results) + _PRODUCT - 1  # the word of operand i is first + i
         start, here = (f.op("i64", f"ptrtoint {p} to i64") for p in (f.word(words, 0, "ptr"), c))

@@ -172,9 +172,9 @@ def finish(f: Function, numbers: Numbers, rows: int, vectors: int, epilogue: Epi
                 numbers.store(f, numbers.load(f, at, numbers.width) + x if add else x, at)
 
     def through_the_stack() -> None:
-        _finish_carefully(f, numbers, rows, vectors, epilogue, sums, place)
+        _finish_carefully(f, numbers, rows, vectors, epilogue, sums, place, inside)
 
-    whole = place.m.compare("sge", rows) & place.n.compare("sge", across)
+    inside = whole = place.m.compare("sge", rows) & place.n.compare("sge", across)
     first, last = place.first, place.last
     if first is None or last is None:
         if epilogue.fused or epilogue.accumulate:
@@ -193,8 +193,10 @@ def finish(f: Function, numbers: Numbers, rows: int, vectors: int, epilogue: Epi
         f.if_(whole, lambda: f.if_(first, lambda: directly(False), lambda: directly(True)), through_the_stack)
 
 
-def _finish_carefully(f: Function, numbers: Numbers, rows: int, vectors: int, epilogue: Epilogue, sums, place) -> None:
-    """Edges, beta and what is fused: row by row from a copy of the tile on the stack."""
+def _finish_carefully(
+    f: Function, numbers: Numbers, rows: int, vectors: int, epilogue: Epilogue, sums, place: Place, whole: Value
+) -> None:
+    """Edges, beta and what is fused: row by row from a copy of the tile on the stack; masked if the tile isn't whole."""
     size, width = SIZES[numbers.compute], numbers.width
     across = vectors * width
     buffer = f.stack(rows * across * size)
@@ -202,14 +204,19 @@ def _finish_carefully(f: Function, numbers: Numbers, rows: int, vectors: int, ep
     for i, x in enumerate(sums):
         f.store(x, f.at(buffer, i * width, numbers.compute), align=width * size)
 
-    def each_row(i: Value) -> None:
+    def each_row(i: Value, masked: bool) -> None:
         def each_vector(j: Value) -> None:
             x = f.load(f.at(buffer, i * across + j, numbers.compute), type=numbers.vector, align=width * size)
-            finish_vector(f, numbers, epilogue, x, place, i, j, f.first(n - j, width))
+            finish_vector(f, numbers, epilogue, x, place, i, j, f.first(n - j, width) if masked else None)
 
         f.loop(0, n, width, each_vector)
 
-    f.loop(0, m, 1, each_row)
+    def all_rows(masked: bool) -> None:
+        f.loop(0, m, 1, lambda i: each_row(i, masked))
+
+    if not epilogue.fused:  # then whole tiles come here but rarely
+        return all_rows(True)
+    f.if_(whole, lambda: all_rows(False), lambda: all_rows(True))  # masked stores of whole lines are slow
 
 
 def finish_vector(f: Function, numbers: Numbers, epilogue: Epilogue, x: Value, place: Place, i, j, mask) -> None:

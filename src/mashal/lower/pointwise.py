@@ -21,6 +21,7 @@ from mashal.machine.text import SIZES, Function, Module, Value, vector
 from mashal.machine.threads import PARALLEL_FOR
 
 GRAIN = 1 << 15
+MASKED_FROM = 100  # weight of an element; masked stores take three times as long where whole lines go to memory
 CHEAP = {"add", "sub", "mul", "neg", "and", "or", "xor", "not", "cast", "select", "min", "max", "abs", "operand", "scalar",
           "constant", "lt", "le", "gt", "ge", "eq", "ne", "shl", "shr", "fma", "conj", "real", "imag", "complex"}  # fmt: skip
 
@@ -189,7 +190,7 @@ class _Writer:
                 else:
                     store_element(f, stored, v, pointers[r], i, mask)
 
-        if weight(self.nest) > 1:  # heavy: one copy of the code, always masked
+        if weight(self.nest) > MASKED_FROM:  # so much code that one copy, always masked, has to do
             return f.loop(start, stop, n, lambda i: some(i, f.first(stop - i, n)))
         f.loop(start, whole, n, lambda i: some(i, None))
         f.if_(whole.compare("slt", stop), lambda: some(whole, f.first(stop - whole, n)))

@@ -38,7 +38,7 @@ from mashal.lower.emit import (
     scatter_element,
     store_element,
 )  # fmt: skip
-from mashal.lower.pointwise import CHEAP, GRAIN, lanes_of, number_word
+from mashal.lower.pointwise import CHEAP, GRAIN, MASKED_FROM, lanes_of, number_word
 from mashal.lower.schedule import UNIT, ZERO
 from mashal.machine.host import HOST
 from mashal.machine.text import SIZES, Function, Module, Value, vector
@@ -525,7 +525,7 @@ class _Row:
         if self.across:
             return f.loop(0, self.inner, 1, lambda i, *now: body(at(i), self.mask, *now), carried)
         n = w.lanes
-        if w.weight > 8 and unroll == 1:
+        if w.weight > MASKED_FROM and unroll == 1:
             return f.loop(0, self.inner, n, lambda i, *now: body(at(i), f.first(self.inner - i, n), *now), carried)
         big, whole = self.inner & -(n * unroll), self.inner & -n
         now = f.loop(0, big, n * unroll, lambda i, *now: body(at(i), None, *now), carried)

@@ -171,7 +171,7 @@ class Follow(Protocol):
         """Asks for what will be read beside so many bytes of sums at c."""
         ...
 
-    def apply(self, f: Function, words: Value, c: Value, x: Value, mask: Value) -> Value:
+    def apply(self, f: Function, words: Value, c: Value, x: Value, mask: Value | None) -> Value:
         """What is stored at c of the complete sums x; writes its other results. words: those the kernel was called with."""
         ...
 

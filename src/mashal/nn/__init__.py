@@ -15,7 +15,7 @@ Stands on: ops, autograd, core. Used by: programs.
 """
 
 from mashal.nearest import nearest
-from mashal.nn import functional, init, modules, parameter, utils
+from mashal.nn import functional, init, parallel, parameter, utils
 from mashal.nn.activation import (
     CELU,
     ELU,
@@ -31,7 +31,15 @@ from mashal.nn.activation import (
     Threshold,
 )
 from mashal.nn.bags import EmbeddingBag
-from mashal.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
+from mashal.nn.batchnorm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    SyncBatchNorm,
+)
 from mashal.nn.containers import Container, ModuleDict, ModuleList, Sequential
 from mashal.nn.convolution import Conv1d, Conv2d, Conv3d
 from mashal.nn.distance import CosineSimilarity, PairwiseDistance
@@ -103,7 +111,7 @@ from mashal.nn.margin_loss import (
 )
 from mashal.nn.module import Module
 from mashal.nn.multihead import MultiheadAttention
-from mashal.nn.normalization import GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
+from mashal.nn.normalization import CrossMapLRN2d, GroupNorm, LayerNorm, LocalResponseNorm, RMSNorm
 from mashal.nn.padding import (
     CircularPad1d,
     CircularPad2d,
@@ -121,6 +129,7 @@ from mashal.nn.padding import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from mashal.nn.parallel import DataParallel
 from mashal.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from mashal.nn.parameter_containers import ParameterDict, ParameterList
 from mashal.nn.pooling import (
@@ -206,6 +215,8 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "CrossMapLRN2d",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",
@@ -314,6 +325,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SyncBatchNorm",
     "Tanh",
     "Tanhshrink",
     "Threshold",
@@ -336,9 +348,8 @@ __all__ = [
     "ZeroPad3d",
     "functional",
     "init",
-    "modules",
     "parameter",
     "utils",
 ]
 
-__getattr__ = nearest(__name__)
+__getattr__ = nearest(__name__, {"attention", "modules", "quantized"})

@@ -66,4 +66,4 @@ def _check(input: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[int, tup
             f"{name}: a loss at several places, as linear_weight {tuple(weight.shape)} defines it, requires batched input, got "
             f"{tuple(input.shape)}"
         )
-    return expected[0], expected[1:]
+    return weight.size(0), expected[1:]

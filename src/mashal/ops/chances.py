@@ -9,28 +9,17 @@ from mashal.core.dtypes import float64, int64
 from mashal.core.forms import form, like
 from mashal.core.generator import Generator
 from mashal.core.shapes import broadcast
-from mashal.core.tape import Node, edges, mode
 from mashal.core.tensor import Tensor, address, empty
 from mashal.errors import message
 from mashal.lang import expression as e
 from mashal.ops import filling
 from mashal.ops.define import RecordedNode, pointwise, recorded, spelled
 from mashal.ops.define import floating as in_floating
-from mashal.ops.random import bernoulli_, exponential_, filled, floating
+from mashal.ops.random import bernoulli_, drawn, exponential_, filled, floating
 from mashal.ops.random_factories import result_of
 
 
 # ---------------------------------------------------------------- tensors of chances
-class BernoulliBackward0(Node):
-    """Throws of a coin do not change with its chance, where they change at all: the gradient is 0."""
-
-    __slots__ = ()
-    frees = False
-
-    def backward(self, *gradients: Any) -> tuple:
-        return (gradients[0] * 0,)
-
-
 @spelled()
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None
@@ -41,9 +30,7 @@ def bernoulli(
     """
     result = result_of("bernoulli", input.shape, input.dtype, input.device, out)
     bernoulli_(result, input.detach() if p is None else p, generator=generator)
-    if input.node is not None and out is None and p is None and mode.recording:
-        result.node = BernoulliBackward0(edges(input), None)
-    return result
+    return drawn("BernoulliBackward0", result, input) if out is None and p is None else result
 
 
 @spelled(("torch",))
@@ -53,7 +40,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     rates = input.detach().contiguous()
     result = result_of("poisson", input.shape, input.dtype, input.device)
     try:
-        return filled(result, "Poisson", filling.poisson, generator, address(rates))
+        return drawn("PoissonBackward0", filled(result, "Poisson", filling.poisson, generator, address(rates)), input)
     except filling.Refused as refused:
         wrong = float(rates.reshape(-1)[refused.position])
         raise RuntimeError(

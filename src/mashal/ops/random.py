@@ -15,11 +15,12 @@ from typing import Any
 
 from mashal.core import tape
 from mashal.core.dtypes import dtype as DType
-from mashal.core.forms import Form, form
+from mashal.core.forms import Form, form, like
 from mashal.core.generator import Generator, default_generator
 from mashal.core.tensor import Tensor, address, bump, empty, new_view
 from mashal.errors import message
 from mashal.ops import filling
+from mashal.ops.copying import zeros_of
 from mashal.ops.define import check_writable, late, spelled
 
 
@@ -171,6 +172,31 @@ def _bernoulli_each(x: Tensor, p: Tensor, generator: Generator | None) -> Tensor
         raise RuntimeError(
             f"bernoulli: Expected p_in >= 0 && p_in <= 1 to be true, but probability {wrong:g} is outside [0, 1]"
         ) from None
+
+
+# ---------------------------------------------------------------- what is drawn from tensors
+class _Drawn(tape.Node):
+    """Drawn numbers do not follow their chances, means or rates: each gets a gradient of 0. saved: their forms."""
+
+    __slots__ = ()
+    frees = False
+
+    def backward(self, *gradients: Any) -> tuple:
+        return tuple(None if f is None else zeros_of(f) for f in self.saved)
+
+
+@lru_cache
+def _drawn_node(name: str) -> type[_Drawn]:
+    return type(name, (_Drawn,), {"__slots__": ()})
+
+
+def drawn(name: str, result: Tensor, *operands: Any) -> Tensor:
+    """result, which was drawn from tensors; name: what its gradient's node is called."""
+    if tape.mode.recording and any(isinstance(x, Tensor) and x.node is not None for x in operands):
+        edges = tape.edges(*[x if isinstance(x, Tensor) else None for x in operands])
+        forms = [like(x.form) if isinstance(x, Tensor) and x.node is not None else None for x in operands]
+        result.node = _drawn_node(name)(edges, forms)
+    return result
 
 
 # ---------------------------------------------------------------- how a tensor is filled

@@ -18,7 +18,7 @@ from mashal.core.tensor import Tensor, empty
 from mashal.errors import message
 from mashal.ops import filling
 from mashal.ops.define import spelled
-from mashal.ops.random import check_range, checked, filled, normal_, random_, uniform_, whole_number
+from mashal.ops.random import check_range, checked, drawn, filled, normal_, random_, uniform_, whole_number
 
 
 # ---------------------------------------------------------------- factories
@@ -135,7 +135,11 @@ def normal(
     result = result_of("normal", shape, template.dtype, template.device, out)
     with tape.no_grad():
         normal_(result, 0.0, deviation, generator=generator)
-        return (result.mul_(std) if isinstance(std, Tensor) else result).add_(mean)
+        (result.mul_(std) if isinstance(std, Tensor) else result).add_(mean)
+    if out is not None:
+        return result
+    which = 3 if isinstance(std, Tensor) and isinstance(mean, Tensor) else 2 if isinstance(std, Tensor) else 1
+    return drawn(f"NormalBackward{which}", result, mean, std)
 
 
 # ---------------------------------------------------------------- like a template

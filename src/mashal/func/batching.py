@@ -25,6 +25,7 @@ from mashal.core.forms import Form
 from mashal.core.shapes import Size
 from mashal.core.tensor import Tensor
 from mashal.ops.interception import arm, original_of
+from mashal.ops.recording import Recorded
 from mashal.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 RULES: dict[Any, Callable[..., Any]] = {}
@@ -33,6 +34,12 @@ RULES: dict[Any, Callable[..., Any]] = {}
 
 class VmapError(RuntimeError):
     """What cannot be done to a tensor of which there are many."""
+
+
+class Nothing:
+    """Stands where a batched tensor's data would be: whatever reads it fails."""
+
+    __slots__ = ()
 
 
 class _Levels(threading.local):
@@ -95,7 +102,7 @@ def wrap(value: Tensor, level: int) -> Any:
     """A tensor (batch, *shape) as one of many of shape."""
     made = object.__new__(Batched)
     made.value, made.level = value, level
-    made.capsule, made.offset, made.node, made.output, made.base = None, value.offset, None, False, None
+    made.capsule, made.offset, made.node, made.output, made.base = Nothing(), value.offset, None, False, None
     made.grad_, made.hooks, made.retains, made.version = None, None, False, [0]
     of = value.form
     made.form = Form(of.dtype, of.device, Size(of.shape[1:]), of.strides[1:])
@@ -177,7 +184,12 @@ def handle(function: Any, args: tuple, kwargs: dict) -> Any:
     if rule is None:
         rule = _by_kind(getattr(function, "operation", function))
     if rule is not None:
-        answer = rule(level, function, args, kwargs)
+        try:
+            answer = rule(level, function, args, dict(kwargs))
+        except VmapError:
+            raise
+        except Exception:  # a case the rule does not know, or a mistake that one sample shows better
+            return one_by_one(level, function, args, kwargs)
         if answer is not NotImplemented:
             return answer
     if isinstance(function, types.FunctionType) and function not in levels.inside:
@@ -213,7 +225,7 @@ def _taken_apart(function: Any, args: tuple, kwargs: dict) -> Any:
     finally:
         levels.inside.pop()
     for x in tree_flatten(result)[0]:
-        if isinstance(x, Tensor) and type(x) is not Batched and x.capsule is None and x.form.device.type != "meta":
+        if isinstance(x, Tensor) and type(x) is not Batched and type(x.capsule) is Nothing:
             return NotImplemented  # a view of nothing
     return result
 
@@ -221,6 +233,13 @@ def _taken_apart(function: Any, args: tuple, kwargs: dict) -> Any:
 def one_by_one(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
     """The function of each sample, the results stacked."""
     name = _name(function)
+    changes = name.endswith("_") and not name.endswith("__")
+    if changes and not is_batched(args[0], level):
+        raise VmapError(
+            f"vmap: {name} cannot write the values of many samples into one tensor of shape {tuple(args[0].shape)}"
+        )
+    if isinstance(function, Recorded):
+        raise RuntimeError(f"vmap: {name} has no rule for many samples")  # its caller goes one by one
     if not name.startswith("_"):
         warnings.warn(
             f"There is a performance drop because we have not yet implemented the batching rule for aten::{name}.",
@@ -232,7 +251,7 @@ def one_by_one(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
         one = [value_of(x, level)[i] if is_batched(x, level) else x for x in flat]
         some, named = tree_unflatten(one, spec)
         results.append(function(*some, **named))
-    if name.endswith("_") and not name.endswith("__") and is_batched(args[0], level):
+    if changes:
         return args[0]  # each sample was changed in its place
     if not results:
         raise RuntimeError(f"vmap: {name} of no samples at all: what it gives is not known")

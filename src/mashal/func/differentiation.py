@@ -14,7 +14,7 @@ from mashal import ops
 from mashal.autograd.roots import grad as autograd_grad
 from mashal.core.tape import AccumulateGrad, Node, enable_grad, mode
 from mashal.core.tensor import Tensor
-from mashal.func.batching import Batched, batched_in, below, is_batched, levels, levels_of, whole, wrap
+from mashal.func.batching import Batched, Nothing, batched_in, below, is_batched, levels, levels_of, whole, wrap
 from mashal.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 
@@ -83,7 +83,7 @@ def _many_starts(ys: list, inputs: Sequence[Tensor], vs: list, create_graph: boo
     """Backward of many gradients at once through one graph; one after another where a node cannot."""
     try:
         found = list(autograd_grad(ys, inputs, vs, retain_graph=True, create_graph=create_graph, allow_unused=True))
-        if all(g is None or bottom(g).capsule is not None for g in found):
+        if not any(g is not None and type(bottom(g).capsule) is Nothing for g in found):
             return found
         raise RuntimeError("a gradient without data")
     except Exception:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from mashal.autograd.function import Function
 from mashal.core.tensor import Tensor
-from mashal.func.batching import KINDS, is_batched, joined, levels, size_of, value_of, wrap
+from mashal.func.batching import KINDS, VmapError, is_batched, joined, levels, size_of, value_of, wrap
 from mashal.utils._pytree import tree_flatten, tree_unflatten
 
 __all__ = ["VmapInfo"]
@@ -24,7 +24,7 @@ def function_rule(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
         return _by_its_own(level, function, args)
     if function.generate_vmap_rule:
         return _sample_by_sample(level, function, args, kwargs)
-    raise RuntimeError(
+    raise VmapError(
         f"You tried to vmap over {function.__name__}, but it does not have vmap support. Please override and implement the vmap "
         "staticmethod or set generate_vmap_rule=True."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from math import prod
 from typing import Any
 
@@ -20,6 +21,8 @@ def _(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
         return NotImplemented
     given = bound(function, args, kwargs)
     tensors, dim = list(given["tensors"]), given.get("axis", given.get("dim", 0))
+    if function.__name__ == "cat":
+        tensors = [x for x in tensors if tuple(x.shape) != (0,)] or tensors
     rank = max(x.form.rank for x in tensors) + (function.__name__ == "stack")
     return wrap(function([whole(x, level) for x in tensors], dim % max(rank, 1) + 1), level)
 
@@ -41,7 +44,27 @@ def _(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
             given[name] = whole(value, level)
         elif is_batched(value, level):
             return NotImplemented
-    return rewrap(function(*given.values()), level)
+    alone = {n for n, p in inspect.signature(function).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    named = {n: given.pop(n) for n in list(given) if n in alone}
+    return rewrap(function(*given.values(), **named), level)
+
+
+@rule("masked_fill")
+def _(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
+    x, mask, value = bound(function, args, kwargs).values()
+    if isinstance(value, Tensor):
+        value = value.to(x.dtype)
+    x, mask, value = aligned(level, (x, mask, value))
+    return wrap(ops.where(mask, value, x), level)
+
+
+@rule("masked_fill_")
+def _(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
+    x, mask, value = args
+    if not is_batched(x, level):
+        return NotImplemented
+    x.value.copy_(ops.where(*aligned(level, (mask, value, x))))
+    return x
 
 
 @rule("index_select")
@@ -248,7 +271,9 @@ def _(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
 
 def _convolved(level: int, function: Any, x: Tensor, w: Tensor, bias: Any, given: dict) -> Any:
     """x (N, C, …): samples go into the batch; with kernels of their own they become groups of channels."""
-    if not is_batched(w, level):
+    if not is_batched(w, level) and not is_batched(x, level):
+        y = function(x, w, None, **given)
+    elif not is_batched(w, level):
         y = function(x.value.flatten(0, 1), w, None, **given)  # type: ignore[attr-defined]
         y = wrap(y.unflatten(0, x.value.shape[:2]), level)  # type: ignore[attr-defined]
     else:

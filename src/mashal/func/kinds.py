@@ -8,7 +8,7 @@ from typing import Any
 from mashal import ops
 from mashal.core.forms import form
 from mashal.core.tensor import Tensor, new_view
-from mashal.func.batching import KINDS, RULES, VmapError, is_batched, open_level, rewrap, value_of, wrap
+from mashal.func.batching import KINDS, RULES, VmapError, is_batched, one_by_one, open_level, rewrap, value_of, wrap
 from mashal.func.batching import whole as whole_of
 from mashal.ops.broadcast import expand_to, sum_to
 from mashal.ops.copying import converted
@@ -18,6 +18,7 @@ from mashal.ops.promotion import result_type_of
 from mashal.ops.reducing import Reduction, contiguous_copy, in_dtype, with_ones
 from mashal.ops.rows import RowFormula
 from mashal.ops.viewing import View
+from mashal.ops.writing import Writing
 
 
 # ---------------------------------------------------------------- element by element
@@ -193,7 +194,15 @@ def same_shape(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
 
 RULES.update({expand_to: expand_rule, sum_to: sum_rule, with_ones: same_elements})
 RULES.update(dict.fromkeys((in_dtype, contiguous_copy, converted), same_shape))
-KINDS.update({RowFormula: row_formula_rule, Pointwise: pointwise_rule, View: view_rule, Reduction: reduction_rule})
+KINDS.update(
+    {
+        Writing: one_by_one,
+        RowFormula: row_formula_rule,
+        Pointwise: pointwise_rule,
+        View: view_rule,
+        Reduction: reduction_rule,
+    }
+)
 RULES[_seen] = _seen_rule
 for _definition in DEFINITIONS.values():
     if _definition.in_place is not None and isinstance(_definition.operation, Pointwise):

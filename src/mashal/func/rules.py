@@ -90,10 +90,8 @@ def filled(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
 
 # ---------------------------------------------------------------- functions that broadcast
 rule("""where clamp add sub rsub div true_divide floor_divide rdiv remainder fmod pow float_power lerp addcmul addcdiv ldexp
-        masked_fill complex polar __add__ __sub__ __mul__ __truediv__ __floordiv__ __mod__ __pow__""")(
-    broadcasting_rule
-)
-rule("""masked_fill_ add_ sub_ mul_ div_ pow_ clamp_ clamp_min_ clamp_max_ copy_ fill_ zero_ lerp_ addcmul_ addcdiv_ remainder_
+        complex polar __add__ __sub__ __mul__ __truediv__ __floordiv__ __mod__ __pow__""")(broadcasting_rule)
+rule("""add_ sub_ mul_ div_ pow_ clamp_ clamp_min_ clamp_max_ copy_ fill_ zero_ lerp_ addcmul_ addcdiv_ remainder_
         fmod_ floor_divide_ true_divide_ float_power_ nan_to_num_ round_ relu_ sigmoid_ tanh_ leaky_relu_ elu_ hardtanh_""")(
     in_place_rule
 )
@@ -101,7 +99,7 @@ rule("""masked_fill_ add_ sub_ mul_ div_ pow_ clamp_ clamp_min_ clamp_max_ copy_
 
 # ---------------------------------------------------------------- functions along dims
 @rule("""softmax log_softmax softmin cumsum cumprod logcumsumexp cummax cummin sort argsort topk kthvalue mode flip diff glu
-         normalize logsumexp renorm var std var_mean std_mean max min aminmax median nanmedian quantile nanquantile
+         normalize logsumexp var std var_mean std_mean max min aminmax median nanmedian quantile nanquantile
          vector_norm norm linalg_norm count_nonzero squeeze narrow chunk split unflatten tensor_split trapezoid
          repeat_interleave msort split_with_sizes_copy""")
 def along(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
@@ -149,7 +147,7 @@ def _(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
 
 
 # ---------------------------------------------------------------- functions of the last dimensions
-@rule("tril triu adjoint mT diag_embed one_hot pixel_shuffle pixel_unshuffle trace_ unfold_copy")
+@rule("tril triu adjoint mT diag_embed one_hot pixel_shuffle pixel_unshuffle")
 def behind(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
     """Any dimensions in front are batches to the function anyway."""
     if not only_first(level, args, kwargs):
@@ -212,7 +210,8 @@ def merged(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
         return NotImplemented
     x = args[0]
     spatial = next((int(c) for c in function.__name__ if c.isdigit()), None)
-    if spatial is not None and x.form.rank == spatial + 1:
+    alone = {"unfold": 3, "fold": 2}.get(function.__name__) if spatial is None else spatial + 1
+    if x.form.rank == alone:
         return rewrap(function(x.value, *args[1:], **kwargs), level)
     return unmerged(function(x.value.flatten(0, 1), *args[1:], **kwargs), x.value.shape[:2], level)
 

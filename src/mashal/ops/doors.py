@@ -20,10 +20,12 @@ def door(op: Any) -> Callable[..., Any]:
     """The function that users call: the shortest way for the usual operands, `long` for all else."""
     make = _door_with_options if op.options else {1: _unary_door, 2: _binary_door}.get(op.arity, _any_door)
     call = make(op)
+    call.operation = op  # type: ignore[attr-defined]
     if op.arity == 2 and not op.options:
         second = list(inspect.signature(op.body).parameters)[1]
         if public_name(second, 1, 2) != "other":
             call = _own_named_door(op, call)
+            call.operation = op  # type: ignore[attr-defined]
     call.__name__ = call.__qualname__ = op.name
     return call
 
@@ -57,6 +59,7 @@ def operator_door(op: Any) -> Callable[..., Any]:
         return op.long(function, operands, out) if all(map(is_operand, operands)) else NotImplemented
 
     call = _binary_door(op, long)
+    call.operation = op  # type: ignore[attr-defined]
     call.__name__ = call.__qualname__ = op.name
     return call
 

@@ -139,7 +139,6 @@ class GradientRule:
             scalar(i, k) if number else operand(i, k) for i, (k, number) in enumerate(kinds)
         ]
         self.call = door(self.operation)
-        self.call.operation = self.operation  # type: ignore[attr-defined]
         self._dtypes = dtypes
 
     def __call__(self, tensors: Sequence[Any]) -> Tensor:

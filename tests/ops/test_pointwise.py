@@ -96,7 +96,8 @@ DIFFERENTIABLE = [
     if isinstance(d.operation, Pointwise) and d.operation.rule(torch.float64)[1] is torch.float64
     and d.name not in ("sign", "floor", "ceil", "trunc", "frac", "heaviside", "nextafter", "remainder", "threshold",
                        "igamma", "igammac", "zeta", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "gcd", "lcm",
-                       "bitwise_left_shift", "bitwise_right_shift", "sgn", "angle", "hardsigmoid", "polygamma", "sinc")
+                       "bitwise_left_shift", "bitwise_right_shift", "sgn", "angle", "hardsigmoid", "polygamma", "sinc",
+                       "_standard_gamma_grad", "_dirichlet_grad")
 ]  # fmt: skip
 
 

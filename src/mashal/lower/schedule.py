@@ -55,3 +55,21 @@ def collapse(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[li
     if not sizes:
         return [1], [[1] for _ in strides]
     return sizes, walked
+
+
+SHORT, LONG = 8, 16  # elements of an innermost dimension that leave most lanes empty; that fill them
+
+
+def with_long_rows(sizes: list[int], walked: list[list[int]]) -> tuple[list[int], list[list[int]]]:
+    """The same dimensions, a longer one innermost where the innermost is short: that along which most tensors lie side by side.
+
+    >>> with_long_rows([6, 50, 2], [[100, 2, 1], [100, 1, 50]])
+    ([6, 2, 50], [[100, 1, 2], [100, 50, 1]])
+    """
+    if len(sizes) < 2 or sizes[-1] >= SHORT:
+        return sizes, walked
+    long = [d for d in range(len(sizes) - 1) if sizes[d] >= LONG]
+    if not long:
+        return sizes, walked
+    d = max(long, key=lambda d: (sum(w[d] in (0, 1) for w in walked), sizes[d]))
+    return [*sizes[:d], *sizes[d + 1 :], sizes[d]], [[*w[:d], *w[d + 1 :], w[d]] for w in walked]

@@ -147,6 +147,9 @@ MOST = 512  # tensors that one kernel joins
 _plans: dict[tuple, Plan] = {}
 
 
+_ROWS, _SHORT = 1 << 10, 16  # rows of pieces, and bytes of a piece
+
+
 def _joined(parts: list[Tensor], made: Form, dim: int) -> Tensor | None:
     """A new tensor of a form, of contiguous tensors of its dtype one behind the other along dim; None if they are none.
 
@@ -162,6 +165,9 @@ def _joined(parts: list[Tensor], made: Form, dim: int) -> Tensor | None:
     if plan is None:
         if not all(f.contiguous and f.dtype is made.dtype and f.numel for f in forms):
             return None
+        rows = prod(made.shape[:dim])
+        if rows >= _ROWS and min(f.nbytes for f in forms) < _SHORT * rows:
+            return None  # so short pieces are copied faster by vectors of their places
         plan = remember(_plans, key, _join_plan(forms, made, dim))
     return plan(*parts)
 

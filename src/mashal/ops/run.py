@@ -21,7 +21,7 @@ from mashal.lang.nest import Nest
 from mashal.lang.recipes import Elements, Rows
 from mashal.lower.pointwise import pointwise
 from mashal.lower.rowwise import ACROSS, ALONG, PIECE, SPLIT, RowLayout, rowwise, scratch_bytes
-from mashal.lower.schedule import Layout, collapse, mode
+from mashal.lower.schedule import Layout, collapse, mode, with_long_rows
 from mashal.machine import jit
 from mashal.machine.launch import INTEGER, NUMBER
 from mashal.switches import SHOW
@@ -127,7 +127,7 @@ def plan_pointwise(
 
 def elements_layout(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> tuple[Layout, list[int]]:
     """How a pointwise kernel runs over tensors with these strides (results first), and the constants it is given."""
-    sizes, walked = collapse(shape, strides)
+    sizes, walked = with_long_rows(*collapse(shape, strides))
     layout = Layout(len(sizes), tuple(mode(s[-1]) for s in walked))
     flat = layout.rank == 1 and "any" not in layout.modes
     return layout, sizes if flat else [*sizes, *(s for each in walked for s in each)]

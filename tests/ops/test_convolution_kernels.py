@@ -86,3 +86,11 @@ def test_places_that_no_window_reaches_have_no_gradient():
     (g,) = torch.autograd.grad(F.conv2d(x, w, None, 3).sum(), x)
     assert (g[:, :, 2::3] == 0).all()
     assert (g[:, :, :, 2::3] == 0).all()
+
+
+def test_channels_stay_last_through_convolution_and_pooling():
+    x = torch.randn(2, 6, 9, 9).contiguous(memory_format=torch.channels_last).requires_grad_()
+    y = F.max_pool2d(F.conv2d(x, torch.randn(5, 6, 3, 3), None, 1, 1), 2)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    y.sum().backward()
+    assert x.grad.is_contiguous(memory_format=torch.channels_last)

@@ -91,6 +91,26 @@ def _copy_nest(a: DType, b: DType) -> Nest:
     return found
 
 
+def compact(x: Tensor) -> Tensor:
+    """x, or a contiguous copy of it; records nothing."""
+    return x if x.form.contiguous else copied_as(x, form(x.form.dtype, x.form.device, tuple(x.form.shape)))
+
+
+def is_channels_last(of: Form) -> bool:
+    """Whether the channels (dimension 1) of images or volumes lie side by side, and nothing else does."""
+    if of.contiguous or of.rank not in (4, 5):
+        return False
+    return of.strides == channels_last_strides("", of.shape, "channels_last" if of.rank == 4 else "channels_last_3d")
+
+
+def in_order_of(y: Tensor, like: Form) -> Tensor:
+    """y, or a copy of it with channels last where a tensor like this has them last; records nothing."""
+    if not is_channels_last(like) or is_channels_last(y.form) or y.form.rank != like.rank:
+        return y
+    name = "channels_last" if like.rank == 4 else "channels_last_3d"
+    return copied_as(y, form(y.form.dtype, y.form.device, y.form.shape, channels_last_strides("", y.form.shape, name)))
+
+
 def zeros_of(to: Form) -> Tensor:
     """A new tensor of a form, all zeros."""
     return filled(empty(to), 0)

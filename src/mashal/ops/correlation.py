@@ -15,8 +15,9 @@ from mashal.core.forms import form
 from mashal.core.tensor import Tensor
 from mashal.ops.contraction import matmul
 from mashal.ops.convolving import correlation_plan, spread_plan
+from mashal.ops.copying import compact, in_order_of, is_channels_last
 from mashal.ops.creation import new_zeros
-from mashal.ops.define import recorded, row_major
+from mashal.ops.define import recorded
 from mashal.ops.run import remember
 from mashal.ops.sliding import Geometry, add_windows, inside, windows_of
 from mashal.ops.views import expand, permute, reshape
@@ -30,14 +31,16 @@ _plans: dict[Any, Any] = {}
 def _planned(
     make: Callable[..., Any], operands: Sequence[Tensor], geometry: Geometry, shape: tuple[int, ...]
 ) -> Tensor:
-    """A result of a kernel of its own; its plan is found again by the operands' forms. The first operand may have any strides."""
-    first, rest = operands[0], [t if t.form.contiguous else row_major(t) for t in operands[1:]]
+    """A result of a kernel of its own; its plan is found again by the operands' forms. Channels are last where they were."""
+    first, *rest = [compact(t) for t in operands]
     key = make, geometry, shape, first.form, *(t.form for t in rest)
     plan = _plans.get(key)
     if plan is None:
         made = form(first.form.dtype, first.form.device, shape)
         plan = remember(_plans, key, make(first.form, *(t.form for t in rest), geometry, made))
-    return plan(first, *rest)
+    y = plan(first, *rest)
+    given = operands[0].form if is_channels_last(operands[0].form) else operands[1].form
+    return y if given.contiguous else in_order_of(y, given)
 
 
 def _weighed(g: Tensor, x: Tensor, geometry: Geometry, shape: tuple[int, ...]) -> Tensor:
@@ -112,8 +115,7 @@ def weigh(g: Tensor, x: Tensor, geometry: Geometry, kernel: tuple[int, ...]) -> 
     if not (g.form.numel and own * prod(kernel)):
         return new_zeros(g, (outputs, own, *kernel)), saved
     if g.form.dtype.kind == "f":
-        g = g if g.form.strides[-1] == 1 else row_major(g)
-        return _weighed(g, x, geometry, (outputs, own, *kernel)), saved
+        return _weighed(compact(g), compact(x), geometry, (outputs, own, *kernel)), saved
     rank, places = len(kernel), n * prod(positions)
     windows = windows_of(x, kernel, geometry)
     last = permute(windows, (1, 0, *range(3 + rank, 3 + 2 * rank), *range(2, 3 + rank)))

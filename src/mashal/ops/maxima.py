@@ -16,8 +16,8 @@ from mashal.core.forms import Form, form
 from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor, plan_of
 from mashal.lower.windows import given, largest, taken
-from mashal.ops.copying import zeros_of
-from mashal.ops.define import recorded, row_major
+from mashal.ops.copying import compact, in_order_of, zeros_of
+from mashal.ops.define import recorded
 from mashal.ops.run import kernel_of, remember, scalar_name
 
 __all__ = ["Windows", "largest_of_windows"]
@@ -62,8 +62,8 @@ WHOLE = Windows(1, [0], [1])
 
 # ---------------------------------------------------------------- kernels
 def _largest(x: Tensor, windows: Sequence[Windows], placed: bool) -> Any:
-    """Values, or (values, places): not recorded."""
-    x = x if x.form.contiguous else row_major(x)
+    """Values, or (values, places): not recorded. Values have channels last where x has them; places are contiguous."""
+    given, x = x.form, compact(x)
     rank = len(windows)
     all_three = (*[WHOLE] * (3 - rank), *windows)
     tables = [t for w in all_three for t in w.tables]
@@ -71,7 +71,8 @@ def _largest(x: Tensor, windows: Sequence[Windows], placed: bool) -> Any:
     plan = _plans.get(key)
     if plan is None:
         plan = remember(_plans, key, _plan(x.form, all_three, rank, placed))
-    return plan(x, *tables)
+    found = plan(x, *tables)
+    return (in_order_of(found[0], given), found[1]) if placed else in_order_of(found, given)
 
 
 def _plan(of: Form, windows: Sequence[Windows], rank: int, placed: bool) -> Any:
@@ -93,7 +94,7 @@ def _plan(of: Form, windows: Sequence[Windows], rank: int, placed: bool) -> Any:
 
 def _at_places(kind: str, x: Tensor, places: Tensor, shape: tuple[int, ...], rank: int) -> Tensor:
     """x's elements at the places of a plane ("taken"), or a plane with x's elements at their places ("given"), of a shape."""
-    x = x if x.form.contiguous else row_major(x)
+    before, x = x.form, compact(x)
     key = kind, x.form, places.form, shape
     plan = _plans.get(key)
     if plan is None:
@@ -107,7 +108,7 @@ def _at_places(kind: str, x: Tensor, places: Tensor, shape: tuple[int, ...], ran
         sizes = [x.form.dtype.itemsize, 4]
         plan = plan_of(address, [(made.nbytes, made)], sizes, constants, work=x.form.numel + made.numel)
         remember(_plans, key, plan)
-    return plan(x, places)
+    return in_order_of(plan(x, places), before)
 
 
 # ---------------------------------------------------------------- recorded
@@ -156,4 +157,4 @@ def largest_of_windows(node: str, x: Tensor, windows: Sequence[Windows], placed:
     if not placed and x.node is None:
         return _largest(x, windows, False)
     y, places = _RECORDED[node](x, tuple(windows))
-    return (y, places.long()) if placed else y
+    return (y, in_order_of(places.long(), x.form)) if placed else y

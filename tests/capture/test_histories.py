@@ -1,5 +1,7 @@
 """Calls of compiled functions that follow each other: backward through them, and operands that were not there before."""
 
+import pytest
+
 import mashal as torch
 
 
@@ -123,3 +125,18 @@ def test_a_schedule_that_changes_momentum_is_followed():
         return [(step(torch.tensor([1.0, 2.0])), w.tolist())[1] for _ in range(6)]
 
     assert weights(torch.compile) == weights(lambda function: function)
+
+
+def test_backward_of_one_result_does_not_mind_what_only_another_needs():
+    def function(x, y, w):
+        return x * y, x * w
+
+    compiled = torch.compile(function)
+    for _ in range(3):
+        x, y, w = torch.ones(2).requires_grad_(), torch.full((2,), 3.0), torch.ones(2)
+        first, second = compiled(x, y, w)
+        w.add_(1)
+        first.sum().backward(retain_graph=True)
+        assert x.grad.tolist() == [3.0, 3.0]
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            second.sum().backward()

@@ -131,11 +131,11 @@ class Repeated:
 @dataclass
 class Remembered:
     """The results get their history: one node. ends: where its gradients go, a leaf's place or a tensor; places: (leaf of the
-    answer, output of the node)."""
+    answer, output of the node); kept, watched: what backward reads, each with the results that it is needed for."""
 
     program: history.BackwardProgram
-    kept: list[Answer]
-    watched: list[Tensor]
+    kept: list[tuple[Answer, set[int]]]
+    watched: list[tuple[Tensor, set[int]]]
     ends: list[Any]
     places: list[tuple[int, int]]
     results: int
@@ -145,8 +145,9 @@ class Remembered:
         for end in self.ends:
             x = leaves[end] if type(end) is int else end
             edges.append(None if x.node is None else (x.node, x.output))
-        kept = [answer(leaves, made) for answer in self.kept]
-        versions = [(x, version_of(x)) for x in (*self.watched, *kept)]
+        kept = [answer(leaves, made) for answer, _ in self.kept]
+        versions = [(x, version_of(x), results) for x, results in self.watched]
+        versions += [(x, version_of(x), results) for x, (_, results) in zip(kept, self.kept)]
         node = history.CompiledFunctionBackward(tuple(edges), (self.program, kept, versions), self.results)
         for i, output in self.places:
             built[i].node, built[i].output = node, output

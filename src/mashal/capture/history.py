@@ -61,6 +61,23 @@ def dependences(results: list[Tensor], ends: Iterable[tuple[Node, int]], first: 
     return [[k for k, found in enumerate(behind) if end in found] for end in ends]
 
 
+def users(trail: Any, given: list[Any]) -> dict[Any, set[int]]:
+    """For each buffer that backward reads, the results whose gradients it is needed for. given: those gradients' places."""
+    steps = [part for step in trail.steps for part in (getattr(step, "parts", ()) or (step,))]  # before they were fused
+    comes_from: dict[Any, set[int]] = {value.buffer: {k} for k, value in enumerate(given)}
+    sources = []
+    for step in steps:
+        sources.append(set().union(*(comes_from.get(v.buffer, ()) for v in step.read)))
+        for v in step.written:
+            comes_from.setdefault(v.buffer, set()).update(sources[-1])
+    needed: dict[Any, set[int]] = {}
+    for step, found in zip(reversed(steps), reversed(sources)):
+        results = found or set().union(*(needed.get(v.buffer, ()) for v in step.written))
+        for v in step.read:
+            needed.setdefault(v.buffer, set()).update(results)
+    return needed
+
+
 class BackwardProgram:
     """The gradients of a boundary from those of the results. forms: what the gradients of the results look like; answers: how
     each gradient is built of the program's operands and results; sources: `dependences`."""
@@ -85,7 +102,8 @@ class BackwardProgram:
 
 
 class CompiledFunctionBackward(Node):
-    """saved: (backward program, tensors it needs from forward, (tensor, version) that must not have changed)."""
+    """saved: (backward program, tensors it needs from forward, (tensor, version, results) that must not have changed if a
+    gradient comes to one of these results)."""
 
     __slots__ = ("results",)
 
@@ -98,8 +116,8 @@ class CompiledFunctionBackward(Node):
         if mode.recording:
             wrong = "the gradient of a compiled function's gradient was asked for (create_graph=True)"
             raise RuntimeError(message("compile", wrong, "call the function without compile where you need it"))
-        for x, version in versions:
-            if version_of(x) != version:
+        for x, version, results in versions:
+            if version_of(x) != version and any(gradients[k] is not None for k in results):
                 wrong = "one of the variables needed for gradient computation has been modified by an inplace operation"
                 right = f"it is at version {version_of(x)}; expected version {version} instead"
                 raise RuntimeError(f"{wrong}: a tensor {tuple(x.shape)} of {x.dtype}; {right}")

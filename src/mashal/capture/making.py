@@ -321,18 +321,19 @@ class _Maker:
         mine = {value.buffer for value in given}
         made = {v.buffer for step in trail.steps for v in step.written}
         kept: list[Any] = []
+        needed = history.users(trail, given)
         by_buffer = {recorder.value(x).buffer: i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
         for buffer in dict.fromkeys(v.buffer for step in trail.steps for v in step.read):
             if buffer in mine or (buffer.source is MADE and buffer in made and not _before(plan.trail, buffer)):
                 continue
             if buffer in by_buffer:
                 leaf = self.leaves[by_buffer[buffer]]
-                kept.append(answers.Argument(by_buffer[buffer]))
+                kept.append((answers.Argument(by_buffer[buffer]), needed.get(buffer, set())))
                 back.operands.append(Operand(recorder.value(leaf), ANY_HISTORY, type(leaf)))
             elif buffer.source is MADE:
                 whole = Value(buffer, 0, form(uint8, self.given[0].device, (buffer.nbytes,)))
                 place = self._result(plan, whole)
-                kept.append(answers.Whole(place))
+                kept.append((answers.Whole(place), needed.get(buffer, set())))
                 back.operands.append(Operand(plan.results[place][0]))
         gradients = [self._gradient_answer(back, g) for g in self.gradients]
         back.returned = len(back.results)
@@ -340,7 +341,9 @@ class _Maker:
         with tape.no_grad():
             program = Program(back)
         forms = [value.form for value in given]
-        watched = [t.tensor for t in recorder.touched.values() if recorder.value(t.tensor).buffer in used(trail)]
+        touched = [(was.tensor, recorder.value(was.tensor).buffer) for was in recorder.touched.values()]
+        reads = used(trail)
+        watched = [(x, needed.get(buffer, set())) for x, buffer in touched if buffer in reads]
         ends = [next((i for i, leaf in enumerate(self.leaves) if leaf is x), x) for x in self.reached]
         outputs = [next(((k, y) for k, y in enumerate(self.differentiable) if isinstance(x, Tensor) and x.node is y.node
                          and x.output == y.output), None) for x in self.found]  # fmt: skip

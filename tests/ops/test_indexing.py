@@ -143,3 +143,21 @@ def test_large_scatters_do_not_depend_on_threads():
     x.index_add_(0, torch.from_numpy(index), torch.ones(50_000, 32))
     assert (x[:, 0].numpy() == np.bincount(index, minlength=100)).all()
     assert (x == x[:, :1]).all()
+
+
+def test_what_is_no_index_is_an_index_error_and_a_text_a_type_error():
+    with pytest.raises(IndexError, match="valid indices"):
+        torch.ones(3)[1.5]
+    with pytest.raises(TypeError, match="valid indices"):
+        torch.ones(3)["a"]
+
+
+def test_a_second_ellipsis_stands_for_nothing():
+    x = torch.arange(6).reshape(2, 3)
+    assert torch.equal(x[..., 0, ...], x[..., 0])
+
+
+def test_a_mask_takes_one_value_of_any_dtype():
+    x = torch.zeros(3)
+    x[torch.tensor([True, False, True])] = torch.tensor([2])
+    assert x.tolist() == [2, 0, 2]

@@ -141,8 +141,9 @@ def _viewed(x: Tensor, index: tuple) -> tuple[Tensor, dict[int, Tensor]]:
         for i in items
         if i is not None and i is not ... and i is not True and i is not False
     )
-    if sum(i is ... for i in items) > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
+    if sum(i is ... for i in items) > 1:  # the first stands for all dimensions that are left, the others for none
+        first = [i is ... for i in items].index(True)
+        items = [i for place, i in enumerate(items) if i is not ... or place == first]
     if used > x.form.rank:
         if not x.form.rank:
             raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` to have it as a number")
@@ -211,7 +212,8 @@ def _item(i: Any) -> Any:
         return as_index(i)
     if isinstance(i, range):
         return _as_tensor(list(i))
-    raise TypeError(
+    kind = TypeError if isinstance(i, str) else IndexError
+    raise kind(
         f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type(i).__name__})"
     )
 
@@ -324,7 +326,8 @@ def _put(x: Tensor, picks: dict[int, Tensor], value: Any, accumulate: bool = Fal
         else:
             value = tensor_from_data(value, x.form.dtype)
     elif value.form.dtype is not x.form.dtype:
-        if value.form.rank or accumulate:
+        one_for_all = value.form.numel == 1 and len(picks) == 1 and _is_mask(next(iter(picks.values())))
+        if (value.form.rank or accumulate) and not one_for_all:
             raise RuntimeError(
                 f"Index put requires the source and destination dtypes match, got {value.dtype} to be put into {x.dtype}"
             )

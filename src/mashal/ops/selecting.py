@@ -52,7 +52,8 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
 def _vector(name: str, index: Any) -> Tensor:
     index = index_tensor(name, index)
     if index.form.rank > 1:
-        raise IndexError(f"{name}(): Index is supposed to be a vector, but got {tuple(index.shape)}")
+        kind = RuntimeError if name.startswith("index_fill") else IndexError
+        raise kind(f"{name}(): Index is supposed to be a vector, but got {tuple(index.shape)}")
     return index if index.form.rank else reshape(index, (1,))
 
 
@@ -66,7 +67,8 @@ def _check_source(name: str, x: Form, dim: int, index: Tensor, source: Tensor) -
     if not x.rank:
         return source
     if len(own) != x.rank or own[dim] != n:
-        raise RuntimeError(
+        kind = IndexError if name.startswith("index_copy") else RuntimeError
+        raise kind(
             f"{name}(): Number of indices ({n}) should be equal to the source's size in dimension {dim}; it is {tuple(own)}"
         )
     if own[:dim] != x.shape[:dim] or own[dim + 1 :] != x.shape[dim + 1 :]:

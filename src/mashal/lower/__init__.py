@@ -8,6 +8,9 @@ Read in this order
               coefficients: of their polynomials
   problem     the words of a matrix product; tiles, microkernel, pack: its parts; small, matvec, blocked: its kernels;
               matmul: which one; arrange: from shapes and strides to a plan
+  normalized  gradients of norms; windows: largest elements; resample: weighted sums of neighbours
+  convolve    convolutions; its parts: tilings, spacing, convolve_writer, convolve_open, convolve_dense; depthwise;
+              weigh: the weight's gradient
   twister     the random engine; random, normal, rejection, choices, stored: what is drawn from it
 
 Stands on: lang, core, machine. Used by: ops.

@@ -9,7 +9,7 @@ registers, and every tap is one vector load and one multiplication each. There i
 from __future__ import annotations
 
 from mashal.core.dtypes import dtype
-from mashal.lower.convolve import MORE, PART
+from mashal.lower.convolve_writer import MORE, PART
 from mashal.lower.emit import load_element, register_type, scatter_element, store_element
 from mashal.lower.problem import PARALLEL_FOR, Block, chunk_function
 from mashal.lower.spacing import SPACE, add_spacing

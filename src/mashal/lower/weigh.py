@@ -1,6 +1,6 @@
 """The kernel of convolutions' gradients in the weight: dw[o, k] = Σ over positions v of g[o, v] · x[v + koff[k]].
 
-    words: dw | x, g, first, koff | scratch | SPACE of lower.spacing, for x | the names of _MORE
+    words: dw | x, g, first, koff | scratch | SPACE of lower.spacing, for x | MORE
 
 x is spaced as for lower.convolve; g is copied with zeros where a row of positions is longer than a row of results. Two ways:
 

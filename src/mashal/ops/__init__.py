@@ -20,7 +20,10 @@ Read in this order
   running, sorting   cumsum …, order along a dimension
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
   running, sorting, order, counting   cumsum …; order along a dimension; bins and distinct elements;  norms
-  normalization, losses, classes, cross_entropies   layer_norm …; mse_loss …; nll_loss; cross_entropy
+  windowing, sliding   windows over space; resampling: weighted sums of neighbours; averages, maxima, pooling, interpolation,
+               padding, folding, grids: what is made of them
+  convolution  arguments checked; correlation: the three functions; convolving, weighing: their plans
+  normalization, channels, losses, classes, cross_entropies   layer_norm …; mse_loss …; nll_loss; cross_entropy
   queries      questions that compute nothing;  foreach: on lists of tensors;  rare, algebra, fourier …: seldom used ones (families)
   names        all public names, from the table; they are this package's names too
 

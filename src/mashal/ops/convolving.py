@@ -15,7 +15,7 @@ from mashal.core.dtypes import int64
 from mashal.core.forms import Form
 from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor, plan_of
-from mashal.lower import convolve, depthwise
+from mashal.lower import convolve, depthwise, tilings
 from mashal.lower.emit import register_type
 from mashal.machine.text import SIZES
 from mashal.ops.run import kernel_of
@@ -182,9 +182,9 @@ def positions_of(results: Sequence[int], spaced: Spaced) -> int:
     return (results[1] - 1) * spaced.sizes[2] + results[2]
 
 
-def _tiling(of: Form, m: int, results: Sequence[int], spaced: Spaced) -> tuple[convolve.Tiling, int]:
+def _tiling(of: Form, m: int, results: Sequence[int], spaced: Spaced) -> tuple[tilings.Tiling, int]:
     images, size = of.shape[0] * results[0], SIZES[register_type(of.dtype)]
-    return convolve.choose(m, positions_of(results, spaced), results[1], results[2], images, size)
+    return tilings.choose(m, positions_of(results, spaced), results[1], results[2], images, size)
 
 
 def whole(values: Sequence[int]) -> Tensor:
@@ -205,7 +205,7 @@ def space_words(of: Form, spaced: Spaced) -> list[int]:
 
 
 def _shares(
-    images: int, results: Sequence[int], spaced: Spaced, how: tuple[convolve.Tiling, int], row_panels: int, groups: int
+    images: int, results: Sequence[int], spaced: Spaced, how: tuple[tilings.Tiling, int], row_panels: int, groups: int
 ) -> list[int]:
     """Panels of positions and of rows that a chunk works on: some chunks at least, however few images there are."""
     tiling, dense = how
@@ -214,15 +214,15 @@ def _shares(
         if dense
         else images * -(-positions_of(results, spaced) // tiling.across)
     )
-    pixels_each = min(convolve.PACKED if dense else convolve.PANELS, max(1, -(-total // 8)))
+    pixels_each = min(tilings.PACKED if dense else tilings.PANELS, max(1, -(-total // 8)))
     row_chunks = max(1, -(-TASKS // (-(-total // pixels_each) * groups)))
     if dense:
-        most = convolve.ROOM // (convolve.PACKED * tiling.rows * tiling.across)
+        most = tilings.ROOM // (tilings.PACKED * tiling.rows * tiling.across)
         row_chunks = max(row_chunks, -(-row_panels // most))
     return [pixels_each, -(-row_panels // min(row_chunks, row_panels))]
 
 
-def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced, how: tuple[convolve.Tiling, int], parts: list[Part],
+def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced, how: tuple[tilings.Tiling, int], parts: list[Part],
           groups: int, m: int, of_weight: tuple[int, int], of_y: tuple[int, int, int]) -> Any:  # fmt: skip
     size, (tiling, dense), channels = SIZES[register_type(source.dtype)], how, source.shape[1]
     koff, aoff, words = [], [], []
@@ -236,7 +236,7 @@ def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced
     of_source = [channels * spaced.channel, channels // groups * spaced.channel]
     more = [groups, m, len(parts), *of_source, *of_weight, rows_at, *of_y]
     more += _shares(source.shape[0] * parts[0].results[0], parts[0].results, spaced, how, row_panels, groups)
-    tables = [first_of(spaced), whole([*koff, *[0] * convolve.AHEAD]), whole(aoff), whole(words)]
+    tables = [first_of(spaced), whole([*koff, *[0] * tilings.AHEAD]), whole(aoff), whole(words)]
     if channels == groups and m <= depthwise.FEW:
         address = kernel_of(depthwise.depthwise, source.dtype, bias is not None, spaced.direct)
     else:

@@ -145,7 +145,8 @@ class Tile:
         """
         vectors = 2 if host.vector_bytes > 16 else 3
         rows = (host.registers - vectors - 1) // vectors
-        return Tile(12 if rows >= 12 else rows // 2 * 2, vectors, numbers.width)
+        depth = 512 if host.vector_bytes == 64 and SIZES[numbers.compute] == 4 else 384  # 10 % where k is 1024 to 2048
+        return Tile(12 if rows >= 12 else rows // 2 * 2, vectors, numbers.width, depth)
 
     @property
     def across(self) -> int:

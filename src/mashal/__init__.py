@@ -177,7 +177,7 @@ legacy_contiguous_format = contiguous_format
 globals().update(_public("torch"))
 globals().update(_FOREACH)
 _INSIDE = set(
-    "checks control core errors importlib lang later legacy lower machine methods ops settings signatures streams switches sys "
+    "checks control core errors importlib lang later legacy lower machine methods ops quantized settings signatures streams switches sys "
     "torch".split()
 )
 _MODULES = set(
@@ -197,6 +197,8 @@ _ELSEWHERE = {
     "mashal.nn.functional": "channel_shuffle cosine_embedding_loss cosine_similarity hinge_embedding_loss margin_ranking_loss "
     "pairwise_distance pdist pixel_shuffle pixel_unshuffle poisson_nll_loss triplet_margin_loss",
     "mashal.nn.parameter": "Parameter",
+    "mashal.quantized": "dequantize fake_quantize_per_channel_affine fake_quantize_per_tensor_affine quantize_per_channel "
+    "quantize_per_tensor",
     "mashal.serialization": "load save",
     "mashal.streams": "Event Stream",
     "mashal.types": "SymBool SymFloat SymInt",

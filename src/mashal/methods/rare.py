@@ -172,6 +172,25 @@ def dequantize(self: Tensor) -> Tensor:
     return self.to(float32)  # type: ignore[attr-defined]
 
 
+def _of_quantized(name: str, doc: str) -> Callable[[Tensor], Any]:
+    def ask(self: Tensor) -> Any:
+        if not self.is_quantized:  # type: ignore[attr-defined]
+            raise NotImplementedError(
+                message(name, "the tensor is not quantized", "torch.quantize_per_tensor makes one that is")
+            )
+        return getattr(type(self), name)(self)
+
+    ask.__name__, ask.__doc__ = name, f"{doc}, of a quantized tensor; NotImplementedError for others."
+    return ask
+
+
+QUANTIZED = {
+    "q_scale": "The scale", "q_zero_point": "The whole number that stands for 0", "qscheme": "How numbers became whole ones",
+    "int_repr": "The whole numbers that are kept", "q_per_channel_scales": "The scales of the channels",
+    "q_per_channel_zero_points": "The zero points of the channels", "q_per_channel_axis": "The channels' axis",
+}  # fmt: skip
+
+
 def volatile(self: Tensor) -> bool:
     """Whether backward ignores it: no; old, see no_grad."""
     warnings.warn("volatile was removed (Variable.volatile is always False); use torch.no_grad()", stacklevel=2)
@@ -206,5 +225,6 @@ METHODS: dict[str, Any] = {
     "__div__": division.div, "__idiv__": division.div_, "__rdiv__": lambda self, other: division.div(other, self),
     "__long__": Tensor.__int__, "__nonzero__": Tensor.__bool__, "ipu": _to("ipu"), "xpu": _to("xpu"), "mtia": _to("mtia"),
 }  # fmt: skip
+METHODS |= {name: _of_quantized(name, doc) for name, doc in QUANTIZED.items()}
 for _name, _method in METHODS.items():
     setattr(Tensor, _name, _method)

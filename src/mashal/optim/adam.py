@@ -73,6 +73,12 @@ class Adam(RuleOptimizer):
         name = type(self).__name__
         if isinstance(lr, Tensor) and foreach and not capturable:
             raise ValueError(message(name, "lr is a tensor and foreach=True", "that needs capturable=True"))
+        if isinstance(betas[0], Tensor) != isinstance(betas[1], Tensor):
+            raise ValueError(
+                message(name, "one of betas is a tensor", "betas must be either both floats or both Tensors")
+            )
+        if isinstance(betas[0], Tensor) and foreach and not capturable:
+            raise ValueError(message(name, "betas are tensors and foreach=True", "that needs capturable=True"))
         one_element(name, lr=lr, beta1=betas[0], beta2=betas[1])
         at_least(0.0, name, lr=lr, eps=eps, weight_decay=weight_decay)
         fraction(name, beta1=betas[0], beta2=betas[1])

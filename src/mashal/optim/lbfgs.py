@@ -143,8 +143,9 @@ class LBFGS(Optimizer):
             state["old_dirs"], state["old_stps"], state["ro"], state["H_diag"] = [], [], [], 1
             return -gradient
         changes, steps, factors = state["old_dirs"], state["old_stps"], state["ro"]
+        shares = state.setdefault("al", [None] * self.param_groups[0]["history_size"])
         change, step = gradient - state["prev_flat_grad"], state["d"] * state["t"]
-        curvature = change.dot(step).item()
+        curvature = change.dot(step)
         if curvature > 1e-10:
             if len(changes) == self.param_groups[0]["history_size"]:
                 for remembered in (changes, steps, factors):
@@ -152,15 +153,14 @@ class LBFGS(Optimizer):
             changes.append(change)
             steps.append(step)
             factors.append(1.0 / curvature)
-            state["H_diag"] = curvature / change.dot(change).item()
+            state["H_diag"] = curvature / change.dot(change)
         q = -gradient
-        shares = [0.0] * len(changes)
         for i in reversed(range(len(changes))):
-            shares[i] = steps[i].dot(q).item() * factors[i]
-            q.add_(changes[i], alpha=-shares[i])
+            shares[i] = steps[i].dot(q) * factors[i]
+            q.add_(changes[i], alpha=-shares[i].item())
         q = q * state["H_diag"]
         for i in range(len(changes)):
-            q.add_(steps[i], alpha=shares[i] - changes[i].dot(q).item() * factors[i])
+            q.add_(steps[i], alpha=(shares[i] - changes[i].dot(q) * factors[i]).item())
         return q
 
     def _search(

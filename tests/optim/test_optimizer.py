@@ -465,7 +465,10 @@ def test_a_slice_as_parameter_leaves_the_rest_alone():
 
 
 # ---------------------------------------------------------------- differentiable
-@pytest.mark.parametrize("name", sorted(set(optim.__all__) - {"Optimizer", "LBFGS", "lr_scheduler", "swa_utils"}))
+@pytest.mark.parametrize(
+    "name",
+    sorted(set(optim.__all__) - {"Optimizer", "LBFGS", "lr_scheduler", "swa_utils", "Adafactor", "Muon", "SparseAdam"}),
+)
 def test_recorded_operations_give_what_the_kernel_gives(name):
     kernel, recorded = parameter([1.0, -2.0, 0.5], [1.0, 2.0, 0.0]), parameter([1.0, -2.0, 0.5], [1.0, 2.0, 0.0])
     a, b = getattr(optim, name)([kernel]), getattr(optim, name)([recorded], differentiable=True)

@@ -45,6 +45,7 @@ from mashal.nn.convolution import Conv1d, Conv2d, Conv3d
 from mashal.nn.distance import CosineSimilarity, PairwiseDistance
 from mashal.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from mashal.nn.embedding import Embedding
+from mashal.nn.factory import factory_kwargs
 from mashal.nn.flatten import Flatten, Unflatten
 from mashal.nn.folding import (
     Fold,
@@ -346,6 +347,7 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "ZeroPad3d",
+    "factory_kwargs",
     "functional",
     "init",
     "parameter",

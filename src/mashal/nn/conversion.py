@@ -113,6 +113,18 @@ class ConversionMethods:
         """Move to a CUDA device, the current one if none is named."""
         return self._apply(lambda t: t.cuda(device))
 
+    def xpu(self, device: Any = None) -> Any:
+        """Move to an XPU device."""
+        return self._apply(lambda t: t.to(_numbered("xpu", device)))
+
+    def mtia(self, device: Any = None) -> Any:
+        """Move to an MTIA device."""
+        return self._apply(lambda t: t.to(_numbered("mtia", device)))
+
+    def ipu(self, device: Any = None) -> Any:
+        """Move to an IPU device."""
+        return self._apply(lambda t: t.to(_numbered("ipu", device)))
+
     def to_empty(self, *, device: Any, recurse: bool = True) -> Any:
         """Move to a device without the values: what to do with a module made on the meta device."""
         return self._apply(lambda t: empty_like(t, device=device), recurse=recurse)
@@ -154,6 +166,10 @@ class ConversionMethods:
             else:
                 parameter.grad.requires_grad_(False)
             parameter.grad.zero_()
+
+
+def _numbered(kind: str, device: Any) -> Any:
+    return kind if device is None else f"{kind}:{device}" if isinstance(device, int) else device
 
 
 def _destination(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:

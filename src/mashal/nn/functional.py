@@ -18,6 +18,7 @@ from mashal.nn.functions.activations import (
     relu,
     relu6,
     rrelu,
+    rrelu_,
     selu,
     sigmoid,
     silu,
@@ -61,11 +62,19 @@ from mashal.nn.functions.multihead import multi_head_attention_forward
 from mashal.nn.functions.normalization import batch_norm, instance_norm, local_response_norm
 from mashal.nn.functions.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from mashal.nn.functions.sparse import embedding
+from mashal.nn.functions.time import conv_tbc
 from mashal.ops.interception import PLACES
 from mashal.ops.names import public
+from mashal.overrides import (
+    handle_torch_function,
+    has_torch_function,
+    has_torch_function_unary,
+    has_torch_function_variadic,
+)
 
 _OPERATIONS = {name: f for name, f in public("functional").items() if name not in globals()}
 globals().update(_OPERATIONS)
+native_channel_shuffle = channel_shuffle
 __all__ = [
     *_OPERATIONS,
     "alpha_dropout",
@@ -74,6 +83,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "celu",
     "channel_shuffle",
+    "conv_tbc",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -88,8 +98,12 @@ __all__ = [
     "feature_alpha_dropout",
     "gaussian_nll_loss",
     "gumbel_softmax",
+    "handle_torch_function",
     "hardsigmoid",
     "hardswish",
+    "has_torch_function_variadic",
+    "has_torch_function_unary",
+    "has_torch_function",
     "hardtanh",
     "hinge_embedding_loss",
     "huber_loss",
@@ -107,6 +121,7 @@ __all__ = [
     "multi_margin_loss",
     "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
+    "native_channel_shuffle",
     "nll_loss",
     "normalize",
     "pairwise_distance",
@@ -117,6 +132,7 @@ __all__ = [
     "relu",
     "relu6",
     "rrelu",
+    "rrelu_",
     "selu",
     "sigmoid",
     "silu",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from mashal.core.tensor import Tensor
 from mashal.later import later
@@ -77,6 +77,7 @@ class Module(HookMethods, TreeMethods, ConversionMethods, StateMethods):
     """
 
     dump_patches: bool = False
+    T_destination = TypeVar("T_destination", bound="dict[str, Any]")
     call_super_init: bool = False  # True: __init__ passes its arguments on to the next class of a subclass's bases
 
     training: bool

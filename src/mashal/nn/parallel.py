@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -100,4 +102,7 @@ def parallel_apply(
     return [module(*x, **kwargs) for module, x, kwargs in zip(modules, given, options)]
 
 
+scatter_gather = types.ModuleType(f"{__name__}.scatter_gather", "PyTorch's place of scatter and gather.")
+vars(scatter_gather).update(scatter=scatter, gather=gather)
+sys.modules[scatter_gather.__name__] = scatter_gather
 __getattr__ = nearest(__name__)

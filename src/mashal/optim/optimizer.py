@@ -62,6 +62,8 @@ class Optimizer(HookMethods, StateMethods):
     tensor([0.5000, 0.5000], requires_grad=True)
     """
 
+    OptimizerPreHook = Callable[[Any, tuple, dict], tuple[tuple, dict] | None]
+    OptimizerPostHook = Callable[[Any, tuple, dict], None]
     state: defaultdict[Any, Any]
     param_groups: list[dict[str, Any]]
 

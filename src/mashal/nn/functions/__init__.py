@@ -9,6 +9,7 @@
                  ctc: of sequences; linear_loss: with a linear layer before
   multihead      attention in several heads
   shuffle        between channels and places
+  time           convolution over time, steps first
   distances      between rows, and what is measured with them
 
 `mashal.nn.functional` lists their names, with those of the operations themselves.

@@ -58,6 +58,11 @@ def rrelu(
     return _write(input, ops.rrelu(input, lower, upper, training), inplace)
 
 
+def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
+    """rrelu, written into its input."""
+    return rrelu(input, lower, upper, training, inplace=True)
+
+
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """x / 6 + 1/2, no less than 0 and no more than 1."""
     return _write(input, ops.hardsigmoid(input), inplace)

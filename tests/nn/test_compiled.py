@@ -64,7 +64,7 @@ def calls(layer, function, shapes):
         layer.train(i % 3 != 2)
         operands = [torch.randn(shape, requires_grad=True) for shape in shapes]
         results = tensors(function(*operands))
-        wanted = [x for x in (*operands, *layer.parameters())]
+        wanted = [*operands, *layer.parameters()]
         total = [y for y in results if y.requires_grad]
         given = [torch.randn(y.shape) for y in total]
         seen += [y.detach() for y in results]

@@ -81,7 +81,8 @@ CALLS = {
     "svd_lowrank": lambda s: [call(s.real(5, 4), 2)], "pca_lowrank": lambda s: [call(s.real(5, 4), 2)], "lobpcg": lambda s: [call(positive(s, 9, 9), 2)],
 }  # fmt: skip
 
-ALGEBRA = set(CALLS) - {"matrix_exp", 
+ALGEBRA = set(CALLS) - {
+    "matrix_exp",
     "multi_dot",
     "chain_matmul",
     "linalg_vander",

@@ -7,7 +7,9 @@ Read in this order
               bytecode, sites, frames, sightings, effects, guards, modules: what watch is made of
   making      from a recorded call to a recording;  recording: that;  answers: how a replay's answer is built
   history     the backward of a compiled forward
-  fuse        fewer and better steps: fuse_parts, fuse_join, fuse_graph, fuse_steps
+  fuse        fewer and better steps, with the same bits: fuse_known (numbers, copies, constants), fuse_parts (what a
+              step computes), fuse_join (two as one), fuse_graph (which may), fuse_steps (what it costs, and back to a
+              step), fuse_products (what follows a product of matrices), fuse_memory (results in the place of operands)
   program     where buffers lie, the kernels' words: tables for machine.replay
   compiled    recordings of a function, found by their guards
   regions     a function split around what cannot be recorded: source, names, flow, hoisting

@@ -7,7 +7,8 @@ Read in this order
   vectormath  the door to exp, sin, … as IR; floating, exponentials, trigonometry, special: their families;
               coefficients: of their polynomials
   problem     the words of a matrix product; tiles, microkernel, pack: its parts; small, matvec, blocked: its kernels;
-              matmul: which one; arrange: from shapes and strides to a plan
+              matmul: which one; arrange: from shapes and strides to a plan; following: what is computed of a product
+              before it is stored
   normalized  gradients of norms; windows: largest elements; resample: weighted sums of neighbours
   convolve    convolutions; its parts: tilings, spacing, convolve_writer, convolve_open, convolve_dense; depthwise;
               weigh: the weight's gradient

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import traceback
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,8 +19,10 @@ from itertools import count
 from typing import Any
 
 from mashal.core.handles import RemovableHandle
+from mashal.later import later
 from mashal.machine import modes
 
+traceback = later("traceback")  # for anomaly mode alone
 numbers = count()
 
 

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import platform
+import os
 import struct
 import sys
 from collections.abc import Mapping
 
 __all__ = ["load"]
 
-KNOWN = sys.platform.startswith("linux") and platform.machine() == "x86_64" and struct.calcsize("P") == 8
+KNOWN = sys.platform.startswith("linux") and os.uname().machine == "x86_64" and struct.calcsize("P") == 8
 
 _SECTION = struct.Struct("<IIQQQQIIQQ")  # name, type, flags, address, offset, size, link, info, alignment, entry size
 _SYMBOL = struct.Struct("<IBBHQQ")  # name, binding and type, visibility, section, value, size

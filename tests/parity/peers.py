@@ -20,7 +20,7 @@ OTHER = tuple(getattr(torch, name) for name in ("float16", "bfloat16", "int8", "
 
 # Private, or of devices, layouts and engines that there are none of here.
 LEFT_OUT = """
-jiterator bmm.triton nn.functional.batch_norm.without_cudnn sparse.sampled_addmm sparse.mm.reduce to_sparse torch._scaled
+jiterator bmm.triton nn.functional.batch_norm.without_cudnn sparse.sampled_addmm sparse.mm to_sparse nn.functional.triplet_margin_with_distance_loss torch._scaled
 torch.ops _ empty new_empty resize_ slice max_pool2d_with_indices_backward native_dropout_backward
 """.split()
 # Where mashal is right, or another answer is as good.
@@ -135,11 +135,17 @@ def _storage(x):
 def numbers(x):
     """A tensor of either side as an array; half precisions as float32."""
     x = x.detach().resolve_conj().resolve_neg()
-    return (x.float() if str(x.dtype) in ("torch.bfloat16", "torch.float16") else x).numpy()
+    wide = {"torch.bfloat16": "float32", "torch.float16": "float32", "torch.complex32": "complex64"}.get(str(x.dtype))
+    return (x if wide is None else x.to(getattr(torch if isinstance(x, torch.Tensor) else mashal, wide))).numpy()
 
 
 # ---------------------------------------------------------------- held together
-CLOSE = {"torch.float64": (1e-7, 1e-7), "torch.float16": (2e-2, 2e-2), "torch.bfloat16": (8e-2, 8e-2)}
+CLOSE = {
+    "torch.float64": (1e-7, 1e-7),
+    "torch.float16": (2e-2, 2e-2),
+    "torch.complex32": (2e-2, 2e-2),
+    "torch.bfloat16": (8e-2, 8e-2),
+}
 
 
 def assert_alike(mine, theirs, where="result"):

@@ -21,7 +21,8 @@ OTHER = tuple(getattr(torch, name) for name in ("float16", "bfloat16", "int8", "
 # Private, or of devices, layouts and engines that there are none of here.
 LEFT_OUT = """
 jiterator bmm.triton nn.functional.batch_norm.without_cudnn sparse.sampled_addmm sparse.mm to_sparse torch._scaled
-nn.functional.triplet_margin_with_distance_loss torch.ops _ empty new_empty resize_ slice max_pool2d_with_indices_backward native_dropout_backward
+nn.functional.triplet_margin_with_distance_loss torch.ops _ empty new_empty resize_ slice
+max_pool2d_with_indices_backward native_dropout_backward
 """.split()
 # Where mashal is right, or another answer is as good.
 DIFFERENT = {

@@ -119,3 +119,46 @@ def test_a_loss_of_complex_numbers_is_real():
     assert loss.dtype is torch.float64
     loss.backward()
     assert x.grad.dtype is torch.complex128
+
+
+def test_division_by_zero_and_by_infinity():
+    z = torch.tensor([1 + 2j, 3 - 4j, -1j], dtype=torch.complex128)
+    with np.errstate(all="ignore"):
+        by_zero = (z / 0).numpy()
+    assert (
+        by_zero[0] == complex(np.inf, np.inf) and by_zero[1] == complex(np.inf, -np.inf) and np.isnan(by_zero[2].real)
+    )
+    assert (z / float("inf")).tolist() == [0j, 0j, 0j]
+    huge = torch.tensor([1e300 + 1e300j], dtype=torch.complex128)
+    assert (huge / huge).item() == 1
+
+
+def test_complex_numbers_at_equal_distances():
+    np.testing.assert_allclose(torch.linspace(0, 1 + 1j, 5).numpy(), np.linspace(0, 1 + 1j, 5), rtol=1e-6)
+    np.testing.assert_allclose(torch.logspace(0, 1j, 3).numpy(), np.logspace(0, 1j, 3), rtol=1e-6)
+    assert torch.linspace(0, 1j, 3, dtype=torch.complex128)[-1].item() == 1j
+    with pytest.raises(RuntimeError, match="can't be safely cast"):
+        torch.linspace(0, 1j, 3, dtype=torch.float32)
+
+
+@pytest.mark.parametrize("name", ["maximum", "minimum", "fmax", "fmin"])
+def test_there_is_no_larger_complex_number(name):
+    with pytest.raises(RuntimeError, match="not implemented for 'ComplexDouble'") as error:
+        getattr(torch, name)(random(2), random(2))
+    assert type(error.value) is RuntimeError
+
+
+def test_what_complex_numbers_have_not():
+    with pytest.raises(RuntimeError, match="complex"):
+        torch.sort(random(2))
+    with pytest.raises(NotImplementedError):
+        torch.unique(random(2))
+    with pytest.raises(NotImplementedError):
+        random(2) // 2
+    with pytest.raises(NotImplementedError):
+        torch.nn.functional.mse_loss(random(2), random(2))
+    with pytest.raises(RuntimeError, match="In-place abs is not supported"):
+        random(2).abs_()
+    with pytest.raises(RuntimeError, match="without overflow"):
+        float(torch.tensor(1 + 1j))
+    assert float(torch.tensor(1 + 0j)) == 1.0

@@ -357,9 +357,15 @@ def complex_operation(f: Function, kind: str, *v: Any) -> Any:
 
 
 def _complex_quotient(f: Function, a: Complex, b: Complex) -> Complex:
-    """Scaled by the divisor's larger part, so that only a result out of range overflows."""
-    scale = f.math("maximum", f.math("fabs", b.re), f.math("fabs", b.im))
-    scale = f.select(is_zero(f, scale), 1.0, scale)
-    c, d = b.re / scale, b.im / scale
-    norm = (c * c + d * d) * scale
-    return Complex((a.re * c + a.im * d) / norm, (a.im * c - a.re * d) / norm)
+    """Smith's: by the divisor's larger part first, so that only a result out of range overflows; by 0 part by part."""
+    size_re, size_im = f.math("fabs", b.re), f.math("fabs", b.im)
+    upright = size_re.compare("olt", size_im)
+    large, small = f.select(upright, b.im, b.re), f.select(upright, b.re, b.im)
+    ratio = small / large
+    below = large + small * ratio
+    along, across = f.select(upright, a.im, a.re), f.select(upright, a.re, a.im)
+    re = (along + across * ratio) / below
+    im = (across - along * ratio) / below
+    quotient = Complex(re, f.select(upright, -im, im))
+    zero = is_zero(f, size_re) & is_zero(f, size_im)
+    return Complex(f.select(zero, a.re / size_re, quotient.re), f.select(zero, a.im / size_im, quotient.im))

@@ -23,13 +23,23 @@ def to_bool(self: Tensor) -> bool:
 
 
 def to_int(self: Tensor) -> int:
-    """The one element as an int, without what is behind the point."""
-    return int(element(self))
+    """The one element as an int, without what is behind the point. RuntimeError for a complex number that is not real."""
+    return int(_real(element(self), "int64_t"))
+
+
+def _real(x: Any, kind: str) -> Any:
+    if not isinstance(x, complex):
+        return x
+    if x.imag:
+        raise RuntimeError(
+            message("item", f"value cannot be converted to type {kind} without overflow", f"it is {x}; take .real")
+        )
+    return x.real
 
 
 def to_float(self: Tensor) -> float:
-    """The one element as a float."""
-    return float(element(self))
+    """The one element as a float. RuntimeError for a complex number that is not real."""
+    return float(_real(element(self), "float"))
 
 
 def to_complex(self: Tensor) -> complex:

@@ -13,14 +13,14 @@ from mashal.ops.promotion import result_type_of
 from mashal.ops.run import scalar_name
 
 
-def refuse_complex(name: str) -> Any:
+def refuse_complex(name: str, kind: type[Exception] = NotImplementedError) -> Any:
     """What refuses complex operands in the name of an operation."""
 
     def refuse(*operands: Any, **options: Any) -> None:
         for x in operands:
             if dtype_of(x).kind == "c":
                 wrong = f"\"{name}\" not implemented for '{scalar_name(dtype_of(x))}'"
-                raise NotImplementedError(message(name, wrong, "complex numbers have no order"))
+                raise kind(message(name, wrong, "complex numbers have no order"))
 
     return refuse
 

@@ -12,6 +12,7 @@ from mashal.core.tensor import Tensor, alias, plan_of
 from mashal.errors import message
 from mashal.lower import counting
 from mashal.machine.launch import NUMBER
+from mashal.ops.comparison import refuse_complex
 from mashal.ops.creation import as_tensor, zeros
 from mashal.ops.define import row_major, spelled, write_out
 from mashal.ops.moving import collect
@@ -229,6 +230,7 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
     >>> torch.unique(torch.tensor([3, 1, 3]))
     tensor([1, 3])
     """
+    refuse_complex("unique")(input)
     if dim is not None and input.form.rank != 1:
         return _unique_slices(input, wrap_dim("unique", dim, input.form.rank), return_inverse, return_counts, True)
     ordered, places = sort(alias(reshape(input, (-1,))))

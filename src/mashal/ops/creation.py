@@ -17,7 +17,8 @@ from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor, make, new_view
 from mashal.core.tensor import empty as new
 from mashal.errors import message
-from mashal.lang.expression import Expression, cast, fma, operand, place, scalar, where
+from mashal.lang.complex import joined
+from mashal.lang.expression import Expression, cast, exp, fma, log, operand, place, scalar, where
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.define import spelled, write_out
 from mashal.ops.options import check_layout, dtype_of, form_like, form_of, place_of, sizes_of
@@ -445,10 +446,13 @@ def _row(
     return plan(*numbers)
 
 
-def _numbers_of(name: str, *values: Any) -> list[Any]:
+def _numbers_of(name: str, *values: Any, complex_too: bool = False) -> list[Any]:
     found = []
     for value in values:
         value = value.item() if hasattr(value, "item") else value
+        if complex_too and isinstance(value, complex):
+            found.append(value)
+            continue
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             if not isinstance(value, bool):
                 raise TypeError(f"{name}(): argument must be Number, not {type(value).__name__}")
@@ -488,6 +492,10 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, o
     if dtype.kind == "b" and n > 2:
         raise RuntimeError(message("arange", "bool numbers are only False and True", "use another dtype"))
     of = _form("arange", (n,), {**options, "dtype": dtype})
+    if dtype.kind == "c":
+        raise NotImplementedError(
+            message("arange", f"not implemented for {dtype}", "convert a real one with .to(dtype)")
+        )
     x = _progression(of, start, step)
     x = x if out is None else write_out("arange", out, x)
     return x.requires_grad_() if requires_grad else x
@@ -566,10 +574,42 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     >>> torch.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    of = _steps_form("linspace", steps, {**options, "dtype": dtype or getattr(out, "dtype", None)})
-    x = _between(of, *_numbers_of("linspace", start, end))
+    start, end = _numbers_of("linspace", start, end, complex_too=True)
+    of = _steps_form("linspace", steps, {**options, "dtype": _spaced_dtype(dtype, out, start, end)})
+    x = _complex_row(of, start, end, None) if of.dtype.kind == "c" else _between(of, start, end)
     x = x if out is None else write_out("linspace", out, x)
     return x.requires_grad_() if requires_grad else x
+
+
+def _spaced_dtype(dtype: DType | None, out: Tensor | None, *numbers: Any) -> DType | None:
+    """The dtype asked for; complex for complex numbers. RuntimeError for complex numbers in a real dtype."""
+    asked = dtype or getattr(out, "dtype", None)
+    if not any(isinstance(x, complex) for x in numbers):
+        return asked
+    if asked is not None and asked.kind != "c":
+        raise RuntimeError(
+            message("linspace", f"inferred dtype {get_default_dtype().to_complex()} can't be safely cast to {asked}")
+        )
+    return asked or get_default_dtype().to_complex()
+
+
+def _complex_row(of: Form, start: complex, end: complex, base: float | None) -> Tensor:
+    """Complex numbers at equal distances, counted from the nearer end; with a base, its powers."""
+    n = of.numel
+    step = (end - start) / max(n - 1, 1)
+
+    def value(*x: Expression) -> Expression:
+        first, last, by = (joined(x[i], x[i + 1]) for i in (0, 2, 4))
+        count, half, size = x[6:]
+        ahead, left = (cast(cast(i, dtypes.float64), dtypes.complex128) for i in (place(), count - place()))
+        z = where(place() < half, first + by * ahead, last - by * left)
+        return z if base is None else exp(z * cast(log(size), dtypes.complex128))
+
+    kinds = (*[dtypes.float64] * 6, dtypes.int64, dtypes.int64, dtypes.float64)
+    parts = [float(part) for z in (start, end, step) for part in (complex(z).real, complex(z).imag)]
+    if not n:
+        return new(of)
+    return _row(of, f"complex space {base is None}", value, kinds, (*parts, n - 1, (n + 1) // 2, float(base or 1)))
 
 
 def _steps_form(name: str, steps: Any, options: dict) -> Form:
@@ -605,8 +645,11 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
     >>> torch.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
     """
-    of = _steps_form("logspace", steps, {**options, "dtype": dtype or getattr(out, "dtype", None)})
-    start, end, base = _numbers_of("logspace", start, end, base)
+    start, end, base = _numbers_of("logspace", start, end, base, complex_too=True)
+    of = _steps_form("logspace", steps, {**options, "dtype": _spaced_dtype(dtype, out, start, end)})
+    if of.dtype.kind == "c":
+        x = _complex_row(of, start, end, base)
+        return x if out is None else write_out("logspace", out, x)
     if of.dtype.kind in "iub":
         start, end = int(start), int(end)
     n, step = of.numel, (end - start) / max(of.numel - 1, 1)

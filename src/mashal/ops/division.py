@@ -17,6 +17,7 @@ from mashal.lang import expression as e
 from mashal.lang.expression import Expression, constant, operand, where
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.arithmetic import EVERYWHERE, dtype_of
+from mashal.ops.comparison import refuse_complex
 from mashal.ops.define import (
     Pointwise,
     door,
@@ -89,7 +90,7 @@ _DIV = Pointwise("div", lambda x, y: x / y, floating, "DivBackward0")
 _TRUNC = Pointwise("div", _truncated, same, "DivBackward2")
 _FLOOR = Pointwise("div", _floored, same, "DivBackward2")
 _RDIV = Pointwise("rdiv", lambda x, y: y / x, floating, "MulBackward0")
-_FLOOR_DIVIDE = Pointwise("floor_divide", _floored, same, "FloorDivideBackward0")
+_FLOOR_DIVIDE = Pointwise("floor_divide", _floored, same, "FloorDivideBackward0", refuse_complex("floor_divide"))
 _TRUNC.gradients = _FLOOR.gradients = _FLOOR_DIVIDE.gradients = _nothing
 _plain_div_ = in_place_door(_DIV)
 _div, _trunc, _floor, _floor_divide = map(door, (_DIV, _TRUNC, _FLOOR, _FLOOR_DIVIDE))

@@ -18,7 +18,7 @@ from mashal.lang.nest import Nest, Operand
 from mashal.ops.changes import change_in_place, check_not_expanded, copied, overlaps, refuse_recorded_out, write_out
 from mashal.ops.gradients import Backward, Entry, PointwiseNode
 from mashal.ops.promotion import is_operand, result_type_of
-from mashal.ops.rules import Rule, in_registers, number_kind, only_floating
+from mashal.ops.rules import Rule, in_registers, number_kind, only_floating, real_part
 from mashal.ops.run import check_cast, check_floating, dense_result, plan_pointwise, remember, same_device
 from mashal.ops.subclasses import dispatched, overrides
 
@@ -181,6 +181,9 @@ class Pointwise:
         tensors = [o for o in normal if isinstance(o, Tensor)]
         if self.refuse is not None:
             self.refuse(*normal, **dict(options))
+        if self.rule is real_part and x.form.dtype.is_complex:
+            wrong = f"In-place {self.name} is not supported for complex tensors"
+            raise RuntimeError(message(self.name + "_", wrong, "the result is real; use it as a new tensor"))
         same_device(self.name, tensors)
         shape = broadcast(self.name + "_", *(o.form.shape for o in tensors))
         if shape != tuple(x.form.shape):

@@ -36,6 +36,7 @@ from mashal.lang.expression import (
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.arithmetic import absolute, sub
 from mashal.ops.broadcast import sum_to
+from mashal.ops.comparison import refuse_complex
 from mashal.ops.creation import ones
 from mashal.ops.define import Pointwise, Rule, door, in_registers, only_floating, same, spelled
 from mashal.ops.planned import Part, Planned, PlanNode
@@ -56,7 +57,7 @@ class Loss:
 
     def __init__(self, name: str, body: Callable[..., Any], nodes: tuple[str, str, str], rule: Rule = only_floating):
         self.name, self.body = name, body
-        self.pointwise = Pointwise(name, body, rule, nodes[0])
+        self.pointwise = Pointwise(name, body, rule, nodes[0], refuse_complex(name))
         self.of_elements = door(self.pointwise)
         self.calls: dict[Any, _Call] = {}
         self.gradients: dict[Any, Any] = {}
@@ -78,6 +79,7 @@ class Loss:
     def plan(self, operands: tuple, shape: tuple[int, ...], reduction: str, options: tuple) -> tuple[Any, dtype]:
         """The plan of a loss that is reduced, and its dtype."""
         device = same_device(self.name, operands)
+        refuse_complex(self.name)(*operands)
         d, _ = self.pointwise.dtypes_of(operands)
         if reduction == "mean" and d.kind not in "fc":
             raise RuntimeError(message(self.name, f"there is no mean of {d}", "the input must be floating"))

@@ -177,7 +177,7 @@ def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
 
 
 # ---------------------------------------------------------------- the larger and the smaller
-@pointwise(refuse=refuse_complex("maximum"), tensors=2)
+@pointwise(refuse=refuse_complex("maximum", RuntimeError), tensors=2)
 def maximum(x: Expression, y: Expression) -> Expression:
     """The larger of x and y; nan if one is nan. Where they are equal each gets half of the gradient.
 
@@ -187,13 +187,13 @@ def maximum(x: Expression, y: Expression) -> Expression:
     return e.maximum(x, y)
 
 
-@pointwise(refuse=refuse_complex("minimum"), tensors=2)
+@pointwise(refuse=refuse_complex("minimum", RuntimeError), tensors=2)
 def minimum(x: Expression, y: Expression) -> Expression:
     """The smaller of x and y; nan if one is nan. Where they are equal each gets half of the gradient."""
     return e.minimum(x, y)
 
 
-@pointwise(refuse=refuse_complex("fmax"), tensors=2)
+@pointwise(refuse=refuse_complex("fmax", RuntimeError), tensors=2)
 def fmax(x: Expression, y: Expression) -> Expression:
     """The larger of x and y; if one is nan, the other."""
     return e.where((x >= y) | (y != y), x, y)
@@ -205,7 +205,7 @@ def _(g: Expression, z: Expression, x: Expression, y: Expression) -> tuple:
     return e.where(first, g, 0), e.where(first, 0, g)
 
 
-@pointwise(refuse=refuse_complex("fmin"), tensors=2)
+@pointwise(refuse=refuse_complex("fmin", RuntimeError), tensors=2)
 def fmin(x: Expression, y: Expression) -> Expression:
     """The smaller of x and y; if one is nan, the other."""
     return e.where((x <= y) | (y != y), x, y)

@@ -26,9 +26,7 @@ _plans: dict[Any, Any] = {}
 def _sorted_rows(name: str, x: Tensor, dim: int, descending: bool, kept: int | None = None) -> tuple[Tensor, Tensor]:
     """The first `kept` (all) values of sorted rows along dim, and their places; not recorded."""
     if x.form.dtype.kind == "c":
-        raise NotImplementedError(
-            message(name, f"not implemented for complex numbers ({x.form.dtype})", "they have no order")
-        )
+        raise RuntimeError(message(name, f"does not support complex numbers ({x.form.dtype})", "they have no order"))
     x = x if x.form.contiguous else row_major(x)
     key = x.form, dim, descending, kept
     plan = _plans.get(key) or remember(_plans, key, _plan(x.form, dim, descending, kept))

@@ -84,3 +84,8 @@ def test_levels_do_not_nest():
 def test_shapes_must_agree():
     with fwAD.dual_level(), pytest.raises(RuntimeError, match="one shape"):
         fwAD.make_dual(T(1.0), torch.ones(2))
+
+
+def test_gradcheck_holds_tangents_against_differences():
+    x = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: (torch.softmax(x, 0), x.sum()), (x,), check_forward_ad=True)

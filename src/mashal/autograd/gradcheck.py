@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any
 
 from mashal import ops
+from mashal.autograd.forward_ad import dual_level, make_dual, unpack_dual
 from mashal.autograd.roots import grad
 from mashal.core.dtypes import float64
 from mashal.core.tape import no_grad
@@ -66,6 +67,10 @@ def gradcheck(
                 _compare(row, difference[o], atol, rtol, i, o)
         if check_batched_grad:
             _check_batched(func, inputs, [x for _, x in checked])
+        if check_forward_ad:
+            for (i, x), difference in zip(checked, expected):
+                if not x.is_complex():
+                    _check_forward(func, inputs, i, difference, atol, rtol)
     except GradcheckError:
         if raise_exception:
             raise
@@ -210,6 +215,23 @@ def _compare(gradients: Tensor, differences: Tensor, atol: float, rtol: float, i
             f"gradcheck: Jacobian mismatch for output {o} with respect to input {i},\n"
             f"numerical:{differences}\nanalytical:{gradients}"
         )
+
+
+def _check_forward(
+    func: Callable, inputs: tuple[Any, ...], i: int, differences: list[Tensor], atol: float, rtol: float
+) -> None:
+    """Whether the tangents of the outputs along a random one of an input are those of the differences."""
+    direction = ops.randn_like(inputs[i].detach())
+    with dual_level():
+        arguments = list(inputs)
+        arguments[i] = make_dual(inputs[i].detach(), direction)
+        for o, y in enumerate(_outputs(func, tuple(arguments))):
+            tangent = unpack_dual(y).tangent
+            along = (differences[o] @ direction.reshape(-1).to(differences[o].dtype)).reshape(-1)
+            found = ops.zeros_like(along) if tangent is None else _reals(tangent.detach())
+            if not ops.allclose(found, along, rtol, atol):
+                wrong = f"the tangent of output {o} along input {i} is {found}, differences say {along}"
+                raise GradcheckError(message("gradcheck", wrong, "forward mode must agree with them"))
 
 
 def _check_batched(func: Callable, inputs: tuple[Any, ...], xs: list[Tensor]) -> None:

@@ -11,11 +11,24 @@ Loaded when it is first asked for; until then nothing looks at calls (ops.interc
 """
 
 from mashal.func.modules import functional_call, replace_all_batch_norm_modules_, stack_module_state
-from mashal.func.transforms import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, linearize, vjp
+from mashal.func.transforms import (
+    debug_unwrap,
+    functionalize,
+    grad,
+    grad_and_value,
+    hessian,
+    jacfwd,
+    jacrev,
+    jvp,
+    linearize,
+    vjp,
+)
 from mashal.func.vmap import vmap
 
 __all__ = [
+    "debug_unwrap",
     "functional_call",
+    "functionalize",
     "grad",
     "grad_and_value",
     "hessian",

@@ -9,7 +9,7 @@ from typing import Any
 from mashal import ops
 from mashal.core.shapes import Size
 from mashal.core.tensor import Tensor
-from mashal.func.batching import is_batched, open_level, wrap
+from mashal.func.batching import Batched, is_batched, open_level, wrap
 from mashal.func.differentiation import (
     bottom,
     gradient,
@@ -22,7 +22,18 @@ from mashal.func.differentiation import (
 )
 from mashal.utils._pytree import tree_flatten, tree_unflatten
 
-__all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "vjp"]
+__all__ = [
+    "debug_unwrap",
+    "functionalize",
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "linearize",
+    "vjp",
+]
 
 
 def _places(argnums: Any, args: tuple, name: str) -> tuple[int, ...]:
@@ -332,3 +343,44 @@ def hessian(func: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
             [ 0., 12.]])
     """
     return jacfwd(jacrev(func, argnums), argnums)
+
+
+# ---------------------------------------------------------------- other views of a function
+def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Callable[..., Any]:
+    """func on copies of its tensors; what it changes in place is written back once, at the end.
+
+    remove: "mutations" or "mutations_and_views".
+
+    >>> x = torch.zeros(1)
+    >>> torch.func.functionalize(lambda x: x.add_(1))(x), x
+    (tensor([1.]), tensor([1.]))
+    """
+    if remove not in ("mutations", "mutations_and_views"):
+        raise RuntimeError(
+            f"functionalize: remove={remove!r} is not valid; it must be 'mutations' or 'mutations_and_views'"
+        )
+
+    @functools.wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        flat, spec = tree_flatten((args, kwargs))
+        copies = [x.clone() if isinstance(x, Tensor) else x for x in flat]
+        before = [x._version if isinstance(x, Tensor) else 0 for x in copies]
+        some, named = tree_unflatten(copies, spec)
+        result = func(*some, **named)
+        for x, copy, version in zip(flat, copies, before):
+            if isinstance(x, Tensor) and copy._version != version:
+                x.copy_(copy)  # type: ignore[attr-defined]
+        return result
+
+    return wrapped
+
+
+def debug_unwrap(tensor: Tensor, *, recurse: bool = True) -> Tensor:
+    """The value behind a tensor inside vmap, with its batch dimension; recurse: below all levels.
+
+    >>> torch.vmap(lambda x: torch.func.debug_unwrap(x).sum().expand(2)[0] + 0 * x)(torch.ones(2))
+    tensor([2., 2.])
+    """
+    if not isinstance(tensor, Batched):
+        return tensor
+    return bottom(tensor) if recurse else tensor.value

@@ -63,6 +63,7 @@ from mashal.nn.functions.normalization import batch_norm, instance_norm, local_r
 from mashal.nn.functions.shuffle import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from mashal.nn.functions.sparse import embedding
 from mashal.nn.functions.time import conv_tbc
+from mashal.ops import averages, convolution, folding, grids, interpolation, pooling
 from mashal.ops.interception import PLACES
 from mashal.ops.names import public
 from mashal.overrides import (
@@ -72,6 +73,7 @@ from mashal.overrides import (
     has_torch_function_variadic,
 )
 
+_FAMILIES = averages, convolution, folding, grids, interpolation, pooling  # whose functions are found from here on
 _OPERATIONS = {name: f for name, f in public("functional").items() if name not in globals()}
 globals().update(_OPERATIONS)
 native_channel_shuffle = channel_shuffle

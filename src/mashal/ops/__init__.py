@@ -35,7 +35,6 @@ from mashal.ops import (
     arithmetic,
     arranging,
     attention,
-    averages,
     bitwise,
     chances,
     channels,
@@ -45,7 +44,6 @@ from mashal.ops import (
     comparison,
     complex_parts,
     contraction,
-    convolution,
     copying,
     counting,
     creation,
@@ -55,10 +53,7 @@ from mashal.ops import (
     einstein,
     embeddings,
     exponential,
-    folding,
-    grids,
     indexing,
-    interpolation,
     joining,
     linear_map,
     logic,
@@ -70,7 +65,6 @@ from mashal.ops import (
     padding,
     parts,
     polynomials,
-    pooling,
     powers,
     queries,
     random,
@@ -91,7 +85,6 @@ from mashal.ops import (
     trigonometric,
     view_copies,
     views,
-    windows,
 )
 from mashal.ops.names import public
 

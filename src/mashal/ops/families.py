@@ -26,6 +26,15 @@ FAMILIES: dict[str, dict[str, str]] = {
         """,
         "method": "hash_tensor",
     },
+    "mashal.ops.averages": {
+        "torch": "adaptive_avg_pool1d avg_pool1d"
+    },  # this one and those for images come with nn.functional
+    "mashal.ops.convolution": {"torch": "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d"},
+    "mashal.ops.folding": {},
+    "mashal.ops.grids": {"torch": "affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d"},
+    "mashal.ops.interpolation": {},
+    "mashal.ops.pooling": {"torch": "max_pool1d max_pool1d_with_indices max_pool2d max_pool3d"},
+    "mashal.ops.windows": {"torch": "bartlett_window blackman_window hamming_window hann_window kaiser_window"},
     "mashal.ops.bessel": {},
     "mashal.ops.distances": {"torch": "cdist"},
     "mashal.ops.histograms": {"torch": "histogram histogramdd", "method": "histogram"},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mashal import ops
 from mashal.core.tensor import Tensor
+from mashal.ops.convolution import conv1d
 
 __all__ = ["conv_tbc"]
 
@@ -22,5 +22,5 @@ def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tenso
             f"conv_tbc: input {tuple(input.shape)}, weight {tuple(weight.shape)} and bias {tuple(bias.shape)} do not go together: "
             "weight must be (width, input's channels, bias's size)"
         )
-    made = ops.conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)  # type: ignore[attr-defined]
+    made = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)  # type: ignore[attr-defined]
     return made.permute(2, 0, 1)  # type: ignore[attr-defined]

@@ -17,8 +17,9 @@ from mashal.core.tensor import Tensor, bump, plan_of
 from mashal.errors import message
 from mashal.lang.expression import Expression, row_length, sqrt, sum_over
 from mashal.lower.normalized import norm_gradients, parts_of, scratch_bytes
-from mashal.ops.arithmetic import mul, sub
+from mashal.ops.arithmetic import add, mul, sub
 from mashal.ops.define import recorded, spelled
+from mashal.ops.powers import rsqrt
 from mashal.ops.reducing import formula, with_ones
 from mashal.ops.reductions import mean as mean_of
 from mashal.ops.reductions import sum_
@@ -237,4 +238,8 @@ def rms_norm(
     """x / sqrt(mean of x² + eps)·weight over the last dimensions; eps None is the dtype's smallest step at 1."""
     shape = _normalized_shape("rms_norm", input, normalized_shape, weight, None)
     dims = tuple(range(input.form.rank - len(shape), input.form.rank))
-    return _rms_norm(input, weight, dims, finfo(input.form.dtype).eps if eps is None else eps)
+    small = finfo(input.form.dtype.to_real()).eps if eps is None else eps
+    if input.form.dtype.is_complex:
+        y = mul(input, rsqrt(add(mean_of(mul(input, input), dims, True), small)))
+        return y if weight is None else mul(y, weight)
+    return _rms_norm(input, weight, dims, small)

@@ -17,6 +17,9 @@ TWO_OPERANDS = set(
 )
 
 
+MORE_OPERANDS = {"gamma_path": 2, "beta_path": 3}
+
+
 # ---------------------------------------------------------------- running a function
 @lru_cache(None)
 def kernel(name, type, width):
@@ -36,7 +39,7 @@ def kernel(name, type, width):
 
 
 def operand_count(name):
-    return 2 if name in TWO_OPERANDS or "polynomial" in name else 1
+    return MORE_OPERANDS.get(name) or (2 if name in TWO_OPERANDS or "polynomial" in name else 1)
 
 
 def run(name, *operands, scalar=False):

@@ -135,8 +135,9 @@ def test_no_library_is_called(name):
     types = [
         "<4 x i64>" if name == "gcd" else "<4 x float>",
         "<4 x i64>" if name in ("gcd", "ldexp") else "<4 x float>",
+        "<4 x float>",
     ]
-    f = module.function("kernel", "i64", list(zip(types, "xy"))[: operand_count(name)])
+    f = module.function("kernel", "i64", list(zip(types, "xyz"))[: operand_count(name)])
     emit(name, f, *f.parameters)
     called = {line.split("@")[1].split("(")[0] for line in module.text().splitlines() if line.startswith("declare")}
     assert all(one.startswith("llvm.") or one == "mashal_reduce_angles" for one in called)

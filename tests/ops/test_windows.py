@@ -71,3 +71,9 @@ def test_the_identity_grid_reads_every_element(padding_mode):
 def test_bad_windows_are_refused(call, error, text):
     with pytest.raises(error, match=text):
         call(torch.ones(1, 1, 4, 4))
+
+
+def test_a_grid_that_points_outside_reads_zeros_whatever_the_image_holds():
+    x = torch.full((1, 1, 3, 3), float("nan"))
+    assert F.grid_sample(x, torch.full((1, 1, 1, 2), 5.0), align_corners=False).item() == 0
+    assert F.grid_sample(x, torch.full((1, 1, 1, 2), float("nan")), align_corners=False).item() == 0

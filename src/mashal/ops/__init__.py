@@ -21,7 +21,7 @@ Read in this order
   reducing     how reductions are written; reductions, softmax: rows of elements joined; rows: formulas over rows
   running, sorting, order, counting   cumsum …; order along a dimension; bins and distinct elements;  norms
   windowing, sliding   windows over space; resampling: weighted sums of neighbours; averages, maxima, pooling, interpolation,
-               padding, folding, grids: what is made of them
+               padding, folding, grids (blending): what is made of them
   convolution  arguments checked; correlation: the three functions; convolving, weighing: their plans
   normalization, channels, losses, classes, cross_entropies   layer_norm …; mse_loss …; nll_loss; cross_entropy
   queries      questions that compute nothing;  foreach: on lists of tensors;  rare, algebra, fourier …: seldom used ones (families)

@@ -1,6 +1,6 @@
 """grid_sample: images and volumes read at places between their elements; affine_grid: places of an affine map.
 
-Composed of operations: places become element numbers and weights, and the weighted elements are gathered.
+Places become, by operations, numbers of elements and their weights; ops.blending reads and adds up.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from math import prod
 from operator import mul
 from typing import Any
 
+from mashal.core.dtypes import int32
 from mashal.core.tensor import Tensor
 from mashal.errors import message
-from mashal.ops.creation import linspace, ones_like, zeros_like
+from mashal.ops.blending import blend
+from mashal.ops.creation import full_like, linspace, ones_like, zeros_like
 from mashal.ops.define import spelled
 from mashal.ops.joining import stack
 from mashal.ops.selection import where
-from mashal.ops.views import expand, reshape
 
 _MODES = ("bilinear", "nearest", "bicubic")
 _PADDINGS = ("zeros", "border", "reflection")
@@ -55,16 +56,14 @@ def _brought_in(x: Any, n: int, padding: str, corners: bool) -> Any:
 
 
 # ---------------------------------------------------------------- elements
-def _at(flat: Any, places: Sequence[Any], space: Sequence[int]) -> Any:
-    """flat (n, channels, elements) at whole places (n, results) for each dimension of space; 0 outside."""
+def _at(places: Sequence[Any], weight: Any, space: Sequence[int]) -> tuple[Any, Any]:
+    """The numbers in a plane of whole places, one tensor for each dimension of space, and their weight: -1 and 0 outside."""
     number, valid = 0, True
     for x, n in zip(places, space):
         here = (x >= 0) & (x <= n - 1)
-        number = number * n + where(here, x, zeros_like(x)).long()  # type: ignore[attr-defined]
+        number = number * n + where(here, x, zeros_like(x)).to(int32)
         valid = here & valid
-    n, channels, results = flat.shape[0], flat.shape[1], places[0].shape[1]
-    found = flat.gather(2, expand(reshape(number, (n, 1, results)), (n, channels, results)))  # type: ignore[arg-type]
-    return where(reshape(valid, (n, 1, results)), found, found.new_zeros(()))  # type: ignore[arg-type]
+    return where(valid, number, full_like(number, -1)), where(valid, weight, zeros_like(weight))
 
 
 def _cubic_weights(t: Any) -> list[Any]:
@@ -75,32 +74,35 @@ def _cubic_weights(t: Any) -> list[Any]:
     return [far(t + 1), near(t), near(1 - t), far(2 - t)]
 
 
-def _sampled(x: Any, grid: Any, mode: str, padding: str, corners: bool) -> Any:
-    n, channels, *space = x.shape
-    results = grid.shape[1:-1]
-    flat = x.reshape(n, channels, prod(space))
-    places = [
-        _unnormalized(grid[..., i].reshape(n, -1), size, corners)
-        for i, size in zip(range(len(space) - 1, -1, -1), space)
-    ]
-    total: Any = 0
+def _taps(places: list[Any], space: Sequence[int], mode: str, padding: str, corners: bool) -> list[tuple[Any, Any]]:
+    """For each element that is looked at its number and its weight."""
+    if mode == "nearest":
+        whole = [_brought_in(p, n, padding, corners).detach().round() for p, n in zip(places, space)]
+        return [_at(whole, ones_like(whole[0]), space)]
+    taps = []
     if mode == "bicubic":
         whole = [p.detach().floor() for p in places]
         weights = [_cubic_weights(p - w) for p, w in zip(places, whole)]
-        for taps in product(range(4), repeat=len(space)):
-            spots = [_brought_in(w + (k - 1), m, padding, corners) for w, k, m in zip(whole, taps, space)]
-            weight = reduce(mul, [w[k] for w, k in zip(weights, taps)])
-            total = total + _at(flat, spots, space) * weight.unsqueeze(1)
-        return total.reshape(n, channels, *results)
-    places = [_brought_in(p, m, padding, corners) for p, m in zip(places, space)]
-    if mode == "nearest":
-        return _at(flat, [p.detach().round() for p in places], space).reshape(n, channels, *results)
+        for tap in product(range(4), repeat=len(space)):
+            spots = [_brought_in(w + (k - 1), n, padding, corners) for w, k, n in zip(whole, tap, space)]
+            taps.append(_at(spots, reduce(mul, [w[k] for w, k in zip(weights, tap)]), space))
+        return taps
+    places = [_brought_in(p, n, padding, corners) for p, n in zip(places, space)]
     whole = [p.detach().floor() for p in places]
     shares = [p - w for p, w in zip(places, whole)]
     for corner in product((0, 1), repeat=len(space)):
         weight = reduce(mul, [s if k else 1 - s for s, k in zip(shares, corner)])
-        total = total + _at(flat, [w + k for w, k in zip(whole, corner)], space) * weight.unsqueeze(1)
-    return total.reshape(n, channels, *results)
+        taps.append(_at([w + k for w, k in zip(whole, corner)], weight, space))
+    return taps
+
+
+def _sampled(x: Any, grid: Any, mode: str, padding: str, corners: bool) -> Any:
+    n, channels, *space = x.shape
+    axes = zip(range(len(space) - 1, -1, -1), space)
+    places = [_unnormalized(grid[..., i].reshape(n, -1), size, corners) for i, size in axes]
+    taps = _taps(places, space, mode, padding, corners)
+    numbers, weights = stack([number for number, _ in taps], 1), stack([weight for _, weight in taps], 1)
+    return blend(x.reshape(n, channels, prod(space)), weights, numbers).reshape(n, channels, *grid.shape[1:-1])
 
 
 # ---------------------------------------------------------------- the public functions

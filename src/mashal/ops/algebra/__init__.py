@@ -5,7 +5,7 @@ Read in this order
   arrays       algorithms on arrays that NumPy does not have;  results: named results
   solving      triangular equations, inverses, solutions
   spectra      eigenvalues and singular values;  ranks: what their sizes say, pseudo-inverses, least squares
-  factors      Cholesky's, P·L·U, L·D·Lᴴ;  orthogonal: Q·R, reflections
+  positive     Cholesky's factor;  factors: P·L·U, L·D·Lᴴ;  orthogonal: Q·R, reflections
   determinants, powers   det and its logarithm; powers, exponentials, chains of products
   approximations   singular vectors and eigenvectors of large matrices, from random directions
 
@@ -13,4 +13,14 @@ A backward is written with operations, so gradients of gradients follow. The fam
 first asked for (ops.families).
 """
 
-from mashal.ops.algebra import approximations, determinants, factors, orthogonal, powers, ranks, solving, spectra
+from mashal.ops.algebra import (
+    approximations,
+    determinants,
+    factors,
+    orthogonal,
+    positive,
+    powers,
+    ranks,
+    solving,
+    spectra,
+)

@@ -7,8 +7,8 @@ from typing import Any
 from mashal.core.dtypes import finfo
 from mashal.core.tensor import Tensor
 from mashal.ops.algebra.checks import check_matrix, check_square, conjugated
-from mashal.ops.algebra.factors import linalg_cholesky
 from mashal.ops.algebra.orthogonal import linalg_qr
+from mashal.ops.algebra.positive import linalg_cholesky
 from mashal.ops.algebra.solving import solved_triangle
 from mashal.ops.algebra.spectra import eigh, svd_of
 from mashal.ops.contraction import matmul

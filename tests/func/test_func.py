@@ -180,3 +180,9 @@ def test_functions_of_ones_own_without_a_rule_say_so():
 
     with pytest.raises(RuntimeError, match="does not have vmap support"):
         torch.vmap(Plain.apply)(torch.ones(3))
+
+
+def test_a_dropout_that_is_off_draws_nothing():
+    x = torch.ones(3, 2)
+    assert torch.vmap(nn.Dropout(0.5).eval())(x).equal(x)
+    assert torch.vmap(lambda x: F.dropout(x, 0.0))(x).equal(x)

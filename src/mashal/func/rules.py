@@ -230,9 +230,21 @@ RANDOM = """rand randn randint randperm normal rand_like randn_like randint_like
             dropout1d dropout2d dropout3d gumbel_softmax"""
 
 
+def draws(function: Any, args: tuple, kwargs: dict) -> bool:
+    """Whether a call takes random numbers: not a dropout that is off."""
+    if "dropout" not in function.__name__ and function.__name__ != "rrelu":
+        return True
+    given = bound(function, args, kwargs)
+    names = inspect.signature(function).parameters
+    training = next((given.get(n, names[n].default) for n in ("training", "train") if n in names), True)
+    return bool(training) and given.get("p", 1) != 0
+
+
 def draw(function: Any, original: Any, args: tuple, kwargs: dict) -> Any:
     """A random function inside vmap: refused, drawn once for all samples, or for each."""
     level, size, randomness = levels.open[-1]
+    if not draws(function, args, kwargs):
+        return original(*args, **kwargs)
     if randomness == "error":
         raise VmapError(
             f"vmap: called random operation {function.__name__} while in randomness error mode; pass randomness='different' for other "
@@ -266,6 +278,8 @@ def _drawn_for_each(original: Any, args: tuple, kwargs: dict, level: int, size: 
 def drawn(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
     """Random numbers in the shape of a tensor of many."""
     randomness = next(r for number, _, r in levels.open if number == level)
+    if only_first(level, args, kwargs) and not draws(function, args, kwargs):
+        return rewrap(function(args[0].value, *args[1:], **kwargs), level)
     if randomness == "error":
         return draw(function, function, args, kwargs)
     if not only_first(level, args, kwargs):

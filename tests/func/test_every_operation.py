@@ -75,3 +75,50 @@ def test_a_mapped_operation_gives_what_it_gives_for_each_sample(name):
             for a, b in zip(found, wanted):
                 assert a.dtype is b.dtype
                 np.testing.assert_allclose(plain(a), plain(b), rtol=1e-9, atol=1e-9)
+
+
+LINALG_BASES = set(
+    "eig linalg_eig svd linalg_svd qr linalg_qr geqrf lobpcg eigh linalg_eigh linalg_lstsq lstsq svd_lowrank pca_lowrank".split()
+)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - LINALG_BASES))
+def test_gradients_of_a_mapped_operation_are_those_of_the_samples(name):
+    function = DEFINITIONS[name].function
+    for call in calls_of(name)[:2]:
+        flat, spec = tree_flatten((call.args, call.kwargs))
+        chosen = [
+            i for i, x in enumerate(flat) if isinstance(x, torch.Tensor) and x.dtype is torch.float64 and x.numel()
+        ]
+        if not chosen or name.endswith("_"):
+            continue
+        samples = [many(flat[i], i % 2).requires_grad_() for i in chosen]
+
+        def run(*given, chosen=chosen, flat=flat, spec=spec):
+            full = list(flat)
+            for i, x in zip(chosen, given):
+                full[i] = x
+            args, kwargs = torch.utils._pytree.tree_unflatten(full, spec)
+            result = function(*args, **kwargs)
+            return [y for y in tree_flatten(result)[0] if isinstance(y, torch.Tensor)]
+
+        def gradients(results, samples=samples):
+            used = [y for y in results if y.requires_grad and y.is_floating_point()]
+            torch.manual_seed(0)
+            total = sum((y * torch.randn(y.shape, dtype=torch.float64)).sum() for y in used)
+            return torch.autograd.grad(total, samples, allow_unused=True, materialize_grads=True) if used else None
+
+        try:
+            each = [run(*[s[k] for s in samples]) for k in range(2)]
+            wanted = gradients([torch.stack(list(pair)) for pair in zip(*each)])
+        except Exception:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                found = gradients(torch.vmap(run)(*samples))
+            except VmapError:
+                continue
+        assert (found is None) == (wanted is None)
+        for a, b in zip(found or (), wanted or ()):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-7, atol=1e-9)

@@ -115,10 +115,14 @@ def _put(op: Any, arguments: tuple, lead: int, shape: tuple, gradients: tuple) -
         return whole
     of = form(given[0].dtype, given[0].device, tuple(shape[lead:]))
     flat = [None if g is None else g.reshape((-1, *g.shape[lead:])) for g in gradients]
-    with open_level(prod(shape[:lead])) as level:
-        each = [None if g is None else wrap(g, level) for g in flat]
-        found = stated(each if op.parts else each[0], of, *arguments)
-        return whole_of(found, level).reshape(shape)
+    try:
+        with open_level(prod(shape[:lead])) as level:
+            each = [None if g is None else wrap(g, level) for g in flat]
+            found = stated(each if op.parts else each[0], of, *arguments)
+            return whole_of(found, level).reshape(shape)
+    except RuntimeError:  # the stated gradient has a part without a rule
+        rows = [[None if g is None else g[i] for g in flat] for i in range(prod(shape[:lead]))]
+        return ops.stack([stated(r if op.parts else r[0], of, *arguments) for r in rows]).reshape(shape)
 
 
 def view_rule(level: int, function: Any, args: tuple, kwargs: dict) -> Any:

@@ -49,7 +49,7 @@ ABOUT_MEMORY = set(
     """
     view view_as as_strided as_strided_ is_contiguous view_as_complex view_as_real contiguous data_ptr stride view_copy
     as_strided_copy as_strided_scatter view_as_complex_copy storage_offset is_set_to untyped_storage from_numpy frombuffer
-    set_ is_conj is_neg element_size
+    set_ is_conj is_neg element_size detach_
 """.split()
 )
 """What they do depends on how the operand lies in memory, or they give no more than that."""

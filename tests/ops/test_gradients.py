@@ -62,7 +62,8 @@ ROUGH = {
     "type_as",
 }
 """Give too few digits for differences, or are not differentiable but say so in backward."""
-WITHOUT = {name for name in DEFINITIONS if "_polynomial_" in name or "modified_bessel_k" in name} | {"airy_ai"}
+WITHOUT = {name for name in DEFINITIONS if "_polynomial_" in name or "modified_bessel_k" in name}
+WITHOUT |= {"airy_ai", "_standard_gamma_grad", "_dirichlet_grad"}
 """Have no gradient in PyTorch either."""
 NAMES = sorted(
     set(DEFINITIONS) - WITHOUT_GRADIENT - SYMMETRIC_ONLY - UNLIKE - RANDOM - UNDEFINED - CONSTANT - ROUGH - WITHOUT

@@ -28,6 +28,10 @@ max_pool2d_with_indices_backward native_dropout_backward
 DIFFERENT = {
     "as_strided_scatter": "PyTorch's gradient is that of another function",
     "signal.windows.kaiser": "PyTorch's overflows for large beta",
+    "special.bessel_j0": "PyTorch's has 7 digits near its table's ends, ours 15",
+    "special.bessel_j1": "the same",
+    "special.bessel_y0": "the same",
+    "special.bessel_y1": "the same",
 }
 SEVERAL_ANSWERS = """
 svd qr eig lu geqrf ldl_ lobpcg householder orm orgqr triangular_solve cholesky_inverse lstsq pca_lowrank svd_lowrank topk sort

@@ -56,6 +56,8 @@ def called(peer: Peer, sample):
 @each
 @pytest.mark.parametrize("dtype", [*EVERYTHING, *OTHER], ids=str)
 def test_results(peer, dtype):
+    if peer.name in DIFFERENT and peer.name != "as_strided_scatter":
+        pytest.skip(DIFFERENT[peer.name])
     for sample in samples(peer, dtype):
         both = called(peer, sample)
         if both is not None:

@@ -61,6 +61,15 @@ def test_later_steps_are_not_seen_under_the_causal_mask():
     assert torch.allclose(layer(x, mask)[:, :3], layer(y, mask)[:, :3], atol=1e-6)
 
 
+def test_padded_steps_come_out_as_zero_where_nothing_is_learnt():
+    encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 1).eval()
+    x, padding = torch.randn(2, 4, 8), torch.tensor([[False] * 4, [False, False, True, True]])
+    with torch.no_grad():
+        output = encoder(x, src_key_padding_mask=padding)
+    assert not output[1, 2:].any() and torch.allclose(output[1, :2], encoder(x, src_key_padding_mask=padding)[1, :2])
+    assert encoder(x, src_key_padding_mask=padding)[1, 2:].all()
+
+
 def test_a_transformer_learns_to_copy():
     torch.manual_seed(0)
     model = nn.Transformer(16, 2, 1, 1, 32, dropout=0.0, batch_first=True)

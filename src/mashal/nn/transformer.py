@@ -9,6 +9,7 @@ from typing import Any
 
 from mashal import ops
 from mashal.core.dtypes import get_default_dtype
+from mashal.core.tape import is_grad_enabled
 from mashal.core.tensor import Tensor
 from mashal.nn import functional as F
 from mashal.nn import init
@@ -126,10 +127,26 @@ class TransformerEncoderLayer(_Layer):
         return self.norm2(x + self.dropout2(self._feed(x)))
 
 
+def _leaves_padding_out(layer: Any) -> bool:
+    """Whether PyTorch's encoder of this layer computes nothing for padding, where it can."""
+    return (
+        isinstance(layer, TransformerEncoderLayer)
+        and not layer.norm_first
+        and layer.self_attn.batch_first
+        and layer.self_attn._qkv_same_embed_dim
+        and layer.self_attn.in_proj_bias is not None
+        and layer.activation_relu_or_gelu > 0
+        and layer.norm1.eps == layer.norm2.eps
+        and layer.self_attn.num_heads % 2 == 0
+    )
+
+
 class TransformerEncoder(Module):
     """num_layers copies of an encoder layer, one behind the other, then norm if there is one.
 
-    enable_nested_tensor, mask_check: taken as PyTorch's, without effect: sequences stay padded.
+    In evaluation, without gradients, padded steps at the end of sequences come out as 0, as they do where PyTorch leaves them out
+    (batch_first, not norm_first, relu or gelu, an even number of heads); enable_nested_tensor=False: as any other step.
+    mask_check: whether the padding is looked at for being at the end.
     """
 
     __constants__ = ["norm"]
@@ -146,7 +163,8 @@ class TransformerEncoder(Module):
         self.layers = _copies(encoder_layer, num_layers)
         self.num_layers = num_layers
         self.norm = norm
-        self.enable_nested_tensor, self.use_nested_tensor, self.mask_check = enable_nested_tensor, False, mask_check
+        self.enable_nested_tensor, self.mask_check = enable_nested_tensor, mask_check
+        self.use_nested_tensor = enable_nested_tensor and _leaves_padding_out(encoder_layer)
 
     def forward(
         self,
@@ -163,7 +181,18 @@ class TransformerEncoder(Module):
         x = src
         for layer in self.layers:
             x = layer(x, src_mask=mask, is_causal=is_causal, src_key_padding_mask=padding)
+        if mask is None and padding is not None and self._is_fast(src, padding):
+            x = x.masked_fill((padding != 0).unsqueeze(-1), 0.0)  # type: ignore[attr-defined]
         return x if self.norm is None else self.norm(x)
+
+    def _is_fast(self, src: Tensor, padding: Any) -> bool:
+        """Whether PyTorch would leave the padded steps out."""
+        if self.training or not self.use_nested_tensor or src.dim() != 3:
+            return False
+        if is_grad_enabled() and (src.requires_grad or any(p.requires_grad for p in self.layers.parameters())):
+            return False
+        seen = padding == 0
+        return not self.mask_check or bool((seen[:, 1:] <= seen[:, :-1]).all())
 
 
 # ---------------------------------------------------------------- decoder

@@ -53,3 +53,21 @@ def test_a_recurrent_layer_is_pytorchs(kind, layers, both, packed):
         results.append([*found, *grads, *again])
     for a, b in zip(*results, strict=True):
         assert_same(a, b)
+
+
+@pytest.mark.parametrize(
+    ("make", "sizes"),
+    [(lambda nn: nn.LSTM(3, 4, 2), [(2, 1, 3)]), (lambda nn: nn.Transformer(8, 2, 1, 1, 16), [(2, 1, 8), (2, 1, 8)])],
+    ids=["LSTM", "Transformer"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_whole_modules_in_files_are_read_by_the_other(make, sizes, tmp_path):
+    for writer, reader in ((torch, mashal), (mashal, torch)):
+        writer.save(make(writer.nn).eval(), tmp_path / "a.pt")
+        written, found = (framework.load(tmp_path / "a.pt", weights_only=False) for framework in (writer, reader))
+        outputs = [
+            module(*(framework.ones(size) for size in sizes))
+            for framework, module in ((writer, written), (reader, found))
+        ]
+        a, b = (output[0] if isinstance(output, tuple) else output for output in outputs)
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-5)

@@ -102,6 +102,14 @@ class RNNBase(Module):
         """The parameters of each layer and direction."""
         return [[getattr(self, name) for name in names] for names in self._all_weights]
 
+    _DERIVED = ("_all_weights", "_flat_weights_names", "_flat_weights")  # what PyTorch's layers keep, and files say
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {name: getattr(self, name) for name in self._DERIVED}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({"proj_size": 0} | {k: v for k, v in state.items() if k not in self._DERIVED})
+
     # ------------------------------------------------------------ checks
     def check_input(self, input: Tensor, batch_sizes: Tensor | None) -> None:
         """RuntimeError or ValueError for an input that does not fit the parameters."""

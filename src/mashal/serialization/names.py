@@ -55,6 +55,7 @@ OWN_NAMES: dict[Any, tuple[str, str]] = {
 MEANINGS: dict[tuple[str, str], Any] = {name: meaning for meaning, name in OWN_NAMES.items()}
 
 NN_FILES = {
+    "adaptive": "AdaptiveLogSoftmaxWithLoss",
     "activation": """CELU ELU GELU GLU Hardshrink Hardsigmoid Hardswish Hardtanh LeakyReLU LogSigmoid LogSoftmax Mish
         MultiheadAttention PReLU ReLU ReLU6 RReLU SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus Softshrink
         Softsign Tanh Tanhshrink Threshold""",
@@ -69,7 +70,7 @@ NN_FILES = {
     "fold": "Fold Unfold",
     "instancenorm": """InstanceNorm1d InstanceNorm2d InstanceNorm3d LazyInstanceNorm1d LazyInstanceNorm2d
         LazyInstanceNorm3d""",
-    "linear": "Bilinear Identity LazyLinear Linear",
+    "linear": "Bilinear Identity LazyLinear Linear NonDynamicallyQuantizableLinear",
     "loss": """BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss CrossEntropyLoss GaussianNLLLoss
         HingeEmbeddingLoss HuberLoss KLDivLoss L1Loss MSELoss MarginRankingLoss MultiLabelMarginLoss
         MultiLabelSoftMarginLoss MultiMarginLoss NLLLoss NLLLoss2d PoissonNLLLoss SmoothL1Loss SoftMarginLoss
@@ -159,6 +160,8 @@ def torch_name(module: str, name: str) -> tuple[str, str]:
         return "torch._C", name
     if module.startswith("mashal.nn.") and name in NN_FILE_OF:
         return f"torch.nn.modules.{NN_FILE_OF[name]}", name
+    if module.startswith("mashal.nn.functions."):
+        return "torch.nn.functional", name
     if module.startswith("mashal.nn.") and name in ("Parameter", "Buffer"):
         return "torch.nn.parameter", name
     if module.startswith("mashal.optim."):

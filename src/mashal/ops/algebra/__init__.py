@@ -2,7 +2,7 @@
 
 Read in this order
   checks       what operands must be, and what is said when a matrix has no such factor
-  arrays       algorithms on arrays that NumPy does not have;  results: named results
+  arrays, symmetric   algorithms on arrays that NumPy does not have;  results: named results
   solving      triangular equations, inverses, solutions
   spectra      eigenvalues and singular values;  ranks: what their sizes say, pseudo-inverses, least squares
   positive     Cholesky's factor;  factors: P·L·U, L·D·Lᴴ;  orthogonal: Q·R, reflections

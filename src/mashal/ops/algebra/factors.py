@@ -7,7 +7,7 @@ from typing import Any
 from mashal.core.dtypes import int32
 from mashal.core.tensor import Tensor
 from mashal.errors import message
-from mashal.ops.algebra import arrays, results
+from mashal.ops.algebra import arrays, results, symmetric
 from mashal.ops.algebra.checks import (
     check_floating,
     check_matrix,
@@ -197,7 +197,7 @@ def lu_solve(input: Tensor, LU_data: Tensor, LU_pivots: Tensor, *, out: Tensor |
 def ldl_factor_ex(A: Tensor, *, hermitian: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """(LD, pivots, info): L and D of a symmetric (hermitian) A = L·D·Lᵀ in one, D with blocks of size 1 and 2, as LAPACK has them."""
     check_square("torch.linalg.ldl_factor_ex", A)
-    made = outside(arrays.symmetric_factors, A, hermitian)
+    made = outside(symmetric.symmetric_factors, A, hermitian)
     if check_errors:
         refuse_failed("torch.linalg.ldl_factor_ex", made[2], "Factor D is exactly singular at its element {}.")
     return finish("linalg.ldl_factor_ex", out, made, results.ldl_factor_ex)
@@ -225,4 +225,4 @@ def ldl_solve(LD: Tensor, pivots: Tensor, B: Tensor, *, hermitian: bool = False,
         raise RuntimeError(message(name, f"Expected pivots to be integers. Got {pivots.form.dtype}"))
     both, b = one_batch(name, LD, B)
     pivots = pivots.expand(both.form.shape[:-1])
-    return finish(name, out, outside(arrays.solve_symmetric, both, pivots, b, hermitian))
+    return finish(name, out, outside(symmetric.solve_symmetric, both, pivots, b, hermitian))

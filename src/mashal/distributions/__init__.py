@@ -1,7 +1,7 @@
 """torch.distributions: random values, their densities, and transformations of both.
 
 Read in this order
-  distribution, constraints, utils            what all have in common
+  distribution, constraint, structured_constraints, constraints, utils    what all have in common
   normal, uniform, exponential, laplace, cauchy, gamma, chi2, dirichlet, beta, studentT, fishersnedecor, poisson, generalized_pareto,
   von_mises                                   of numbers, by their parameters
   chances, bernoulli, geometric, binomial, negative_binomial, continuous_bernoulli, categorical, one_hot_categorical, multinomial
@@ -10,11 +10,12 @@ Read in this order
   transform, elementwise_transforms, vector_transforms, transforms; constraint_registry    functions of values
   transformed_distribution and log_normal, half_normal, half_cauchy, gumbel, kumaraswamy, pareto, weibull, inverse_gamma, logistic_normal,
   relaxed_bernoulli, relaxed_categorical      transformed others;  independent, mixture_same_family
-  kl, kl_pairs                                divergences
+  kl, kl_crossed, kl_pairs                    divergences
 
 Loaded when it is first asked for. Stands on ops, nn.functional, linalg.
 """
 
+from mashal.distributions import kl_crossed as _kl_crossed
 from mashal.distributions import kl_pairs as _kl_pairs
 from mashal.distributions import transforms
 from mashal.distributions.bernoulli import Bernoulli

@@ -1,6 +1,6 @@
 """Kullback and Leibler's divergence KL(p, q) = E_p[log p - log q], by pairs of classes.
 
-The pairs are in kl_pairs; new ones are added with register_kl. Of several that fit, the most special is taken."""
+The pairs are in kl_crossed and kl_pairs; new ones are added with register_kl. Of several that fit, the most special is taken."""
 
 from __future__ import annotations
 

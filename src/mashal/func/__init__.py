@@ -4,25 +4,15 @@ Read in this order
   batching                      tensors with a hidden batch dimension, and what becomes of a call on them
   kinds, rules, joined_rules    the rules of operations: by kind, of one tensor, of several
   vmap                          the transformation
-  differentiation, transforms   gradients, Jacobians, forward derivatives
-  modules                       modules as functions of their parameters
+  differentiation, transforms, jacobians   gradients, forward derivatives, Jacobians
+  functions, modules            autograd.Function mapped; modules as functions of their parameters
 
 Loaded when it is first asked for; until then nothing looks at calls (ops.interception).
 """
 
+from mashal.func.jacobians import hessian, jacfwd, jacrev
 from mashal.func.modules import functional_call, replace_all_batch_norm_modules_, stack_module_state
-from mashal.func.transforms import (
-    debug_unwrap,
-    functionalize,
-    grad,
-    grad_and_value,
-    hessian,
-    jacfwd,
-    jacrev,
-    jvp,
-    linearize,
-    vjp,
-)
+from mashal.func.transforms import debug_unwrap, functionalize, grad, grad_and_value, jvp, linearize, vjp
 from mashal.func.vmap import vmap
 
 __all__ = [

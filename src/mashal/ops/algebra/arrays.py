@@ -19,6 +19,7 @@ def stacked(a: Any) -> Any:
 
 
 def count_of(a: Any) -> int:
+    """How many matrices a has."""
     n = 1
     for size in a.shape[:-2]:
         n *= size

@@ -46,7 +46,13 @@ def step(torch):
     return once
 
 
-CALLS = {"call": add, "call, recorded": add_recorded, "gelu 1e7": gelu_big, "matmul 512": product, "step": step}
+def step_compiled(torch):
+    """The same step compiled. PyTorch's is not: it would need a C++ compiler."""
+    return step(torch) if torch.__name__ == "torch" else torch.compile(step(torch))
+
+
+CALLS = {"call": add, "call, recorded": add_recorded, "gelu 1e7": gelu_big, "matmul 512": product, "step": step,
+         "step, compiled": step_compiled}  # fmt: skip
 
 
 def seconds(call, budget=0.3):

@@ -44,17 +44,47 @@ _QUESTIONS = """size stride dim ndimension numel nelement element_size storage_o
 """Methods that compute nothing: seen by nobody."""
 
 
+_looking = [
+    0
+]  # how many modes and last functions there are in all threads: while there are none, a call is soon let through
+
+
+class _Modes(list):
+    """The modes of a thread, innermost last."""
+
+    def append(self, mode: Any) -> None:
+        """One more mode."""
+        _looking[0] += 1
+        super().append(mode)
+
+    def pop(self, *place: Any) -> Any:
+        """One mode less."""
+        _looking[0] -= 1
+        return super().pop(*place)
+
+
 class _Watch(threading.local):
     """What looks at calls in this thread."""
 
     def __init__(self) -> None:
-        self.modes: list[Any] = []
-        self.last: Callable[..., Any] | None = None
+        self.modes = _Modes()
+        self._last: Callable[..., Any] | None = None
+
+    @property
+    def last(self) -> Callable[..., Any] | None:
+        """What every call that nobody answers goes to; None: to the original."""
+        return self._last
+
+    @last.setter
+    def last(self, function: Callable[..., Any] | None) -> None:
+        _looking[0] += (function is not None) - (self._last is not None)
+        self._last = function
 
 
 watch = _Watch()
 settings.append(lambda: tuple(map(id, watch.modes)))
 _SIMPLE = {int, float, bool, str, type(None), complex, dtype, slice, type(Ellipsis)}
+_quiet: set[type] = {Tensor, *_SIMPLE}  # of PLAIN and _SIMPLE, those that have been met
 _hooked: dict[Callable[..., Any], Callable[..., Any]] = {}  # function -> what it did before
 _stands_for: dict[Any, Any] = {}  # operator -> the function that whoever is asked is told of
 _state = {"armed": 0}
@@ -141,8 +171,15 @@ def _hook(function: Any, entrance: Callable[..., Any] | None = None) -> None:
 
 def _entrance(function: Any, original: Any) -> Callable[..., Any]:
     function = _stands_for.get(function, function)
+    looking, quiet = _looking, _quiet
 
     def hook(args: tuple, kwargs: dict) -> Any:
+        if not looking[0] and not kwargs:
+            for x in args:
+                if type(x) not in quiet:
+                    break
+            else:
+                return original(*args)
         if watch.modes:
             return through_modes(function, args, kwargs)
         special = special_operands(args, kwargs)
@@ -188,6 +225,7 @@ def special_operands(args: tuple, kwargs: dict) -> list[Any]:
     for x in (*args, *kwargs.values()) if kwargs else args:
         kind = type(x)
         if kind in PLAIN or kind in _SIMPLE:
+            _quiet.add(kind)
             continue
         if kind is tuple or kind is list:
             found += [e for e in x if isinstance(e, Tensor) and type(e) not in PLAIN or _asks(e)]

@@ -319,3 +319,31 @@ def test_parameters_as_a_vector_and_back():
     nn.utils.vector_to_parameters(torch.tensor([1.0, 2.0, 3.0]), layer.parameters())
     assert layer.weight.tolist() == [[1.0, 2.0]]
     assert layer.bias.tolist() == [3.0]
+
+
+@pytest.mark.parametrize(("layer", "shape", "result"), [
+    (nn.MaxPool1d(2), (1, 2, 6), (1, 2, 3)),
+    (nn.MaxPool2d(3, 2, 1), (1, 2, 9, 9), (1, 2, 5, 5)),
+    (nn.MaxPool3d(2), (2, 4, 4, 4), (2, 2, 2, 2)),
+    (nn.AvgPool1d(2), (1, 2, 6), (1, 2, 3)),
+    (nn.AvgPool2d(2, ceil_mode=True), (1, 2, 5, 5), (1, 2, 3, 3)),
+    (nn.AdaptiveAvgPool2d((1, None)), (1, 2, 5, 6), (1, 2, 1, 6)),
+    (nn.AdaptiveMaxPool2d(3), (1, 2, 5, 6), (1, 2, 3, 3)),
+    (nn.LPPool2d(2, 2), (1, 2, 4, 4), (1, 2, 2, 2)),
+    (nn.FractionalMaxPool2d(2, output_ratio=0.5), (1, 2, 8, 8), (1, 2, 4, 4)),
+    (nn.Upsample(scale_factor=2, mode="bilinear"), (1, 2, 3, 3), (1, 2, 6, 6)),
+    (nn.UpsamplingNearest2d(size=5), (1, 2, 3, 3), (1, 2, 5, 5)),
+    (nn.Unfold(2), (1, 2, 3, 3), (1, 8, 4)),
+    (nn.Fold((3, 3), 2), (1, 8, 4), (1, 2, 3, 3)),
+    (nn.ReflectionPad2d((1, 0, 2, 1)), (1, 2, 4, 4), (1, 2, 7, 5)),
+    (nn.ZeroPad1d(1), (1, 2, 4), (1, 2, 6)),
+    (nn.CircularPad3d(1), (1, 1, 2, 2, 2), (1, 1, 4, 4, 4)),
+])  # fmt: skip
+def test_layers_over_space_give_these_shapes(layer, shape, result):
+    assert tuple(layer(torch.ones(shape)).shape) == result
+
+
+def test_what_was_pooled_is_put_back_where_it_was():
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    y, places = nn.MaxPool2d(2, return_indices=True)(x)
+    assert nn.MaxUnpool2d(2)(y, places)[0, 0].tolist() == [[0, 0, 0, 0], [0, 5, 0, 7], [0, 0, 0, 0], [0, 13, 0, 15]]

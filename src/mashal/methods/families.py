@@ -11,6 +11,7 @@ from typing import Any
 from mashal.core.tensor import Tensor
 from mashal.methods.attach import attach_new
 from mashal.ops.families import names_at
+from mashal.ops.interception import arm_new
 from mashal.ops.names import public
 
 __all__ = ["Later", "found", "found_name"]
@@ -20,6 +21,7 @@ def found(family: str) -> None:
     """Imports a family and attaches its methods."""
     importlib.import_module(family)
     attach_new()
+    arm_new()
 
 
 def found_name(name: str, place: str) -> Any:

@@ -64,7 +64,7 @@ from mashal.nn.functions.shuffle import channel_shuffle, pixel_shuffle, pixel_un
 from mashal.nn.functions.sparse import embedding
 from mashal.nn.functions.time import conv_tbc
 from mashal.ops import averages, convolution, folding, grids, interpolation, pooling
-from mashal.ops.interception import PLACES
+from mashal.ops.interception import PLACES, arm_new
 from mashal.ops.names import public
 from mashal.overrides import (
     handle_torch_function,
@@ -151,4 +151,5 @@ __all__ = [
 ]
 
 PLACES.append(globals())
+arm_new()
 __getattr__ = nearest(__name__)

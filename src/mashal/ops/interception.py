@@ -132,6 +132,12 @@ def arm() -> None:
             _hook(function, _entrance_of_object)
 
 
+def arm_new() -> None:
+    """Hooks for functions that have just come, where the others have theirs."""
+    if armed():
+        arm()
+
+
 def original_of(function: Callable[..., Any]) -> Callable[..., Any]:
     """What a function does itself, without its hook."""
     return _hooked.get(function, function)

@@ -83,3 +83,19 @@ def test_neighbouring_channels_are_normalized_as_of_old():
     x = torch.randn(2, 5, 3, 3)
     expected = nn.functional.local_response_norm(x, 3, 1e-2, 0.75, 2.0)
     assert torch.allclose(nn.CrossMapLRN2d(3, 1e-2, 0.75, 2.0)(x), expected)
+
+
+def test_implementations_of_others_are_put_in_place_and_taken_away():
+    attention, events = nn.attention, []
+
+    class Handle:
+        def remove(self):
+            events.append("removed")
+
+    attention.register_flash_attention_impl("theirs", register_fn=lambda: events.append("placed") or Handle())
+    attention.activate_flash_attention_impl("theirs")
+    assert attention.current_flash_attention_impl() == "theirs" and "theirs" in attention.list_flash_attention_impls()
+    attention.restore_flash_attention_impl()
+    assert attention.current_flash_attention_impl() is None and events == ["placed", "removed"]
+    with pytest.raises(ValueError, match="Unknown flash attention impl 'nobody'"):
+        attention.activate_flash_attention_impl("nobody")

@@ -33,7 +33,7 @@ def bits(x):
 @pytest.mark.parametrize("weights_only", [True, False], ids=["weights_only", "everything"])
 @pytest.mark.parametrize("name", [name for name in DTYPES if name != "complex32"])
 def test_every_dtype_travels_both_ways(name, zipped, weights_only):
-    if not zipped and name in ("uint16", "uint32", "uint64"):
+    if not zipped and name in ("uint16", "uint32", "uint64", "float8_e5m2", "float8_e4m3fn"):
         pytest.skip("the legacy format has no such storages")
     x = tensor_of(DATA, DTYPES[name]) if name != "bool" else tensor_of(b"\0\1\1\0", DTYPES[name])
     file = io.BytesIO()

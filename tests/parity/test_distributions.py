@@ -8,6 +8,13 @@ import mashal
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore")]
 pytorch = pytest.importorskip("torch")
 
+
+@pytest.fixture(autouse=True)
+def arguments_are_validated():
+    """As PyTorch starts; its `compile`, once used anywhere in the process, switches this off."""
+    pytorch.distributions.Distribution.set_default_validate_args(True)
+
+
 A, L = "torch.tensor([[2.0, 0.5], [0.5, 1.0]])", "torch.tensor([[1.0, 0.0], [0.5, 0.8]])"
 X, P = "torch.tensor([0.5, -1.0, 2.0]), torch.tensor([1.0, 2.0, 0.5])", "torch.tensor([0.25, 0.5, 0.9])"
 MADE = f"""

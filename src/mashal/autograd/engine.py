@@ -24,7 +24,7 @@ from mashal.machine.observing import watch
 from mashal.machine.walking import WalkLayout
 from mashal.ops.arithmetic import add_
 
-__all__ = ["run"]
+__all__ = ["run", "run_from"]
 
 Gradient = Any  # a Tensor, or None where nothing flowed
 
@@ -41,29 +41,31 @@ def run(
     if recorder is not None:
         recorder.walks([node for node, _, _ in roots])
     try:
-        if create_graph or targets is not None or tape.anomaly.enabled or len(roots) != 1 or recorder is not None:
-            _Course(retain_graph, targets, roots).run(roots, {})
-        else:
-            _run_straight(roots, retain_graph)
+        _Course(retain_graph, targets, roots).run(roots, {})
     finally:
         mode.recording = before
 
 
-def _run_straight(roots: list[tuple[Node, int, Gradient]], retain_graph: bool) -> None:
-    """The usual walk from one node to the leaves: native as far as it goes."""
-    ((root, _, gradient),) = roots
-    at_leaves: dict[Any, Gradient] = {}
-    arrived = _NATIVE.walk(root, gradient, at_leaves, -1, not retain_graph)
-    if arrived is None:
-        roots.clear()
-        if _NATIVE.settle(at_leaves):
-            leaves.settle(at_leaves, None)
+def run_from(root: Node, output: int, gradient: Gradient, retain_graph: bool) -> None:
+    """The usual walk, from one node to the leaves: native as far as it goes."""
+    if tape.anomaly.enabled or watch.recorder is not None:
+        run([(root, output, gradient)], retain_graph, False)
         return
-    course = _Course(retain_graph, None, roots)
-    if arrived[0] is not root:
-        roots[:] = _triples(arrived)
-    del gradient, arrived
-    course.run(roots, at_leaves)
+    before = mode.recording
+    mode.recording = False
+    try:
+        at_leaves: dict[Any, Gradient] = {}
+        arrived = _NATIVE.walk(root, gradient, at_leaves, -1, not retain_graph)
+        if arrived is None:
+            if _NATIVE.settle(at_leaves):
+                leaves.settle(at_leaves, None)
+            return
+        roots = [(root, output, gradient)] if arrived[0] is root else list(_triples(arrived))
+        course = _Course(retain_graph, None, roots)
+        del gradient, arrived  # so that a leaf can take over a gradient nobody else holds
+        course.run(roots, at_leaves)
+    finally:
+        mode.recording = before
 
 
 def _triples(arrived: tuple) -> Iterable[tuple[Node, int, Gradient]]:

@@ -47,8 +47,10 @@ def tensor_backward(
     """
     if gradient is not None or inputs is not None or x.node is None:
         return backward(x, gradient, retain_graph, create_graph, inputs=inputs)
-    keep = create_graph if retain_graph is None else retain_graph
-    engine.run([(x.node, x.output, _one(x, "backward"))], retain_graph=keep, create_graph=create_graph)
+    if create_graph:
+        keep = True if retain_graph is None else retain_graph
+        return engine.run([(x.node, x.output, _one(x, "backward"))], retain_graph=keep, create_graph=True)
+    engine.run_from(x.node, x.output, _one(x, "backward"), bool(retain_graph))
 
 
 def backward(

@@ -9,6 +9,7 @@ Parameters whose elements don't fill their memory in one piece, or whose gradien
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from ctypes import c_double, c_float, memset
@@ -61,20 +62,12 @@ class RuleOptimizer(Optimizer):
         cls._choices = staticmethod(
             _getter([*rule.vanishing, *cls.conditions.values(), *set(rule.switches) - {"first"}])
         )
-        cls._scalars = staticmethod(_tuple_getter(rule.scalars))
+        if cls._numbers is RuleOptimizer._numbers:
+            cls._numbers = staticmethod(_tuple_getter(rule.scalars))
 
     def _numbers(self, group: dict[str, Any]) -> tuple[Any, ...]:
-        """The options that are numbers, in the rule's order."""
-        return self._scalars(group)
-
-    def _alike(self, before: Any, group: dict[str, Any]) -> bool:
-        """Whether kernels chosen for `before` are right for a group's options: of some only matters whether they are 0."""
-        now = self._choices(group)
-        if now == before:
-            return True
-        was, is_ = (x if isinstance(x, tuple) else (x,) for x in (before, now))
-        count = len(self.rule.vanishing) + len(self.conditions)
-        return was[count:] == is_[count:] and all(bool(a) is bool(b) for a, b in zip(was[:count], is_[:count]))
+        """The options that are numbers, in the rule's order; here those of the scalars' names."""
+        raise NotImplementedError
 
     def _initial(self, group: dict[str, Any], p: Tensor, name: str) -> Any:
         """What a state begins with."""
@@ -108,7 +101,7 @@ class RuleOptimizer(Optimizer):
             return self._step_differentiable(loss)
         for group in self.param_groups:
             prepared = self._prepared.get(id(group))
-            if prepared is None or prepared.group is not group or not self._alike(prepared.choices, group):
+            if prepared is None or prepared.group is not group or not prepared.fits(self._choices(group)):
                 prepared = self._prepare(group)
             done = prepared.run(self)
             if done is not None:
@@ -153,6 +146,7 @@ def _getter(names: list[str]) -> Callable[[dict[str, Any]], Any]:
 class Prepared:
     """Steppers for a group, each with the places in the list of parameters that it updates, and who is updated as a copy.
 
+    choices: the options that the kernels depend on; of the first `counted` only whether they are 0.
     apart: those updated as copies, and whether their states are just being made. sparse: those with sparse gradients.
     done: places that have had their step.
     lasting: whether the next step can use it again.
@@ -160,33 +154,51 @@ class Prepared:
 
     group: dict[str, Any]
     choices: Any
+    counted: int
     steppers: list[tuple[Callable[..., int], frozenset[int], Update]] = field(default_factory=list)
     apart: list[tuple[Tensor, bool]] = field(default_factory=list)
     sparse: list[Tensor] = field(default_factory=list)
     done: frozenset[int] = frozenset()
     lasting: bool = True
 
+    def fits(self, choices: Any) -> bool:
+        """Whether the kernels are right for options with these choices: of some only matters whether they are 0."""
+        return choices == self.choices or self._alike(choices)
+
+    def _alike(self, choices: Any) -> bool:
+        was, is_ = (x if isinstance(x, tuple) else (x,) for x in (self.choices, choices))
+        count = self.counted
+        return was[count:] == is_[count:] and all(bool(a) is bool(b) for a, b in zip(was[:count], is_[:count]))
+
     def run(self, optimizer: RuleOptimizer) -> frozenset[int] | None:
         """Does a step. Where something is not as prepared for it stops, and returns the places of the parameters done."""
         params, numbers = self.group["params"], optimizer._numbers(self.group)
-        for i, (stepper, places, update) in enumerate(self.steppers):
-            if watch.recorder is not None:
-                watch.recorder.update(**_noted(optimizer, self, update, sorted(places)))
+        recorder = watch.recorder
+        for stepper, places, update in self.steppers:
+            if recorder is not None:
+                recorder.update(**_noted(optimizer, self, update, sorted(places)))
             if not stepper(params, optimizer.state, *numbers):
-                return self.done.union(*(places for _, places, _ in self.steppers[:i]))
+                return self._done_before(stepper)
         for p, first in self.apart:
             _step_copy(optimizer, self.group, p, first, numbers)
-        with no_grad():
-            for p in self.sparse:
-                optimizer._step_sparse(self.group, p)
+        if self.sparse:
+            with no_grad():
+                for p in self.sparse:
+                    optimizer._step_sparse(self.group, p)
         return None
+
+    def _done_before(self, stepper: Callable[..., int]) -> frozenset[int]:
+        """The places of the parameters that have had their step when this stepper is to do its own."""
+        before = itertools.takewhile(lambda other: other[0] is not stepper, self.steppers)
+        return self.done.union(*(places for _, places, _ in before))
 
 
 # ---------------------------------------------------------------- preparing
 def prepare(optimizer: RuleOptimizer, group: dict[str, Any], done: frozenset[int] = frozenset()) -> Prepared:
     """Steppers for the parameters of a group that have a gradient, but for those done."""
     group["params"] = params = list(group["params"]) if not isinstance(group["params"], list) else group["params"]
-    prepared = Prepared(group, optimizer._choices(group), lasting=not done, done=done)
+    counted = len(optimizer.rule.vanishing) + len(optimizer.conditions)
+    prepared = Prepared(group, optimizer._choices(group), counted, lasting=not done, done=done)
     alike: defaultdict[tuple, dict[int, Line]] = defaultdict(dict)
     elsewhere = dict.fromkeys(range(len(params)), ELSEWHERE)
     shaped = [1, *(k for k, name in enumerate(_names(optimizer, group), 2) if name not in optimizer.rule.numbers)]
@@ -342,7 +354,7 @@ def _noted(optimizer: RuleOptimizer, prepared: Prepared, update: Update, places:
         "spare": len(update.numbers),
         "changed": tuple(e is not None for e in update.results),
         "fits": _fits(optimizer, params),
-        "numbers": lambda: optimizer._numbers(group) if optimizer._alike(prepared.choices, group) else None,
+        "numbers": lambda: optimizer._numbers(group) if prepared.fits(optimizer._choices(group)) else None,
         "watched": [(group, name) for name in group if name not in _IDLE],
         "name": type(optimizer).__name__,
     }

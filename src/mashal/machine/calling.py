@@ -22,9 +22,10 @@ _METH_FASTCALL, _METH_KEYWORDS = 0x80, 0x02
 
 provide_from_process("PyObject_GetAttr", "PyObject_IsTrue", "PyObject_VectorcallMethod")
 _LOOKUP = "_PyType_Lookup", "PyObject_Vectorcall", "PyObject_GenericGetDict", "PyDict_GetItemWithError"
+_READ = "PyFunction_Type", "_Py_FalseStruct"
 _DIRECT = all(hasattr(ctypes.pythonapi, name) for name in _LOOKUP)  # from Python 3.11 on
 if _DIRECT:
-    provide_from_process(*_LOOKUP, "PyFunction_Type", "_Py_FalseStruct")
+    provide_from_process(*_LOOKUP, *_READ)
 _new_method = ctypes.pythonapi.PyDescr_NewMethod
 _new_method.restype, _new_method.argtypes = ctypes.py_object, [ctypes.py_object, ctypes.c_void_p]
 _kept: list[object] = []  # for ever: native code has bare pointers to these
@@ -51,7 +52,7 @@ class _Caller(Writer):
         super().__init__(prefix)
         for name in ("flag", "short", "long"):
             self.module.add_global(f"{prefix}_{name}", "internal global ptr null")
-        for name in ("_Py_FalseStruct", "PyFunction_Type"):
+        for name in _READ if _DIRECT else ():
             self.module.add_global(name, "external global i8")
         self._write_begin()
         self._write_now()

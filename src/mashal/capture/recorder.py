@@ -123,6 +123,8 @@ class Recorder:
             result = _LAYOUT.rerun(owner)(*operands)
             step.results = tuple(self._made(x) for x in _listed(result, len(owner) - 4))
             self.trail.steps.append(step)
+            if step.call.kernel:
+                _note_computed(step)
             return result
         finally:
             self._listen(True)
@@ -193,7 +195,7 @@ class Recorder:
         if threading.get_ident() != self._thread:
             return
         buffer = self._buffers.get(id(storage))
-        if buffer is not None and buffer.source is MADE and not self._written(buffer):
+        if buffer is not None and buffer.source is MADE and not buffer.computed:
             buffer.source, buffer.capsule = CONSTANT, storage
         elif buffer is None or buffer.source is not CONSTANT:
             self.obstacle("a tensor's values are read in Python", reads=True)
@@ -202,10 +204,6 @@ class Recorder:
         """Python makes a storage."""
         if threading.get_ident() == self._thread:
             self._new_buffer(storage, CONSTANT)
-
-    def _written(self, buffer: Buffer) -> bool:
-        return any(v.buffer is buffer for step in self.trail.steps for v in step.written
-                   if not (isinstance(step, Step) and not step.call.kernel))  # fmt: skip
 
     def lend(self, x: Tensor) -> int:
         """x's address, to be given to a kernel as a number."""
@@ -268,6 +266,7 @@ class Recorder:
         step = UpdateStep(lines=[tuple(map(self.value, line)) for line in lines], **rest)
         self.aside(lambda: [self._before_change(value.buffer) for value in step.written])
         self.trail.steps.append(step)
+        _note_computed(step)
 
     # ---------------------------------------------------------------- taking back
     def undo(self) -> None:
@@ -281,6 +280,11 @@ class Recorder:
             if x.version is not None:
                 x.version[0] = was.version
         ctypes.memmove(default_generator.address, self._random, RANDOM_BYTES)
+
+
+def _note_computed(step: Step | UpdateStep) -> None:
+    for value in step.written:
+        value.buffer.computed = True
 
 
 _PACKAGE = __file__[: __file__.rindex("capture")]

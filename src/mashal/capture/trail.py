@@ -28,13 +28,16 @@ MADE, OUTSIDE, CONSTANT = "made", "outside", "constant"
 
 
 class Buffer:
-    """A storage. before: its bytes before the first change, if no kernel of the call made it."""
+    """A storage. before: its bytes before the first change, if no kernel of the call made it.
 
-    __slots__ = ("before", "capsule", "changed", "nbytes", "number", "source")
+    changed: whether the call changes what was there before; computed: whether a kernel of the call writes it.
+    """
+
+    __slots__ = ("before", "capsule", "changed", "computed", "nbytes", "number", "source")
 
     def __init__(self, number: int, capsule: Any, nbytes: int, source: str):
         self.number, self.capsule, self.nbytes, self.source = number, capsule, nbytes, source
-        self.changed = False
+        self.changed = self.computed = False
         self.before: bytes | None = None
 
     def __repr__(self) -> str:

@@ -22,9 +22,9 @@ from mashal.nn import functional as F
 HERE = Path(__file__).parent
 CHECKPOINT = HERE.parent / "build" / "hafez.pth"
 PICTURE = HERE.parent / "build" / "hafez.svg"
-CONTEXT, WIDTH, HEADS, LAYERS, DROPOUT = 128, 160, 5, 4, 0.1
-BATCH, STEPS, WARMUP, RATE = 16, 1500, 50, 2e-3
-EVERY = 50  # steps between two looks at the validation loss, and between two checkpoints
+CONTEXT, WIDTH, HEADS, LAYERS, DROPOUT = 64, 160, 5, 4, 0.05
+BATCH, STEPS, WARMUP, RATE = 16, 4000, 100, 3e-3
+EVERY = 100  # steps between two looks at the validation loss, and between two checkpoints
 
 
 # ---------------------------------------------------------------- data
@@ -213,19 +213,25 @@ def show_progress(step, steps, losses, speed):
 
 # ---------------------------------------------------------------- writing
 @torch.no_grad()
-def write(model, characters, start="\n", temperature=0.8, likeliest=10):
-    """A text that goes on from `start` to the end of the context, drawn character by character among the likeliest."""
+def write(model, characters, length=200, temperature=0.8, likeliest=10):
+    """Whole lines of a text of so many characters, each drawn among the likeliest to come next.
+
+    When the context is full its later half becomes the beginning of another.
+    """
     model.eval()
     step = torch.compile(model.next)
     kept = [tuple(torch.zeros(1, HEADS, CONTEXT, WIDTH // HEADS) for _ in range(2)) for _ in range(LAYERS)]
-    text = [characters.index(c) for c in start]
-    for place in range(CONTEXT):
-        scores = step(torch.tensor([[text[place]]]), torch.tensor([place]), kept)[0, -1]
-        if place == len(text) - 1:
+    text, begin, place = [characters.index("\n")], 0, 0
+    while len(text) < length:
+        scores = step(torch.tensor([[text[begin + place]]]), torch.tensor([place]), kept)[0, -1]
+        place += 1
+        if begin + place == len(text):
             best = torch.topk(scores / temperature, likeliest)
             chosen = torch.multinomial(torch.softmax(best.values, dim=-1), 1)
             text.append(best.indices[chosen].item())
-    return "".join(characters[i] for i in text).strip()
+        if place == CONTEXT:
+            begin, place = begin + CONTEXT // 2, 0
+    return "".join(characters[i] for i in text).rpartition("\n")[0].strip()
 
 
 def curve(losses, width=640, height=320):
@@ -263,7 +269,10 @@ def main():
     if not chosen.sample:
         size = sum(p.numel() for p in training.model.parameters())
         print(f"{len(poems.train):,} characters of {len(poems.characters)} kinds to learn from, {size:,} parameters")
-        seconds = training.run(CHECKPOINT)
+        try:
+            seconds = training.run(CHECKPOINT)
+        except KeyboardInterrupt:
+            sys.exit(f"\nafter step {training.done}; --resume goes on where it was last saved")
         PICTURE.write_text(curve(training.losses), encoding="utf-8")
         print(f"{seconds:.0f} seconds; the losses are drawn in {PICTURE.relative_to(HERE.parent)}\n")
         torch.manual_seed(7)

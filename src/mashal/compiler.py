@@ -27,12 +27,14 @@ def compile(
 
     The first call runs as it is written and is recorded: every kernel, what it read in Python, and what it left behind. Later calls
     for which all of that is the same run the kernels alone, those that go together joined into one. A call for which something
-    has changed is recorded too. A whole training step can be compiled: zero_grad, forward, loss, backward, clipping, the
+    has changed is recorded too; of calls that differ in a size alone only the first few, the rest share one recording that is
+    tuned to each size (capture.growing). A whole training step can be compiled: zero_grad, forward, loss, backward, clipping, the
     optimizer's and the scheduler's step.
 
     fullgraph: RuntimeError, with the line, where a part of the function cannot be recorded (`.item()`, `print`, a branch on
-    a tensor's value); otherwise that part runs as it is written. backend "eager" and disable=True: everything does. dynamic, mode and
-    options are accepted: they say how to compile, and there is one way.
+    a tensor's value); otherwise that part runs as it is written. dynamic: True shares a recording between
+    sizes from the second size on (None: from the third), False never does. backend "eager" and disable=True: everything runs as it is
+    written. mode and options are accepted: they say how to compile, and there is one way.
 
     >>> double = torch.compile(lambda x: x * 2)
     >>> double(torch.ones(2))
@@ -54,8 +56,10 @@ def compile(
         raise RuntimeError(f"torch.compile: a function or a module is expected, not {type(model).__name__}")
     as_written = disable or backend == "eager"
     if isinstance(model, Module):
-        return OptimizedModule(model, model.__call__ if as_written else compiled.compiled(model.__call__, fullgraph))
-    return model if as_written else compiled.compiled(model, fullgraph)
+        return OptimizedModule(
+            model, model.__call__ if as_written else compiled.compiled(model.__call__, fullgraph, dynamic)
+        )
+    return model if as_written else compiled.compiled(model, fullgraph, dynamic)
 
 
 def is_compiling() -> bool:

@@ -16,6 +16,7 @@ from types import FunctionType
 from typing import Any
 from weakref import WeakSet
 
+from mashal.capture.growing import Growing, Growth, grow
 from mashal.capture.making import Refused, make
 from mashal.capture.messages import not_whole, runs_as_written, too_often
 from mashal.capture.program import MISS
@@ -25,17 +26,21 @@ from mashal.capture.structure import PLAIN, flatten
 from mashal.core.tensor import Tensor
 from mashal.machine.observing import watch
 
-EAGERLY, LIMIT = 3, 16
+EAGERLY, LIMIT = 3, 8
 """So many recordings are made at once; after that of a kind of call that comes a second time (a sequence that grows never
 does), up to the limit. All other calls run as they are written."""
 
+MOST_GROWING = 8
 MOST_KINDS = 4096
 _all: WeakSet[Recordings] = WeakSet()
 
 
-def compiled(fn: Callable[..., Any], whole: bool = False) -> Callable[..., Any]:
-    """fn, recorded when it is first called. whole: an error instead of a way round what cannot be recorded."""
-    known = Recordings(fn, whole)
+def compiled(fn: Callable[..., Any], whole: bool = False, dynamic: bool | None = None) -> Callable[..., Any]:
+    """fn, recorded when it is first called. whole: an error instead of a way round what cannot be recorded.
+
+    dynamic: a replay for many sizes is made as soon as a second size comes; False: never; None: when a third one does.
+    """
+    known = Recordings(fn, whole, dynamic)
     names = _positional(fn)
 
     def call(*args: Any, **options: Any) -> Any:
@@ -80,8 +85,8 @@ def reset() -> None:
 class Recordings:
     """What is known of a compiled function, the recording used last first. refusal: why it runs as it is written, or ""."""
 
-    def __init__(self, fn: Callable[..., Any], whole: bool):
-        self.fn, self.whole = fn, whole
+    def __init__(self, fn: Callable[..., Any], whole: bool, dynamic: bool | None):
+        self.fn, self.whole, self.dynamic = fn, whole, dynamic
         self.forget()
         _all.add(self)
 
@@ -90,6 +95,9 @@ class Recordings:
         self.all: list[Recording] = []
         self.refusal, self.warned = "", False
         self.kinds: set[tuple] = set()
+        self.growing: list[Growing] = []
+        self.settled: list[tuple[int, int]] = []
+        """From which size up to which other one it is known whether there is such a replay."""
         self.cuts: list[Any] = []
         self.regions: list[Recordings] = []
         self.parts = self.fn
@@ -107,6 +115,11 @@ class Recordings:
                 if answer is not MISS:
                     self._prefer(recording)
                     return answer
+        growing, n = self.growing_for(structure, leaves)
+        if growing is not None:
+            answer = growing(n, leaves)
+            if answer is not MISS:
+                return answer
         return self._record(args, options, structure, leaves)
 
     def _prefer(self, recording: Recording) -> None:
@@ -117,6 +130,8 @@ class Recordings:
         self.latest = recording.direct or _always_miss
 
     def _record(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
+        if self._generalised(structure, leaves):
+            return self.call(args, options)
         first = self._is_first(structure, leaves)
         if len(self.all) >= (EAGERLY if first else LIMIT):
             self._warn(lambda: too_often(self.name, len(self.all), self.all[0].difference(structure, leaves)))
@@ -132,6 +147,35 @@ class Recordings:
         if recording is not None:
             self._prefer(recording)
         return answer
+
+    # ---------------------------------------------------------------- sizes that change
+    def growing_for(self, structure: Any, leaves: list[Any]) -> tuple[Growing | None, int]:
+        """The replay for many sizes that is for such a call, and its size; None if there is none."""
+        for growing in self.growing:
+            n = growing.size(structure, leaves)
+            if n is not None and growing.least <= n <= growing.most:
+                return growing, n
+        return None, 0
+
+    def _generalised(self, structure: Any, leaves: list[Any]) -> bool:
+        """If the call differs from a recorded one in sizes only: whether there is now a replay for it."""
+        if self.dynamic is False or len(self.all) < (1 if self.dynamic else 2):
+            return False
+        for other in self.all:
+            growth = Growth.between(other, leaves) if other.structure == structure and not other.after else None
+            if growth is not None:
+                return self._grow(growth, other, leaves)
+        return False
+
+    def _grow(self, growth: Growth, like: Recording, leaves: list[Any]) -> bool:
+        n = growth.size(leaves)
+        if len(self.growing) >= MOST_GROWING or any(a <= n < b for a, b in self.settled):
+            return False
+        growing, following = grow(self.fn, growth, like, leaves)
+        self.settled.append((n, following))
+        if growing is not None:
+            self.growing.insert(0, growing)
+        return growing is not None
 
     def _is_first(self, structure: Any, leaves: list[Any]) -> bool:
         """Whether a call with such arguments has not come before."""
@@ -150,7 +194,7 @@ class Recordings:
         self.latest, self.cuts = _always_miss, refused.cuts
 
         def region(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-            made = compiled(function)
+            made = compiled(function, dynamic=self.dynamic)
             self.regions.append(made.recordings)  # type: ignore[attr-defined]
             return made
 

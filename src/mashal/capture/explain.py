@@ -19,6 +19,7 @@ from mashal.capture.compiled import Recordings, compiled
 from mashal.capture.messages import place, why_cut
 from mashal.capture.picture import bars
 from mashal.capture.program import RANDOM_BYTES, Program
+from mashal.capture.structure import flatten
 from mashal.capture.trail import MADE, UpdateStep
 from mashal.core.generator import default_generator
 from mashal.lang.expression import walk
@@ -114,7 +115,15 @@ def explain(fn: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
             break
     call(*args, **options)
     found = Explanation(known.name)
-    _describe(known, found)
+    leaves: list[Any] = []
+    structure = flatten((args, options), leaves)
+    growing, _ = known.growing_for(structure, leaves)
+    if growing is None or any(x.structure == structure and x.takes(leaves) for x in known.all):
+        _describe(known, found)
+    else:
+        growing.tune(growing.most)
+        sizes = f"{growing.least} to {growing.most}"
+        found.regions.append(_region(f"{known.name} for sizes {sizes}, here the last", growing.recording.program))
     return found
 
 

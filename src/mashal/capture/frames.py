@@ -43,8 +43,12 @@ _YIELDS = frozenset(dis.opmap[name] for name in ("YIELD_VALUE", "YIELD_FROM") if
 def kind_of(frame: FrameType) -> str:
     """Whose code it is, by its file: the program's, mashal's, a layer's of mashal, the library's, or the importer's."""
     file = frame.f_code.co_filename
-    if file == "<string>" and str(frame.f_globals.get("__name__")).partition(".")[0] == "mashal":
-        return MASHAL  # a method that dataclasses wrote
+    if file == "<string>" or file.startswith("<string "):  # methods that dataclasses and named tuples wrote
+        name = str(frame.f_globals.get("__name__"))
+        if name.startswith("namedtuple_"):
+            return LIBRARY
+        if name.partition(".")[0] == "mashal":
+            return MASHAL
     if file.startswith(HOME):
         return LAYERS if file.startswith("nn" + os.sep, len(HOME)) else MASHAL
     if file.startswith("<frozen"):

@@ -44,16 +44,7 @@ def make(
 ) -> tuple[Any, Any]:
     """(what the call returned, the recording, or None if the next call has to be recorded anew)."""
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
-    with recorder:
-        watch = Watch(fn)
-        with watch:
-            recorder.lines = watch.line
-            answer = fn(*args, **options)
-        recorder.lines = tuple
-        found: list[Any] = []
-        shape = flatten(answer, found)
-        maker = _Maker(recorder, watch, leaves, found)
-        maker.walk_history()
+    answer, shape, maker = _recorded(recorder, fn, args, options, leaves)
     if recorder.unlasting:
         return answer, None
     cuts = maker.cuts()
@@ -66,6 +57,41 @@ def make(
             recorder.undo()
         raise Refused(problem, answer, cuts)
     return answer, recording
+
+
+def rehearse(
+    fn: Callable[..., Any], args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]
+) -> tuple[Any, Any]:
+    """(a recording of the call or None, the program's code that ran); afterwards everything is as it was before."""
+    recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
+    try:
+        _, shape, maker = _recorded(recorder, fn, args, options, leaves)
+    except Exception:  # sizes that the program does not take; the recorder has put everything back
+        return None, ()
+    try:
+        if recorder.unlasting or maker.cuts() or maker.problem():
+            return None, ()
+        recording = maker.recording(structure, shape)
+        return None if maker.trouble else recording, maker.watch.codes
+    finally:
+        recorder.undo()
+
+
+def _recorded(
+    recorder: Recorder, fn: Callable[..., Any], args: tuple, options: dict[str, Any], leaves: list[Any]
+) -> tuple[Any, Any, _Maker]:
+    """What the call returned, its structure, and what has been learned."""
+    with recorder:
+        watch = Watch(fn)
+        with watch:
+            recorder.lines = watch.line
+            answer = fn(*args, **options)
+        recorder.lines = tuple
+        found: list[Any] = []
+        shape = flatten(answer, found)
+        maker = _Maker(recorder, watch, leaves, found)
+        maker.walk_history()
+    return answer, shape, maker
 
 
 # ---------------------------------------------------------------- making one

@@ -43,7 +43,14 @@ class Recording:
 
     def adapt(self, leaves: Sequence[Any]) -> bool:
         """Sets guards right whose values are equal; False if the call is another one."""
-        return all(same(leaves[i], x) for i, x in self.fixed) and self.program.adapt()
+        return self.takes(leaves) and all(same(leaves[i], x) for i, x in self.fixed) and self.program.adapt()
+
+    def takes(self, leaves: Sequence[Any]) -> bool:
+        """Whether tensors have the shapes (and dtypes and strides) of those recorded."""
+        operands = zip(self.places, self.program.plan.operands)
+        return all(
+            operand.value is None or operand.value.form is getattr(leaves[i], "form", None) for i, operand in operands
+        )
 
     def difference(self, structure: Any, leaves: Sequence[Any]) -> str:
         """What about a call is not as it was recorded, in words."""

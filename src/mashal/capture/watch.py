@@ -47,7 +47,7 @@ _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class Watch:
-    """A context around one call of `function`; afterwards `guards`, `effects`, and while inside `line()`.
+    """A context around one call of `function`; afterwards `guards`, `effects`, `codes` (the program's); while inside `line()`.
 
     declined: why nothing was watched (a profiler runs), or "".
 
@@ -65,6 +65,7 @@ class Watch:
         self.root = code_of(function)
         self.guards: list[Guard] = []
         self.effects: list[Effect] = []
+        self.codes: tuple[CodeType, ...] = ()
         self.declined = ""
         self._kinds: dict[int, tuple[CodeType, str]] = {}
         self._begun: set[FrameType] = set()
@@ -100,6 +101,7 @@ class Watch:
         finally:
             if self._collects:
                 gc.enable()
+            self.codes = tuple(code for code, kind in self._kinds.values() if kind is PROGRAM)
             self._kinds.clear()
             self._begun.clear()
             del self._outside, self._tracer, self._profiler, self._trace, self._profile, self._seen

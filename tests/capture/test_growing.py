@@ -1,0 +1,233 @@
+"""Sizes that change from call to call: one replay for many of them, with eager's bits, and nothing generalised that must not be."""
+
+import warnings
+
+import pytest
+
+import mashal as torch
+from mashal import nn
+from mashal.nn import functional as F
+
+pytestmark = pytest.mark.filterwarnings("ignore:compile")
+
+
+def attention(x):
+    return torch.softmax(x @ x.transpose(-1, -2) / 4, -1) @ x
+
+
+def positions(x):
+    return x + torch.arange(x.shape[0]).unsqueeze(1) / x.shape[1]
+
+
+FUNCTIONS = {
+    "pointwise": (lambda x: (x * 2 + 1).tanh() * x, lambda n: (torch.randn(n, 5),)),
+    "reduction": (lambda x: (x.exp().sum(-1), x.amax(0)), lambda n: (torch.randn(n, 7),)),
+    "row length": (lambda x: torch.softmax(x, -1) + x.sum(-1, keepdim=True), lambda n: (torch.randn(6, n),)),
+    "two dimensions": (lambda x: x + x.T, lambda n: (torch.randn(n, n),)),
+    "attention": (attention, lambda n: (torch.randn(2, n, 16),)),
+    "positions": (positions, lambda n: (torch.randn(n, 3),)),
+    "two operands": (lambda a, b: a @ b, lambda n: (torch.randn(3, n), torch.randn(n, 2 * n + 1))),
+    "views": (lambda x: x[1:].reshape(-1, 2) * 2, lambda n: (torch.randn(n + 1, 4),)),
+    "a list": (lambda xs: torch.cat(xs, 1) * 2, lambda n: ([torch.randn(2, n), torch.randn(2, 3)],)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_size_that_grows_is_recorded_a_few_times(name):
+    function, arguments = FUNCTIONS[name]
+    compiled = torch.compile(function)
+    torch.manual_seed(0)
+    for n in [*range(2, 60), 200, 17, 33]:
+        given = arguments(n)
+        wanted, found = function(*given), compiled(*given)
+        for a, b in zip(wanted, found) if isinstance(wanted, tuple) else [(wanted, found)]:
+            assert a.shape == b.shape and a.stride() == b.stride() and torch.equal(a, b), n
+    known = compiled.recordings
+    assert known.growing and len(known.all) <= 5
+
+
+def test_dynamic_says_when():
+    for dynamic, sizes, count in ((True, 2, 1), (None, 2, 0), (None, 3, 1), (False, 9, 0)):
+        compiled = torch.compile(lambda x: x * 2 + 1, dynamic=dynamic)
+        for n in range(5, 5 + sizes):
+            compiled(torch.randn(n))
+        assert len(compiled.recordings.growing) == count, (dynamic, sizes)
+
+
+def test_explain_shows_the_replay_for_many_sizes():
+    compiled = torch.compile(lambda x: (x * 2 + 1).relu())
+    for n in range(5, 9):
+        compiled(torch.randn(n))
+    (region,) = torch.explain(compiled, torch.randn(8)).regions
+    assert "for sizes 7 to 56" in region.name and len(region.kernels) == 1
+    assert torch.equal(compiled(torch.full((9,), -0.25)), torch.full((9,), 0.5))
+
+
+def test_results_of_earlier_sizes_stay():
+    compiled = torch.compile(lambda x: x * 2)
+    given = [torch.randn(n) for n in range(5, 40)]
+    results = [compiled(x) for x in given]
+    assert compiled.recordings.growing
+    assert all(torch.equal(y, x * 2) for x, y in zip(given, results))
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+def test_training_on_sequences_of_many_lengths(optimizer):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding, self.norm = nn.Embedding(11, 8), nn.LayerNorm(8)
+            self.mix, self.out = nn.Linear(8, 8), nn.Linear(8, 11)
+
+        def forward(self, tokens):
+            x = self.embedding(tokens)
+            return self.out(self.norm(x + attention(self.mix(x))))
+
+    def trained(wrap):
+        torch.manual_seed(1)
+        model = Model()
+        made = getattr(torch.optim, optimizer)(model.parameters(), lr=0.01)
+
+        def step(tokens, following):
+            made.zero_grad()
+            loss = F.cross_entropy(model(tokens).flatten(0, 1), following.flatten())
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            made.step()
+            return loss.detach()
+
+        call = wrap(step)
+        losses = []
+        for n in [9, 14, 11, 18, 30, 13, 25, 16, 9, 40, 22, 12, 28, 35]:
+            tokens = torch.randint(0, 11, (2, n + 1))
+            losses.append(call(tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()).item())
+        return losses, [p.detach() for p in model.parameters()], call
+
+    losses, parameters, _ = trained(lambda f: f)
+    found, others, call = trained(torch.compile)
+    assert call.recordings.growing
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(losses), rtol=1e-6, atol=1e-6)
+    for a, b in zip(others, parameters):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_cache_that_grows_with_a_number():
+    keys = torch.randn(64, 4)
+
+    def step(x, place):
+        return torch.softmax(x @ keys[:place].T, -1) @ keys[:place]
+
+    compiled = torch.compile(step)
+    x = torch.randn(1, 4)
+    assert all(torch.equal(step(x, n), compiled(x, n)) for n in range(1, 60))
+
+
+def test_a_number_and_a_size_that_grow_together():
+    compiled = torch.compile(lambda x, n: x[: n - 1] * n)
+    for n in range(3, 40):
+        x = torch.randn(n)
+        assert torch.equal(compiled(x, n), x[: n - 1] * n)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * 2 if x.shape[0] % 2 else x + 1,
+        lambda x: x * 2 if x.shape[0] == 13 else x + 1,
+        lambda x: x * 2 if x.shape[0] & 4 else x + 1,
+        lambda x: x * 2 if x.shape[0] in (13, 21) else x + 1,
+    ],
+)
+def test_what_does_not_change_at_thresholds_is_not_generalised(function):
+    compiled = torch.compile(function)
+    for n in range(2, 50):
+        x = torch.randn(n)
+        assert torch.equal(compiled(x), function(x)), n
+    assert not compiled.recordings.growing
+
+
+def test_a_threshold_of_the_programs_own():
+    def function(x):
+        return x * 2 if x.shape[0] > 20 else x + 1
+
+    compiled = torch.compile(function)
+    for n in range(2, 50):
+        x = torch.randn(n)
+        assert torch.equal(compiled(x), function(x)), n
+    assert compiled.recordings.growing
+
+
+def test_the_size_itself_as_a_number():
+    def function(x):
+        return x * x.shape[0] + x.sum() / x.shape[0]
+
+    compiled = torch.compile(function)
+    for n in range(2, 50):
+        x = torch.randn(n)
+        assert torch.equal(compiled(x), function(x)), n
+
+
+def test_rehearsals_leave_nothing_behind():
+    def drawn(wrap):
+        torch.manual_seed(3)
+        seen = torch.zeros(1)
+
+        def function(x):
+            seen.add_(1)
+            return x + torch.rand(x.shape[0])
+
+        call = wrap(function)
+        results = [call(torch.zeros(n)) for n in range(4, 20)]
+        return results, seen, torch.rand(3)
+
+    results, seen, after = drawn(lambda f: f)
+    others, count, rest = drawn(torch.compile)
+    assert all(torch.equal(a, b) for a, b in zip(results, others))
+    assert torch.equal(seen, count) and torch.equal(after, rest)
+
+
+def test_sizes_that_the_program_does_not_take():
+    table = torch.randn(30, 4)
+
+    def function(x):
+        return x + table[torch.arange(x.shape[0])]
+
+    compiled = torch.compile(function)
+    for n in range(4, 31):
+        x = torch.randn(n, 4)
+        assert torch.equal(compiled(x), function(x)), n
+    with pytest.raises((IndexError, RuntimeError)):
+        compiled(torch.randn(31, 4))
+
+
+def test_an_index_out_of_range_at_another_size():
+    weight = torch.randn(10, 3)
+    compiled = torch.compile(lambda i: F.embedding(i, weight) * 2)
+    for n in range(3, 12):
+        compiled(torch.randint(0, 10, (n,)))
+    assert compiled.recordings.growing
+    with pytest.raises(IndexError):
+        compiled(torch.tensor([1, 2, 3, 4, 5, 10, 1]))
+    i = torch.tensor([1, 2, 3, 4, 5, 9, 1])
+    assert torch.equal(compiled(i), F.embedding(i, weight) * 2)
+
+
+def test_a_parameter_that_changes_between_sizes():
+    layer = nn.Linear(4, 3)
+    compiled = torch.compile(lambda x: layer(x) * 2)
+    with torch.no_grad():
+        for n in range(3, 30):
+            x = torch.randn(n, 4)
+            assert torch.equal(compiled(x), layer(x) * 2)
+            layer.weight.mul_(0.9)
+        layer.weight = nn.Parameter(torch.ones(3, 4))
+        x = torch.randn(8, 4)
+        assert torch.equal(compiled(x), layer(x) * 2)
+
+
+def test_no_warning_while_sizes_are_generalised():
+    compiled = torch.compile(lambda x: x * 2 + 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for n in range(3, 200):
+            compiled(torch.randn(n))

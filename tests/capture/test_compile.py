@@ -482,6 +482,20 @@ def test_a_sequence_that_grows_is_recorded_a_few_times_only():
     assert len(fast.recordings.all) == 3
 
 
+def test_a_result_and_its_detached_twin_are_two_tensors():
+    def function(x):
+        y = x * 2
+        return y, y.detach(), y
+
+    fast = torch.compile(function)
+    for _ in range(3):
+        y, twin, again = fast(torch.ones(3, requires_grad=True))
+        assert y is again and y.requires_grad and not twin.requires_grad
+        assert twin.data_ptr() == y.data_ptr()
+        twin.add_(1)
+        assert y.tolist() == [3.0, 3.0, 3.0]
+
+
 def test_a_function_of_which_nothing_is_recorded_says_why():
     with pytest.warns(UserWarning, match="runs as written: a tensor's values are read in Python"):
         torch.compile(lambda x: x.sum().item())(torch.ones(2))

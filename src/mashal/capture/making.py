@@ -232,6 +232,7 @@ class _Maker:
 
     def _answers(self, plan: Plan) -> list[Any]:
         recorder, parts = self.recorder, []
+        handed: dict[int, Tensor] = {}
         by_id = {id(x): i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
         for x in self.found:
             if not isinstance(x, Tensor):
@@ -247,8 +248,13 @@ class _Maker:
                 frozen = x.node if x.node is not None and not self._is_live(x) else None
                 place = self._result(plan, value, frozen)
                 known = plan.results[place][0]
-                same = known.form is value.form and known.offset == value.offset
-                parts.append(answers.Made(place) if same else answers.Further(place, value.form, value.offset))
+                alike = known.form is value.form and known.offset == value.offset
+                if alike and handed.setdefault(place, x) is x:
+                    parts.append(answers.Made(place))
+                elif alike and x.base is None:  # detached from the other
+                    parts.append(answers.Whole(place))
+                else:
+                    parts.append(answers.Further(place, value.form, value.offset))
             else:
                 owner = next(
                     (i for i, leaf in enumerate(self.leaves) if isinstance(leaf, Tensor) and leaf.capsule is x.capsule),

@@ -153,4 +153,7 @@ def _constant(part: Any) -> Any:
     """A part of the answer as something to compare; None for what has a form of its own."""
     if isinstance(part, answers.Constant):
         return "constant", part.value if not isinstance(part.value, Tensor) else id(part.value)
-    return (type(part), *vars(part).values()) if isinstance(part, (answers.Made, answers.Argument)) else object()
+    return (type(part), *vars(part).values()) if isinstance(part, _PLACES) else object()
+
+
+_PLACES = answers.Made, answers.Whole, answers.Argument

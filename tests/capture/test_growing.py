@@ -136,6 +136,7 @@ def test_a_number_and_a_size_that_grow_together():
         lambda x: x * 2 if x.shape[0] == 13 else x + 1,
         lambda x: x * 2 if x.shape[0] & 4 else x + 1,
         lambda x: x * 2 if x.shape[0] in (13, 21) else x + 1,
+        lambda x: x * 2 if x.shape[0] - 13 else x + 1,
     ],
 )
 def test_what_does_not_change_at_thresholds_is_not_generalised(function):

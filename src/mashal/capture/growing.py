@@ -107,7 +107,8 @@ def grow(fn: Callable[..., Any], growth: Growth, like: Recording, leaves: Sequen
     outlines = [outline(recording) for recording in near]  # type: ignore[arg-type]
     if not (outlines[0].fits(outlines[1]) and outlines[0].fits(outlines[2])):
         return None, n + 1
-    needed = near[0].program.needs  # type: ignore[union-attr]
+    given = sum(leaves[i].form.nbytes for i in {law[0] for law in growth.laws if law[1] is not None})
+    needed = near[0].program.needs + given  # type: ignore[union-attr]
 
     def up_to(wide: int) -> Growing | None:
         widest = rehearsed(wide) if needed * (wide / n) ** 2 <= MOST else None
@@ -140,11 +141,15 @@ def _rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any]) -> Rec
 @cache
 def _uniform(code: CodeType) -> bool:
     """Whether what code does with a size can change at thresholds only: it neither compares for equality nor takes remainders."""
+    before = ""
     for step in dis.get_instructions(code):
         if step.opname == "CONTAINS_OP" or step.opname == "COMPARE_OP" and step.argrepr.strip("bol()") in ("==", "!="):
             return False
         if step.opname in _UNEVEN or step.opname == "BINARY_OP" and step.argrepr.rstrip("=") in ("%", "&", "|", "^"):
             return False
+        if before.startswith("BINARY") and step.opname.startswith(("POP_JUMP", "JUMP_IF", "TO_BOOL", "UNARY_NOT")):
+            return False  # a branch on a number
+        before = step.opname
     return True
 
 

@@ -117,3 +117,20 @@ def test_inside_vmap_too():
     with torch.autocast("cpu"):
         assert torch.vmap(torch.mm)(torch.ones(3, 2, 2), torch.ones(3, 2, 2)).dtype is torch.bfloat16
     assert torch.vmap(torch.autocast("cpu")(torch.mm))(torch.ones(3, 2, 2), torch.ones(3, 2, 2)).dtype is torch.bfloat16
+
+
+def test_the_old_names_of_custom_functions():
+    class Double(torch.autograd.Function):
+        @staticmethod
+        @torch.cuda.amp.custom_fwd
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        @torch.cuda.amp.custom_bwd
+        def backward(ctx, g):
+            return g * 2
+
+    x = torch.ones(2, requires_grad=True)
+    Double.apply(x).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from mashal.amp import autocast as _autocast
+from mashal.amp import custom_bwd as _custom_bwd
+from mashal.amp import custom_fwd as _custom_fwd
 from mashal.amp.grad_scaler import GradScaler as _GradScaler
 from mashal.amp.grad_scaler import OptState
 
-__all__ = ["GradScaler", "OptState", "autocast"]
+__all__ = ["GradScaler", "OptState", "autocast", "custom_bwd", "custom_fwd"]
+
+custom_fwd = partial(_custom_fwd, device_type="cuda")
+custom_bwd = partial(_custom_bwd, device_type="cuda")
 
 
 class autocast(_autocast):

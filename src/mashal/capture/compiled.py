@@ -30,7 +30,7 @@ EAGERLY, LIMIT = 3, 8
 """So many recordings are made at once; after that of a kind of call that comes a second time (a sequence that grows never
 does), up to the limit. All other calls run as they are written."""
 
-MOST_GROWING = 8
+MOST_TRIES = 12  # at a replay for many sizes
 MOST_KINDS = 4096
 _all: WeakSet[Recordings] = WeakSet()
 
@@ -169,7 +169,7 @@ class Recordings:
 
     def _grow(self, growth: Growth, like: Recording, leaves: list[Any]) -> bool:
         n = growth.size(leaves)
-        if len(self.growing) >= MOST_GROWING or any(a <= n < b for a, b in self.settled):
+        if len(self.settled) >= MOST_TRIES or any(a <= n < b for a, b in self.settled):
             return False
         growing, following = grow(self.fn, growth, like, leaves)
         self.settled.append((n, following))

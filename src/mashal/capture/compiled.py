@@ -171,11 +171,15 @@ class Recordings:
         n = growth.size(leaves)
         if len(self.settled) >= MOST_TRIES or any(a <= n < b for a, b in self.settled):
             return False
-        growing, following = grow(self.fn, growth, like, leaves)
+        largest = max([growing.most for growing in self.growing] or [growth.size_of(like)])
+        growing, following = None, n + 1
+        for least in (max(n // 4, 2), n) if n < largest else (n,):  # where sizes don't grow, those below may come too
+            growing, following = grow(self.fn, growth, like, leaves, least)
+            if growing is not None and growing.most >= n:
+                self.growing.insert(0, growing)
+                break
         self.settled.append((n, following))
-        if growing is not None:
-            self.growing.insert(0, growing)
-        return growing is not None
+        return growing is not None and growing.most >= n
 
     def _is_first(self, structure: Any, leaves: list[Any]) -> bool:
         """Whether a call with such arguments has not come before."""

@@ -38,7 +38,7 @@ KNOWN = 256  # sizes whose forms are kept
 
 @dataclass(frozen=True)
 class Growth:
-    """How the leaves of calls follow from a size n: (leaf, dimension, or None for an int, factor, addend)."""
+    """How the leaves of calls follow from a size n: (leaf, dimension, or None for an int, factor, addend). The first is n itself."""
 
     laws: tuple[tuple[int, int | None, int, int], ...]
 
@@ -79,8 +79,15 @@ class Growth:
 
     def size(self, leaves: Sequence[Any]) -> int:
         """The n of a call."""
-        i, d, factor, addend = self.laws[0]
-        return (leaves[i].form.shape[d] - addend) // factor
+        i, d, _, _ = self.laws[0]
+        return leaves[i].form.shape[d]
+
+    def size_of(self, recording: Recording) -> int:
+        """The n of a recorded call."""
+        i, d, _, _ = self.laws[0]
+        value = recording.program.plan.operands[recording.places.index(i)].value
+        assert value is not None and d is not None, "an operand whose size changes has a place of its own"
+        return value.form.shape[d]
 
     def at(self, n: int, leaves: Sequence[Any]) -> list[Any]:
         """The leaves with another n: ints, and zeros in place of tensors."""
@@ -97,9 +104,10 @@ class Growth:
 
 
 # ---------------------------------------------------------------- making one
-def grow(fn: Callable[..., Any], growth: Growth, like: Recording, leaves: Sequence[Any]) -> tuple[Growing | None, int]:
-    """(a replay for calls like one with these leaves, from its size on, or None; the next size that is not settled by it)."""
-    n = growth.size(leaves)
+def grow(
+    fn: Callable[..., Any], growth: Growth, like: Recording, leaves: Sequence[Any], n: int
+) -> tuple[Growing | None, int]:
+    """(a replay for calls like one with these leaves, from size n on, or None; the next size that is not settled by it)."""
     rehearsed = lambda m: _rehearsed(fn, like.structure, growth.at(m, leaves))
     near = [rehearsed(m) for m in (n, n + 1, n + 2)]
     if None in near:
@@ -188,12 +196,12 @@ class Growing:
         """The n of a call like those that this replay is for; it may be too small or too large."""
         if structure != self.recording.structure:
             return None
-        i, d, factor, addend = self.growth.laws[0]
+        i, d, _, _ = self.growth.laws[0]
         x = leaves[i]
         if not isinstance(x, Tensor) or d is None or len(x.form.shape) <= d:
             return None
-        n, rest = divmod(x.form.shape[d] - addend, factor)
-        if rest or n < 2:
+        n = x.form.shape[d]
+        if n < 2:
             return None
         numbers = {i: factor * n + addend for i, d, factor, addend in self.growth.laws if d is None}
         for i, expected in self.recording.fixed:

@@ -1,8 +1,8 @@
 """Compiled functions: recordings found by their guards, replayed by one native call.
 
 A call tries the latest replay at once. If that misses, the other recordings are asked (guards whose value is equal
-though not the same object are set right); if none fits, the call is recorded. What cannot be recorded runs as it is
-written.
+though not the same object are set right), then the replays that are for many sizes (capture.growing); if none fits, the
+call is recorded. What cannot be recorded runs as it is written.
 """
 
 from __future__ import annotations

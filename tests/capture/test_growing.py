@@ -1,5 +1,7 @@
 """Sizes that change from call to call: one replay for many of them, with eager's bits, and nothing generalised that must not be."""
 
+import random
+import threading
 import warnings
 
 import pytest
@@ -232,3 +234,25 @@ def test_no_warning_while_sizes_are_generalised():
         warnings.simplefilter("error")
         for n in range(3, 200):
             compiled(torch.randn(n))
+
+
+def test_threads_with_sizes_of_their_own():
+    compiled = torch.compile(lambda x: torch.softmax(x * 2 + 1, 0) + x.sum())
+    for n in range(500, 510):
+        compiled(torch.randn(n))
+    assert compiled.recordings.growing
+    wrong = []
+
+    def work(seed):
+        sizes = random.Random(seed)
+        for _ in range(200):
+            x = torch.linspace(-1, 1, sizes.randrange(510, 3000))
+            if not torch.equal(compiled(x), torch.softmax(x * 2 + 1, 0) + x.sum()):
+                wrong.append(x.shape)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

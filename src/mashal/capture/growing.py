@@ -18,6 +18,7 @@ import dis
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from types import CodeType
 from typing import Any
 
@@ -174,6 +175,7 @@ class Growing:
         self.recording, self.growth = recording, growth
         self.least, self.most = sizes
         self._now = self.most
+        self._lock = Lock()
         a, b, c = (outline.words for outline in outlines[:3])
         self._laws = [(x, y - x, z - 2 * y + x) for x, y, z in zip(a, b, c)]
         last = outlines[-1]
@@ -210,14 +212,16 @@ class Growing:
         return n
 
     def __call__(self, n: int, leaves: Sequence[Any]) -> Any:
-        """The call's answer; MISS if something besides its size is not as it was."""
-        program = self.recording.program
-        if program.running:
+        """The call's answer; MISS if something besides its size is not as it was, or another thread is at it."""
+        if not self._lock.acquire(blocking=False):
             return MISS
-        if n != self._now:
-            self.tune(n)
-        answer = self.recording(leaves)
-        return self.recording(leaves) if answer is MISS and program.adapt() else answer
+        try:
+            if n != self._now:
+                self.tune(n)
+            answer = self.recording(leaves)
+            return self.recording(leaves) if answer is MISS and self.recording.program.adapt() else answer
+        finally:
+            self._lock.release()
 
     def tune(self, n: int) -> None:
         """From now on the recording is one of a call of this size."""

@@ -25,7 +25,7 @@ from mashal.machine import memory
 from mashal.machine.launch import NUMBER
 from mashal.machine.observing import changes
 from mashal.machine.replay import ReplayLayout
-from mashal.machine.replay_tables import BUSY, NOTHING, SAME, TENSOR, Tables
+from mashal.machine.replay_tables import NOTHING, SAME, TENSOR, Tables
 
 MISS = type("Miss", (), {"__repr__": lambda self: "MISS"})()
 _ALIGN = 64
@@ -98,11 +98,6 @@ class Program:
         tables.slots, tables.entries, tables.apart = plan.slots, plan.entries, plan.apart
         self._expected = [expected for _, _, expected in plan.entries]
         self.replay: Callable[..., Any] = _layout().replay(tables, MISS)
-
-    @property
-    def running(self) -> bool:
-        """Whether a replay is under way, in another thread."""
-        return self.replay.__self__[-1][BUSY] != 0  # type: ignore[attr-defined]
 
     @property
     def needs(self) -> int:

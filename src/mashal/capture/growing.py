@@ -138,7 +138,7 @@ def grow(
         middle = (low + high) // 2
         growing = up_to(middle) if low < middle < high else None
         best, low, high = (growing, middle, high) if growing is not None else (best, low, middle)
-    return best, low + 1 if best is not None else 2 * n
+    return best, low + 1 if best is not None else high
 
 
 def _rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any]) -> Recording | None:

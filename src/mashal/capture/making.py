@@ -46,6 +46,7 @@ def make(
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
     answer, shape, maker = _recorded(recorder, fn, args, options, leaves)
     if recorder.unlasting:
+        recorder.keep()
         return answer, None
     cuts = maker.cuts()
     problem = cuts[0].what if cuts else maker.problem()
@@ -53,9 +54,9 @@ def make(
         recording = maker.recording(structure, shape)
         problem = maker.trouble
     if problem:
-        if whole:
-            recorder.undo()
+        (recorder.undo if whole else recorder.keep)()
         raise Refused(problem, answer, cuts)
+    recorder.keep()
     return answer, recording
 
 

@@ -280,6 +280,13 @@ class Recorder:
             if x.version is not None:
                 x.version[0] = was.version
         ctypes.memmove(default_generator.address, self._random, RANDOM_BYTES)
+        self.keep()
+
+    def keep(self) -> None:
+        """What was there before is not needed any more, nor is the memory that the call took: a replay has its own."""
+        for buffer in self.trail.buffers:
+            buffer.before = None
+        memory.empty_cache()
 
 
 def _note_computed(step: Step | UpdateStep) -> None:

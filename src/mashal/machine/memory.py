@@ -271,7 +271,10 @@ _new = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int64)(_ADDRESS["_new"])
 _foreign = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_int64, ctypes.py_object)(_ADDRESS["_foreign"])
 _count = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(_ADDRESS["_count"])
 _limits = ctypes.PYFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(_ADDRESS["_limits"])
-empty_cache = ctypes.PYFUNCTYPE(None)(_ADDRESS["_empty"])
+_empty = ctypes.PYFUNCTYPE(None)(_ADDRESS["_empty"])
+_trim = getattr(
+    ctypes.CDLL(None), "malloc_trim", None
+)  # of the GNU C library, which by itself keeps much of what is freed
 
 _context = ctypes.pythonapi.PyCapsule_GetContext
 _context.restype, _context.argtypes = ctypes.c_void_p, [ctypes.py_object]
@@ -345,6 +348,13 @@ def exchange(a: object, b: object) -> None:
 def statistics() -> dict[str, int]:
     """Bytes now handed out, bytes kept for reuse, and the most handed out at once since the last `reset_peak`."""
     return {"live": _count(0), "kept": _count(1), "peak": _count(2)}
+
+
+def empty_cache() -> None:
+    """Gives the free blocks back to the system."""
+    _empty()
+    if _trim is not None:
+        _trim(0)
 
 
 def set_limits(keep: int, limit: int) -> None:

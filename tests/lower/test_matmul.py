@@ -126,15 +126,20 @@ def test_products_agree_with_numpy(element):
         assert_near(c, want, element, k)
 
 
+OWN_SIZES = {"matvec": [(1, 50, 40), (50, 1, 40)], "dot": [(1, 1, 1), (1, 1, 40), (1, 1, 999)]}
+
+
 @pytest.mark.parametrize("element", ["float", "bfloat", "i32"])
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_takes_every_stride(element, form):
     rng = np.random.default_rng(1)
-    sizes = [(1, 50, 40), (50, 1, 40)] if form == "matvec" else [(1, 1, 1), (5, 33, 17), (40, 70, 50), (13, 3, 2)]
+    sizes = OWN_SIZES.get(form) or [(1, 1, 1), (5, 33, 17), (40, 70, 50), (13, 3, 2)]
     layouts = ("row", "column", "reversed", "second")
     for (m, n, k), left, right in itertools.product(sizes, layouts, layouts):
         a, b = strided(values(rng, element, m, k), left), strided(values(rng, element, k, n), right)
         if form == "matvec" and 1 not in (strides(b) if m == 1 else strides(a)):
+            continue
+        if form == "dot" and not strides(a)[1] == strides(b)[0] == 1:
             continue
         if form == "pairs" and (k % 2 or strides(a)[1] != 1):
             continue
@@ -149,8 +154,9 @@ def test_every_form_takes_every_stride(element, form):
 def test_the_epilogue_scales_adds_and_activates(element, form):
     rng = np.random.default_rng(2)
     epilogue = Epilogue(bias=True, activation=relu, alpha=True, accumulate=True)
-    for m, n, k in [(1, 50, 40), (50, 1, 40)] if form == "matvec" else [(1, 1, 2), (30, 70, 50), (14, 33, 900)]:
+    for m, n, k in OWN_SIZES.get(form) or [(1, 1, 2), (30, 70, 50), (14, 33, 900)]:
         a, b = values(rng, element, m, k), values(rng, element, k, n)
+        b = strided(b, "column") if form == "dot" else b
         bias, old = values(rng, element, n), values(rng, element, m, n)
         c, check = guarded(element, old)
         run(element, a, b, c, form, epilogue, bias, alpha=3, beta=-2)

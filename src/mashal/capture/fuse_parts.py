@@ -170,7 +170,7 @@ def _ordered(part: Part, recipe: Rows, done: dict[Expression, Expression]) -> bo
 
 def lanes_of_rows(nest: Any, layout: Any) -> int:
     """The lanes that decide how sums are added up; across the lanes they don't."""
-    return 0 if layout.schedule == ACROSS else lanes_in_rows(nest)
+    return 0 if layout.schedule == ACROSS else lanes_in_rows(nest, layout)
 
 
 # ---------------------------------------------------------------- expressions

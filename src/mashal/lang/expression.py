@@ -287,6 +287,12 @@ frexp_mantissa, gcd, zeta, gamma_p, gamma_q = map(_function, ("frexp_mantissa", 
 fma = _function("fma")
 
 
+def multiply_add(a: Any, b: Any, c: Expression) -> Expression:
+    """a · b + c; of floating numbers rounded once."""
+    a, b = _common(a, b)
+    return fma(a, b, c) if a.dtype.kind == "f" and c.dtype is a.dtype else a * b + c
+
+
 def abs_(x: Expression) -> Expression:
     """|x|; of a complex number its real modulus."""
     return Expression("abs", (x,), x.dtype.to_real())

@@ -5,7 +5,8 @@
     scratch_bytes(form, m, n, k, element, rsb, csa)         what the word `scratch` must point at
 
 A form is "few" or "small" (few rows or columns; A is read where it lies), "pairs" (the same with bfloat dot products,
-for csa = 1 and even k), "matvec" (one row or one column) or "blocked" (packed panels). Each is a module of its own,
+for csa = 1 and even k), "tiny" ("few" with products rounded before they are added), "dot" (one number), "matvec" (one row
+or one column) or "blocked" (packed panels). Each is a module of its own,
 since compiling them is most of a cold first call. Elements: float, double, half and bfloat (accumulated in float32,
 rounded once), i8 (uint8 too), i16, i32 and i64 (wrapping). lower.arrange does all this for tensors' shapes and strides.
 
@@ -15,18 +16,21 @@ product of the transposed operands.
 
 from __future__ import annotations
 
-from mashal.lower import blocked, matvec, small
+from dataclasses import replace
+
+from mashal.lower import blocked, dot, matvec, small
 from mashal.lower.problem import ONE, PARALLEL_FOR, WORDS, Block, chunk_function
 from mashal.lower.tiles import Epilogue, Follow, Numbers, Tile, ceil_div
 from mashal.machine.host import HOST, Host
 from mashal.machine.jit import ENTRY
 from mashal.machine.text import SIZES, Function, Module, Value
 
-FORMS = ("few", "small", "pairs", "matvec", "blocked")
-FOLLOWED = ("few", "small", "blocked")  # forms whose results can be computed with before they are stored
+FORMS = ("dot", "tiny", "few", "small", "pairs", "matvec", "blocked")
+FOLLOWED = ("dot", "tiny", "few", "small", "blocked")  # forms whose results can be computed with before they are stored
 SMALL = 1 << 15  # multiply-adds up to which half types are widened as they are read
 CACHED = 1 << 18  # elements of A that stay in the second-level cache, so that packing A isn't worth it
-TINY = 1 << 10  # multiply-adds up to which one row isn't worth a matrix-vector kernel
+TINY = 1 << 10  # multiply-adds up to which one row isn't worth a matrix-vector kernel, and bits are PyTorch's
+NARROW = (4, 12)  # of tiny products, those with fewer rows or columns are computed there without fused multiply-adds
 GROUP = 1 << 18  # multiply-adds in a chunk of small items
 SERIAL = 1 << 22  # multiply-adds of an item from which few items are shared out inside, not side by side
 MANY = 16  # items from which bigger ones are side by side too
@@ -36,11 +40,15 @@ HUGE = 1 << 30  # multiply-adds of an item from which the scratch of every threa
 def choose(m: int, n: int, k: int, element: str, rsa: int, csa: int, rsb: int, csb: int, host: Host = HOST) -> str:
     """The form for one problem: sizes and strides decide, never the number of threads.
 
-    >>> choose(2, 30, 2, "float", 2, 1, 1, 2), choose(256, 256, 64, "float", 64, 1, 256, 1)
+    >>> choose(5, 30, 20, "float", 20, 1, 1, 20), choose(256, 256, 64, "float", 64, 1, 256, 1)
     ('few', 'small')
     >>> choose(1, 50257, 768, "float", 768, 1, 1, 768), choose(1024, 3072, 768, "float", 768, 1, 1, 768)
     ('matvec', 'blocked')
     """
+    if m == n == csa == rsb == 1 and k <= dot.LONGEST and element in ("float", "double"):
+        return "dot"
+    if m * n * k <= TINY and (m < NARROW[0] or n < NARROW[1]) and element in ("float", "double"):
+        return "tiny"
     if m == 1 and n * k > TINY and 1 in (rsb, csb) or n == 1 and m * k > TINY // 4 and 1 in (rsa, csa):
         return "matvec"
     numbers = Numbers.of(element, host, pairs=True)
@@ -76,6 +84,10 @@ def contraction(
         one = blocked.add_blocked(module, numbers, epilogue, host)
     elif form == "matvec":
         one = matvec.add_matvec(module, numbers, epilogue, host)
+    elif form == "dot":
+        one = dot.add_dot(module, numbers, epilogue)
+    elif form == "tiny":
+        one = small.add_small(module, replace(numbers, fused=False), epilogue, host, few=True)
     elif form in ("few", "small", "pairs"):
         one = small.add_small(module, numbers, epilogue, host, few=form == "few")
     else:

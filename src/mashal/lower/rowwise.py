@@ -10,6 +10,7 @@ within the row. What is costly and needed again (softmax's exp) waits in the res
     along    lanes along the reduced dimension, rows one after another
     across   lanes along the innermost kept dimension, many rows at once
     split    few long rows: each is cut into pieces of a fixed size, whose parts are joined in order
+    short    one short row added up: along, in the very order of PyTorch's sum, for the same bits
 
 Which one follows from sizes and strides alone (`ops.run`), so results do not depend on the number of threads.
 """
@@ -44,8 +45,10 @@ from mashal.machine.host import HOST
 from mashal.machine.text import SIZES, Function, Module, Value, vector
 from mashal.machine.threads import PARALLEL_FOR
 
-ALONG, ACROSS, SPLIT = "along", "across", "split"
+ALONG, ACROSS, SPLIT, SHORT = "along", "across", "split", "short"
 PIECE = 1 << 14  # elements of a piece of a split row
+SHORTEST = 512  # elements up to which a row is short: what PyTorch adds up without parts of parts
+LIGHT = 20  # the weight up to which a sweep joins several vectors a step
 _JOIN = {"sum": "add", "prod": "mul", "max": "max", "min": "min", "any": "or", "all": "and"}
 _COSTLY = ("exp", "exp_nonpositive", "log", "tanh", "erf", "sigmoid", "pow", "div")
 _HORIZONTAL = {"sum": ("add", "fadd"), "prod": ("mul", "fmul"), "any": ("or", "or"), "all": ("and", "and")}
@@ -109,8 +112,10 @@ def identity(kind: str, d: dtype) -> float | int:
     return -(1 << (bits - 1)) if low else (1 << (bits - 1)) - 1
 
 
-def lanes_in_rows(nest: Nest) -> int:
+def lanes_in_rows(nest: Nest, layout: RowLayout) -> int:
     """Elements in a vector: as many of the widest type that a sweep meets as a register holds; places don't count."""
+    if layout.schedule == SHORT:
+        return 32 // phases_of(nest)[0][0].dtype.itemsize
     met = [node.dtype for node in nest.varying() if node.kind != "place"]
     if not met:
         return lanes_of(nest)
@@ -174,15 +179,21 @@ def unrolled(nest: Nest, layout: RowLayout) -> tuple[int, ...]:
         return layout.unroll
     phases = phases_of(nest)
     waiting = waiting_in(nest, layout.schedule, phases)
-    light = layout.schedule != ACROSS and layout.reduced == 1 and _weight(nest) <= 20
+    light = layout.schedule != ACROSS and layout.reduced == 1 and _weight(nest) <= LIGHT
     kept = -1 if waiting is None else waiting[0]
     return tuple(4 if light and len(phase) == 1 and p != kept else 1 for p, phase in enumerate(phases))
+
+
+def is_plain_sum(nest: Nest) -> bool:
+    """Whether rows are only added up, as floating numbers, by a sweep that costs little."""
+    overs = [node for node in walk(e for e, _ in nest.results) if node.kind == "over"]
+    return [node.value for node in overs] == ["sum"] and overs[0].dtype.kind == "f" and _weight(nest) <= LIGHT
 
 
 class _Writer:
     def __init__(self, nest: Nest, layout: RowLayout):
         self.nest, self.layout = nest, layout
-        self.lanes = lanes_in_rows(nest)
+        self.lanes = lanes_in_rows(nest, layout)
         self.weight = _weight(nest)
         self.n_results = len(nest.results)
         self.first = self.n_results + len(nest.operands) + (layout.schedule == SPLIT)
@@ -310,7 +321,7 @@ class _Writer:
                 for t in self.tensors}  # fmt: skip
 
     def _unit(self, f: Function, words: Value, unit: Value) -> None:
-        if self.layout.schedule == ALONG:
+        if self.layout.schedule != ACROSS:
             pointers = self._begin(f, words, unit, None)
             return _Row(self, f, words, pointers, None, 1).write()
         inner = self._size(f, words, self.layout.kept - 1)
@@ -578,7 +589,9 @@ class _Row:
         self._hoist([over.operands[0] for over in phase])
         keep = w.waiting if w.waiting and w.waiting[0] == number else None
         unroll = w.unroll[number]
-        accumulators = [_Accumulator(f, over, w.lanes) for over in phase for _ in range(self.wide * unroll)]
+        ordered = w.layout.schedule == SHORT  # with one more accumulator, for what doesn't fill a vector
+        each = self.wide * unroll + ordered
+        accumulators = [_Accumulator(f, over, w.lanes) for over in phase for _ in range(each)]
         initial = [v for a in accumulators for v in a.start()]
 
         def step(at: _At, mask: Value | None, *carried: Value, single: bool = False) -> list[Value]:
@@ -587,7 +600,7 @@ class _Row:
             for a, accumulator in enumerate(accumulators):
                 u, k = (a % self.wide, 0) if unroll == 1 else (0, a % unroll)
                 size = accumulator.size
-                if not (single and k):
+                if not (single and k) and not (ordered and (a == unroll) != (mask is not None)):
                     emitter = emitters.get((u, k)) or self._emitter(at, mask, u, k, keep[1] if keep else None)
                     emitters[u, k] = emitter
                     now = carried[place : place + size]
@@ -607,7 +620,7 @@ class _Row:
         place = 0
         for o, over in enumerate(phase):
             groups = []
-            for accumulator in accumulators[o * self.wide * unroll : (o + 1) * self.wide * unroll]:
+            for accumulator in accumulators[o * each : (o + 1) * each]:
                 groups.append(accumulator.unpack(final[place : place + accumulator.size]))
                 place += accumulator.size
             if self.across:
@@ -620,6 +633,13 @@ class _Row:
         f = self.f
         if over.value.startswith("arg"):
             return self._first_extreme(over, groups)
+        if self.w.layout.schedule == SHORT:
+            *vectors, (rest,) = groups
+            v = functools.reduce(lambda a, b: a + b, [vector for (vector,) in vectors])
+            n = self.w.lanes  # a row that fills no vector is added up as four numbers, the first with what is left over
+            alone = f.shuffle(rest, rest, [0, *range(4, n), 1, 2, 3])
+            rest = f.select(self.inner.compare("slt", n), alone, rest)
+            return f.sum_in_order(f.sum_in_order(f.constant(register_type(over.dtype), 0.0), rest), v)
         while len(groups) > 1:
             groups = [(joined(f, over, a[0], b[0]),) for a, b in zip(groups[::2], groups[1::2])]
         v = groups[0][0]

@@ -27,7 +27,8 @@ class Numbers:
     """How one element type is computed with.
 
     memory: the type loads and stores use; compute: what products are accumulated in; panel: a word of a packed
-    panel; group: how many neighbours along k one such word holds (2 where the processor has bfloat dot products).
+    panel; group: how many neighbours along k one such word holds (2 where the processor has bfloat dot products);
+    fused: whether a product is rounded only with the sum it is added to.
 
     >>> n = Numbers.of("bfloat", Host("znver4", "+avx512bf16", 64, 32), pairs=True)
     >>> n.memory, n.compute, n.panel, n.group, n.width
@@ -40,6 +41,7 @@ class Numbers:
     panel: str
     group: int
     width: int
+    fused: bool = True
 
     @staticmethod
     def of(element: str, host: Host, pairs: bool = False) -> Numbers:
@@ -108,7 +110,7 @@ class Numbers:
 
     def add_product(self, f: Function, a: Value, b: Value, c: Value) -> Value:
         """c + a * b on vectors of accumulators."""
-        return f.math("fmuladd", a, b, c) if self.floating else a * b + c  # fused where the processor can
+        return f.math("fmuladd", a, b, c) if self.floating and self.fused else a * b + c  # if the processor can
 
     def beta(self, f: Function, word: Value, epilogue: Epilogue) -> Value:
         """The word `beta`: a scalar, or where the kernel's own words lie for what follows."""

@@ -341,6 +341,12 @@ class Function:
         start = self.constant(e, -0.0 if name == "fadd" else 1.0)
         return self.op(e, f"call reassoc {e} @{intrinsic}({start}, {v})")
 
+    def sum_in_order(self, start: Value, v: Value) -> Value:
+        """start plus each lane, one after the other."""
+        e, intrinsic = element(v.type), f"llvm.vector.reduce.fadd.{mangled(v.type)}"
+        self.module.declare(e, intrinsic, [e, v.type])
+        return self.op(e, f"call {e} @{intrinsic}({start}, {v})")
+
     def first(self, n, width: int) -> Value:
         """A mask of the first n of `width` lanes (all of them if n is larger)."""
         small = self.convert("trunc", self.min(n, width), "i8")

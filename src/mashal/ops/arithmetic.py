@@ -12,7 +12,7 @@ from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import dtype
 from mashal.core.tensor import Tensor
 from mashal.errors import message
-from mashal.lang.expression import Expression, abs_, where
+from mashal.lang.expression import Expression, abs_, multiply_add, where
 from mashal.ops.define import Pointwise, door, in_place_door, operator_door, pointwise, real_part, same, spelled
 from mashal.ops.promotion import number_dtype, result_type_of
 
@@ -62,9 +62,11 @@ def _check_difference(x: Any, y: Any, alpha: Any) -> None:
 _ADD = Pointwise("add", lambda x, y: x + y, same, "AddBackward0")
 _SUB = Pointwise("sub", lambda x, y: x - y, same, "SubBackward0", _refuse_bool)
 _RSUB = Pointwise("rsub", lambda x, y: y - x, same, "RsubBackward1", _refuse_bool)
-_ADD_SCALED = Pointwise("add", lambda x, y, alpha: x + y * alpha, same, "AddBackward0", _check_sum)
-_SUB_SCALED = Pointwise("sub", lambda x, y, alpha: x - y * alpha, same, "SubBackward0", _check_difference)
-_RSUB_SCALED = Pointwise("rsub", lambda x, y, alpha: y - x * alpha, same, "RsubBackward1", _check_difference)
+_ADD_SCALED = Pointwise("add", lambda x, y, alpha: multiply_add(y, alpha, x), same, "AddBackward0", _check_sum)
+_SUB_SCALED = Pointwise("sub", lambda x, y, alpha: multiply_add(y, -alpha, x), same, "SubBackward0", _check_difference)
+_RSUB_SCALED = Pointwise(
+    "rsub", lambda x, y, alpha: multiply_add(x, -alpha, y), same, "RsubBackward1", _check_difference
+)
 
 _RSUB.tensors = _RSUB_SCALED.tensors = 1
 _plain_add, _plain_sub, _plain_rsub = map(door, (_ADD, _SUB, _RSUB))

@@ -36,7 +36,7 @@ def _lerp(x: Expression, y: Expression, w: Expression) -> Expression:
     """From the nearer end, so that both ends are met exactly."""
     step = y - x
     near = e.abs_(w) < 0.5 if w.dtype.is_complex else w < 0.5
-    return where(near, x + step * w, y - step * (1 - w))
+    return where(near, e.multiply_add(step, w, x), e.multiply_add(step, w - 1, y))
 
 
 def _lerp_gradients(g: Expression, z: Expression, x: Expression, y: Expression, w: Expression) -> tuple:
@@ -88,8 +88,10 @@ def _check_addcdiv(input: Any, a: Any, b: Any, value: Any) -> None:
     _check_value("addcdiv")(input, a, b, value)
 
 
-_ADDCMUL = Pointwise("addcmul", lambda x, a, b, v: x + a * b * v, same, "AddcmulBackward0", _check_value("addcmul"))
-_ADDCDIV = Pointwise("addcdiv", lambda x, a, b, v: x + a / b * v, same, "AddcdivBackward0", _check_addcdiv)
+_ADDCMUL = Pointwise(
+    "addcmul", lambda x, a, b, v: e.multiply_add(v * a, b, x), same, "AddcmulBackward0", _check_value("addcmul")
+)
+_ADDCDIV = Pointwise("addcdiv", lambda x, a, b, v: x + v * a / b, same, "AddcdivBackward0", _check_addcdiv)
 _addcmul, _addcdiv = door(_ADDCMUL), door(_ADDCDIV)
 
 

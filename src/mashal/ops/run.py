@@ -20,7 +20,18 @@ from mashal.lang.expression import walk
 from mashal.lang.nest import Nest
 from mashal.lang.recipes import Elements, Rows
 from mashal.lower.pointwise import pointwise
-from mashal.lower.rowwise import ACROSS, ALONG, PIECE, SPLIT, RowLayout, rowwise, scratch_bytes
+from mashal.lower.rowwise import (
+    ACROSS,
+    ALONG,
+    PIECE,
+    SHORT,
+    SHORTEST,
+    SPLIT,
+    RowLayout,
+    is_plain_sum,
+    rowwise,
+    scratch_bytes,
+)
 from mashal.lower.schedule import Layout, collapse, mode, with_long_rows
 from mashal.machine import jit
 from mashal.machine.launch import INTEGER, NUMBER
@@ -215,6 +226,8 @@ def _row_layout(
         not side_by_side or (walked[n_results][-1] == 0 and kept_strides[n_results][-1] == 1) or sizes[-1] == 1
     ):
         schedule = ACROSS
+    elif rows == 1 and length <= SHORTEST and all(walked[t] == [1] for t in inputs) and is_plain_sum(nest):
+        schedule = SHORT
     else:
         schedule = ALONG
     lanes_along = kept_strides if schedule == ACROSS else walked

@@ -105,7 +105,7 @@ class LBFGS(Optimizer):
             state["n_iter"] += 1
             direction = self._direction(state, gradient)
             state["prev_flat_grad"], state["prev_loss"] = gradient, loss
-            t, slope = self._first_length(state, gradient), gradient.dot(direction).item()
+            t, slope = self._first_length(state, gradient), gradient.dot(direction)
             state["d"], state["t"] = direction, t
             if slope > -group["tolerance_change"]:
                 break
@@ -134,8 +134,9 @@ class LBFGS(Optimizer):
         )
 
     def _first_length(self, state: dict[str, Any], gradient: Tensor) -> Any:
-        lr = float(self.param_groups[0]["lr"])
-        return min(1.0, 1.0 / gradient.abs().sum().item()) * lr if state["n_iter"] == 1 else lr
+        lr = self.param_groups[0]["lr"]
+        lr = lr.reshape(()) if isinstance(lr, Tensor) else lr
+        return min(1.0, 1.0 / gradient.abs().sum()) * lr if state["n_iter"] == 1 else lr
 
     def _direction(self, state: dict[str, Any], gradient: Tensor) -> Tensor:
         """Minus the gradient times the estimate of the inverse Hessian, which learns from the last step."""
@@ -170,7 +171,7 @@ class LBFGS(Optimizer):
         direction: Tensor,
         loss: float,
         gradient: Tensor,
-        slope: float,
+        slope: Tensor,
         most: int,
     ) -> tuple[float, Tensor, Any, int]:
         """A good length along the direction; the parameters stay where they are."""

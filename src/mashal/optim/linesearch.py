@@ -18,12 +18,15 @@ FLATTENED = 0.9  # of the first slope may remain
 
 @dataclass
 class Point:
-    """A length t along the direction: the loss there, its gradient, and the gradient's part along the direction."""
+    """A length t along the direction: the loss there, its gradient, and the gradient's part along the direction.
+
+    Lengths that follow from slopes are tensors as these are, of the parameters' dtype: with as many digits as PyTorch's.
+    """
 
     t: Any
     loss: float
     gradient: Tensor
-    slope: Any
+    slope: Tensor
 
 
 def cubic_minimum(a: Point, b: Point, bounds: tuple[Any, Any] | None = None) -> Any:
@@ -33,7 +36,7 @@ def cubic_minimum(a: Point, b: Point, bounds: tuple[Any, Any] | None = None) -> 
     square = d1**2 - a.slope * b.slope
     if not square >= 0:
         return (left + right) / 2.0
-    d2 = square**0.5
+    d2 = square.sqrt()
     if a.t <= b.t:
         t = b.t - (b.t - a.t) * ((b.slope + d2 - d1) / (b.slope - a.slope + 2 * d2))
     else:
@@ -47,7 +50,7 @@ def strong_wolfe(
     direction: Tensor,
     loss: float,
     gradient: Tensor,
-    slope: Any,
+    slope: Tensor,
     tolerance_change: float = 1e-9,
     most: int = 25,
 ) -> tuple[float, Tensor, Any, int]:
@@ -71,7 +74,7 @@ class _Search:
     def at(self, t: Any) -> Point:
         loss, gradient = self.evaluate(t)
         self.evaluations += 1
-        return Point(t, loss, gradient, gradient.dot(self.direction).item())
+        return Point(t, loss, gradient, gradient.dot(self.direction))
 
     def too_high(self, point: Point) -> bool:
         return point.loss > self.start.loss + DESCENT * point.t * self.start.slope
@@ -98,7 +101,7 @@ class _Search:
     def narrow(self, points: list[Point], tolerance_change: float) -> list[Point]:
         """The bracket, made smaller until its better end is good or too little can change."""
         low, high = points
-        largest = self.direction.abs().max().item()
+        largest = self.direction.abs().max()
         stuck = False
         while self.rounds < self.most and abs(high.t - low.t) * largest >= tolerance_change:
             first, second = sorted((low, high), key=lambda point: point.t)

@@ -1,5 +1,6 @@
 """What all tests share: the devices there are, a clean slate after each, and no parity tests without PyTorch."""
 
+import gc
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("parity") and not HAS_TORCH:
             item.add_marker(pytest.mark.skip(reason="PyTorch is not installed; `make parity` installs it"))
+
+
+def pytest_collection_finish():
+    """The tests themselves are no garbage: the collections that tests ask for needn't look at them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=DEVICES)

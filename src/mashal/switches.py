@@ -89,7 +89,11 @@ def table() -> str:
 # ---------------------------------------------------------------- the table
 SHOW = switch("MASHAL_SHOW", default="", meaning="print on the way: nest, schedule, ir, asm; several with commas")
 CACHE = switch("MASHAL_CACHE", default="", meaning="folder of compiled kernels; empty: the user's cache; off: none")
-CACHE_LIMIT = switch("MASHAL_CACHE_LIMIT", default=512 << 20, meaning="bytes that folder may hold; the oldest go first")
+CACHE_LIMIT = switch(
+    "MASHAL_CACHE_LIMIT",
+    default=256 << 20,
+    meaning="bytes that folder may hold; what is not used goes first",
+)
 THREADS = switch("MASHAL_THREADS", default=0, meaning="threads that compute; 0: one a core")
 HUGE_PAGES = switch("MASHAL_HUGE_PAGES", default=True, meaning="ask for huge pages under big tensors")
 MEMORY_LIMIT = switch("MASHAL_MEMORY_LIMIT", default=0, meaning="bytes that tensors may hold; 0: what the machine has")

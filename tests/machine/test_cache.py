@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -105,14 +106,20 @@ def test_the_oldest_entries_go_when_the_folder_is_full(tmp_path):
     cache = ObjectCache(str(tmp_path / "kernels"), limit=3000)
     for age in range(8):
         name = f"{age:064d}"
-        cache._written = 1  # no look at the size yet
+        cache._until_sweep = 9  # no look at the size yet
         cache.save(name, bytes(900))
         os.utime(os.path.join(cache.folder, name), (age, age))
-    cache._written = 0
+    cache._until_sweep = 1
     cache.save(KEY, bytes(900))
     left = sorted(os.listdir(cache.folder))
     assert KEY in left and f"{0:064d}" not in left
     assert sum(os.path.getsize(os.path.join(cache.folder, name)) for name in left) <= 3000
+
+
+def test_what_is_read_is_young_again(cache, entry):
+    os.utime(entry, (1000, 1000))
+    assert cache.load(KEY) is not None
+    assert os.path.getmtime(entry) > time.time() - 60
 
 
 def run(code, **environment):

@@ -8,10 +8,11 @@ meanwhile. The collector does not know dictionaries of plain values; of them tho
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import (
     BuiltinFunctionType,
     CellType,
+    CodeType,
     FrameType,
     FunctionType,
     MethodDescriptorType,
@@ -62,6 +63,7 @@ class Sightings:
         self.switches: list[Effect] = []
         self.pending: dict[FrameType, str] = {}
         self.closures: dict[FrameType, FunctionType | None] = {}
+        self.called: dict[CodeType, dict[FunctionType, None]] = {}  # closures that were about to be called
 
     def conclude(self) -> tuple[list[Guard], list[Effect]]:
         """The guards and the effects. What was made since the beginning is nobody's business."""
@@ -192,9 +194,8 @@ class Sightings:
         if name == "__class__":
             return None
         if frame not in self.closures:
-            candidates = [f for f in [self.function, *gc.get_referrers(frame.f_code)] if isinstance(f, FunctionType)]
-            fitting = [f for f in candidates if f.__code__ is frame.f_code and _fits(f, frame)]
-            self.closures[frame] = fitting[0] if fitting else None
+            near = [self.function, *self.called.get(frame.f_code, ())]
+            self.closures[frame] = _function_of(frame, near) or _function_of(frame, gc.get_referrers(frame.f_code))
         function = self.closures[frame]
         return None if function is None else (function.__closure__ or ())[frame.f_code.co_freevars.index(name)]
 
@@ -238,7 +239,10 @@ class Sightings:
         """A call whose function is no builtin, or a builtin whose argument matters."""
         _, callee, arguments = site.expression
         function = evaluate(callee, frame)
-        if isinstance(getattr(function, "__func__", function), FunctionType) or isinstance(
+        plain = getattr(function, "__func__", function)
+        if isinstance(plain, FunctionType) and plain.__closure__:
+            self.called.setdefault(plain.__code__, {})[plain] = None
+        if isinstance(plain, FunctionType) or isinstance(
             getattr(type(function), "__call__", None),  # noqa: B004
             FunctionType,
         ):
@@ -284,6 +288,12 @@ def _mode() -> tuple[bool, bool]:
 
 def _place(guard: Guard) -> tuple[int, Any]:
     return id(guard.holder), guard.key
+
+
+def _function_of(frame: FrameType, candidates: Iterable[Any]) -> FunctionType | None:
+    """The function that runs in a frame, if it is among these."""
+    functions = (f for f in candidates if isinstance(f, FunctionType) and f.__code__ is frame.f_code)
+    return next((f for f in functions if _fits(f, frame)), None)
 
 
 def _fits(function: FunctionType, frame: FrameType) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import time
 
 from mashal.switches import CACHE, CACHE_LIMIT
 
@@ -18,6 +19,8 @@ MAGIC = b"MASHAL01"
 _HEAD = len(MAGIC) + 32
 _KEY = 64
 _SWEEP = 64  # how many entries are written between two looks at the folder's size
+_KEPT = 3 / 4  # of the limit, when it was exceeded: so that not every look finds it exceeded
+_DAY = 24 * 3600  # seconds after which an entry that is read counts as young again
 
 
 def default_folder() -> str:
@@ -31,12 +34,12 @@ def _is_ours(status: os.stat_result) -> bool:
 
 
 class ObjectCache:
-    """Object files by key. `limit` bounds the folder's bytes: the oldest entries go first."""
+    """Object files by key. `limit` bounds the folder's bytes: the entries not used for longest go first."""
 
     def __init__(self, folder: str, limit: int):
         self.folder, self.limit = folder, limit
         self.hits = self.misses = self.refused = 0
-        self._written = 0
+        self._until_sweep = 1 + os.urandom(1)[0] % _SWEEP  # short processes look, too, some of them
         self.usable = False
         if folder:
             try:
@@ -57,6 +60,8 @@ class ObjectCache:
         with open(handle, "rb") as file:
             status = os.fstat(handle)  # of what was opened, not of what the name is now
             data = file.read() if stat.S_ISREG(status.st_mode) and _is_ours(status) else b""
+            if status.st_mtime < time.time() - _DAY:
+                _touch(handle)
         intact = data[: len(MAGIC)] == MAGIC and hashlib.sha256(data[_HEAD:]).digest() == data[len(MAGIC) : _HEAD]
         if not intact or data[_HEAD : _HEAD + _KEY] != key.encode():
             self.refused += 1
@@ -81,26 +86,37 @@ class ObjectCache:
                 raise
         except OSError:
             return
-        if self._written % _SWEEP == 0:
+        self._until_sweep -= 1
+        if self._until_sweep == 0:
             self._sweep()
-        self._written += 1
+            self._until_sweep = _SWEEP
 
     def _sweep(self) -> None:
-        """Deletes the oldest entries until the folder is within its limit."""
+        """Where the folder exceeds its limit: deletes the oldest entries until there is some room."""
         try:
             with os.scandir(self.folder) as entries:
                 files = sorted((e.stat().st_mtime, e.stat().st_size, e.path) for e in entries if e.is_file())
         except OSError:
             return
-        excess = sum(size for _, size, _ in files) - self.limit
+        total = sum(size for _, size, _ in files)
+        if total <= self.limit:
+            return
         for _, size, path in files:
-            if excess <= 0:
+            if total <= _KEPT * self.limit:
                 return
-            excess -= size
+            total -= size
             try:
                 os.unlink(path)
             except OSError:
                 pass
+
+
+def _touch(handle: int) -> None:
+    """Makes a file young; that it can't be is no error."""
+    try:
+        os.utime(handle)
+    except OSError:
+        pass
 
 
 OBJECTS = ObjectCache("" if CACHE.value == "off" else CACHE.value or default_folder(), CACHE_LIMIT.value)

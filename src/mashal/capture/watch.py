@@ -82,8 +82,7 @@ class Watch:
         gc.collect(0)
         self._collects = gc.isenabled()
         gc.disable()
-        here = sys._getframe()
-        here.f_trace_opcodes = True  # CPython 3.12 looks only here whether anyone wants to see instructions
+        _finished_frame().f_trace_opcodes = True  # CPython 3.12 asks before settrace whether instructions are wanted
         self._trace, self._profile = self._on_trace, self._on_profile
         mode.watched = True
         sys.setprofile(self._profile)
@@ -224,10 +223,18 @@ class Watch:
                 if self._quiet is None:
                     for site in places.get(frame.f_lasti, ()):
                         seen.visit(frame, site)
-            elif event == "return" and frame.f_code.co_name in _COMPREHENSIONS:
-                self._seen.new(argument)
+            elif event == "return":
+                frame.f_trace_opcodes = False  # a generator may run on in a thread without a trace function
+                if frame.f_code.co_name in _COMPREHENSIONS:
+                    self._seen.new(argument)
             if theirs is not None and (event != "opcode" or ours_too):
                 theirs = theirs(frame, event, argument)
             return follow
 
         return follow
+
+
+def _finished_frame() -> FrameType:
+    """A frame in which nothing will run: CPython 3.12 calls a null pointer where a frame that asks for its instructions
+    runs without a trace function, while another thread has one."""
+    return sys._getframe()

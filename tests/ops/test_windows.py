@@ -77,3 +77,11 @@ def test_a_grid_that_points_outside_reads_zeros_whatever_the_image_holds():
     x = torch.full((1, 1, 3, 3), float("nan"))
     assert F.grid_sample(x, torch.full((1, 1, 1, 2), 5.0), align_corners=False).item() == 0
     assert F.grid_sample(x, torch.full((1, 1, 1, 2), float("nan")), align_corners=False).item() == 0
+
+
+def test_images_of_bytes_are_rounded_after_each_dimension():
+    image = torch.tensor([[172, 47, 117, 192], [67, 251, 195, 103], [9, 211, 21, 242], [36, 87, 70, 216]]).to(
+        torch.uint8
+    )
+    smaller = F.interpolate(image[None, None], (3, 3), mode="bilinear")
+    assert smaller[0, 0].tolist() == [[142, 105, 170], [71, 170, 162], [44, 85, 194]]  # PyTorch's

@@ -171,14 +171,35 @@ def _interpolated(
         raise RuntimeError(message(name, wrong))
     if d.kind != "f" and d is not uint8:
         raise NotImplementedError(f"{name}: not implemented for '{scalar_name(d)}'")
-    space = x.form.shape[2:]
+    space, double = x.form.shape[2:], d.name == "float64" or (d is uint8 and not mode.startswith("nearest"))
     maps = tuple(
-        (i + 2, _map(mode, n, m, s, corners, smooth, d.name == "float64"))
-        for i, (n, m, s) in enumerate(zip(space, size, scales))
+        (i + 2, _map(mode, n, m, s, corners, smooth, double)) for i, (n, m, s) in enumerate(zip(space, size, scales))
     )
     if d is uint8 and not mode.startswith("nearest"):
-        return mapped(x.to(float32), maps).round().clamp(0, 255).to(uint8)  # type: ignore[attr-defined]
+        return _bytes_mapped(x, maps)
     return _resampled[f"{_CAPITAL[mode]}{rank}D{'Aa' if smooth else ''}"](x, maps)
+
+
+def _bytes_mapped(x: Tensor, maps: Sequence[tuple[int, Map]]) -> Tensor:
+    """x of bytes with maps applied along dimensions, the last one first; rounded after each, as PyTorch's images are."""
+    for d, by in reversed(maps):
+        y = mapped(x.to(float32), [(d, _fixed_point(by))])  # type: ignore[attr-defined]
+        x = (y + 0.5).floor().clamp(0, 255).to(uint8)
+    return x
+
+
+@lru_cache(maxsize=1024)
+def _fixed_point(by: Map) -> Map:
+    """A map with its weights as integers of 15 bits, over a common power of two: with them float32 is exact."""
+    if by.identity or by.weights is None:
+        return by
+    weights = [[w / by.divisors[j] if by.divisors else w for w in row] for j, row in enumerate(by.weights)]
+    top = max(max(row, default=0.0) for row in weights)
+    bits = 0
+    while bits < 22 and int(0.5 + top * 2 ** (bits + 1)) < 1 << 15:
+        bits += 1
+    fixed = [[math.copysign(int(0.5 + abs(w) * 2**bits), w) / 2**bits for w in row] for row in weights]
+    return Map(by.n, by.starts, by.counts, fixed)
 
 
 @spelled(("functional",))

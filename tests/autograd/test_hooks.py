@@ -123,3 +123,45 @@ def test_hooks_on_what_is_saved_can_be_forbidden():
     nothing = graph.saved_tensors_hooks(lambda t: t, lambda t: t)
     with graph.disable_saved_tensors_hooks("not here"), pytest.raises(RuntimeError, match="not here"), nothing:
         pass
+
+
+def hooked(make):
+    """The lists of what hooks are given to pack and to unpack, and what `make` gives under them."""
+    packed, unpacked = [], []
+
+    def pack(t):
+        packed.append(t.tolist())
+        return t.detach()
+
+    def unpack(t):
+        unpacked.append(t.tolist())
+        return t
+
+    with graph.saved_tensors_hooks(pack, unpack):
+        return packed, unpacked, make()
+
+
+CALLS = {
+    "a product": lambda x, y: x * y,
+    "a power": lambda x, y: x**y,
+    "a product of matrices": lambda x, y: x.view(1, 1) @ y.view(1, 1),
+    "a function of its result": lambda x, y: x.exp() + y.sigmoid(),
+    "a row": lambda x, y: torch.softmax(x, 0) * y.var(correction=0),
+    "a loss": lambda x, y: torch.nn.functional.mse_loss(x, y),
+    "rows with weights": lambda x, y: torch.nn.functional.layer_norm(x, (1,), y, y),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_each_backward_unpacks_once_what_was_packed(name):
+    packed, unpacked, y = hooked(lambda: CALLS[name](leaf(3.0), leaf(2.0)))
+    y.sum().backward(retain_graph=True)
+    assert sorted(map(str, unpacked)) == sorted(map(str, packed))
+    y.sum().backward()
+    assert len(unpacked) == 2 * len(packed)
+
+
+def test_hooks_are_given_other_before_self():
+    packed, unpacked, y = hooked(lambda: leaf(3.0) * leaf(2.0))
+    y.sum().backward()
+    assert packed == unpacked == [[2.0], [3.0]]

@@ -111,3 +111,11 @@ def test_arrays_share_memory_where_they_can():
     torch.asarray(array)[2] = 7
     torch.tensor(array)[0] = 9
     assert array.tolist() == [0, 5, 7]
+
+
+def test_asarray_keeps_history_unless_told_otherwise():
+    x = torch.ones(2, requires_grad=True) * 2
+    assert torch.asarray(x) is x
+    assert torch.asarray(x, requires_grad=True) is x
+    assert torch.asarray(x, requires_grad=False).grad_fn is None
+    assert not torch.asarray([1.0]).requires_grad

@@ -109,8 +109,23 @@ _current = _Current()
 
 
 def get_default_device() -> device:
-    """The device of factory functions that are not told one."""
+    """The device of factory functions that are not told one; AssertionError if it is one of CUDA's, but not which."""
+    place = _asked_for()
+    return place if place.index is not None else usable(place)
+
+
+def _asked_for() -> device:
     return _current.stack[-1] if _current.stack else CPU
+
+
+def default_device() -> device:
+    """The device of factory functions that are not told one, if tensors can be made on it; else the error that says why not."""
+    return usable(_current.stack[-1]) if _current.stack else CPU
+
+
+def chosen(place: Any) -> Any:
+    """The device that an option names; for None the default one, None if there is none either."""
+    return default_device() if place is None and _current.stack else place
 
 
 def set_default_device(to: Any) -> None:
@@ -119,7 +134,7 @@ def set_default_device(to: Any) -> None:
     changed()
 
 
-settings.append(get_default_device)
+settings.append(_asked_for)
 
 
 def usable(place: device) -> device:

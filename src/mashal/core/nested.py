@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any
 
 from mashal.core import dtypes
-from mashal.core.devices import CPU, META, device, get_default_device, usable
+from mashal.core.devices import CPU, META, default_device, device, usable
 from mashal.core.dtypes import dtype, get_default_dtype, promote
 from mashal.core.elements import elements_of, to_list
 from mashal.core.forms import Form, form
@@ -247,7 +247,7 @@ def tensor_from_data(data: Any, dtype: dtype | None = None, device: Any = None) 
     """
     result = _from_data(data, dtype)
     if device is None:
-        place = get_default_device()
+        place = default_device()
         if place is CPU:
             return result
         device = place

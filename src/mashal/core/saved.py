@@ -115,17 +115,33 @@ def pair_of_result(y: Tensor) -> tuple[Any, Any]:
 def kept(node: tape.PlannedNode) -> list[Any]:
     """What a node keeps, in its order; RuntimeError if something has been changed in place since, or was given back."""
     check_kept(node)
-    things = []
-    for thing, version in zip(node.saved[::2], node.saved[1::2]):
+    things = list(node.saved[::2])
+    packed = False
+    for thing, version in zip(things, node.saved[1::2]):
         if isinstance(thing, Packed):
-            thing = thing.unpacked(node)
+            packed = True
         elif isinstance(thing, Tensor):
             check_version(thing, version)
-        things.append(thing)
+    if packed:
+        for i in packing_order(node):
+            things[i] = things[i].unpacked(node) if isinstance(things[i], Packed) else things[i]
     if node.entry.keeps_result:
         place = len(node.entry.kept)
         things[place] = attached(things[place], node, 0)
     return things
+
+
+def packing_order(node: tape.PlannedNode) -> list[int]:
+    """In which order hooks are given what a node keeps: operands by PyTorch's names for them, so `other` before `self`."""
+    order = list(range(len(node.saved) // 2))
+    if node.second_first and node.entry.kept == (0, 1):
+        order[:2] = (1, 0)
+    return order
+
+
+def is_packed(node: tape.PlannedNode) -> bool:
+    """Whether hooks have been at what a node keeps."""
+    return any(isinstance(thing, Packed) for thing in node.saved[::2])
 
 
 def save_result(y: Tensor, output: int = 0) -> Any:

@@ -171,11 +171,13 @@ class PlannedCall:
 class PlannedNode(Node):
     """The node of a plan's call, made by native code as a rule (machine.recording).
 
-    saved: what is kept of operands and result, each followed by its version.
+    saved: what is kept of operands and result, each followed by its version. second_first: whether hooks on what is saved are
+    given the second operand before the first.
     """
 
     __slots__ = ("entry",)
     entry: PlannedCall
+    second_first = False
 
     def share_versions(self, result: Any) -> None:
         """The result has got a list of versions: the twin of it that is saved has the same."""

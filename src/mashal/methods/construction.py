@@ -32,7 +32,7 @@ def constructed(cls: type, *arguments: Any, device: Any = None, data: Any = None
                 f"legacy constructor expects device type: cpu but device type: {device_of(device).type} was passed",
             )
         )
-    x = legacy(arguments, get_default_dtype(), device)
+    x = legacy(arguments, get_default_dtype(), "cpu" if device is None else device)
     return x if cls is Tensor else as_subclass(cls, x)
 
 

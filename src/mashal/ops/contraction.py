@@ -218,6 +218,8 @@ _NODES = {
         "SqueezeBackward4",
     )
 }
+for _name in ("MmBackward0", "BmmBackward0", "UnsafeViewBackward0"):
+    _NODES[_name].second_first = True  # mat2 before self
 
 
 class _Call(Planned):

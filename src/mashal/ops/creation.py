@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mashal.core import buffers, dtypes, interop
-from mashal.core.devices import CPU, META, get_default_device, usable
+from mashal.core.devices import CPU, META, chosen, default_device, usable
 from mashal.core.devices import device as device_of
 from mashal.core.dlpack import from_dlpack
 from mashal.core.dtypes import dtype as DType
@@ -57,6 +57,7 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
     True
     """
     dtype = dtype_of("as_tensor", dtype)
+    device = chosen(device)
     if isinstance(data, Tensor):
         return _converted(data, dtype, device, copy=False)
     if interop.is_array(data):
@@ -68,13 +69,24 @@ def as_tensor(data: Any, dtype: DType | None = None, device: Any = None) -> Tens
 
 @spelled(TORCH)
 def asarray(
-    obj: Any, *, dtype: DType | None = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+    obj: Any,
+    *,
+    dtype: DType | None = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool | None = None,
 ) -> Tensor:
     """obj as a tensor: shares the memory of a tensor, an array, a DLPack capsule or a buffer unless a copy is asked for.
 
     copy: True always copies, False never (ValueError where one were needed), None if need be.
+    requires_grad: True keeps a tensor's history, False gives it up, None leaves it as it is.
+
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True) * 2
+    >>> torch.asarray(x), torch.asarray(x, requires_grad=False)
+    (tensor([2., 4.], grad_fn=<MulBackward0>), tensor([2., 4.]))
     """
     dtype = dtype_of("asarray", dtype)
+    device = chosen(device)
     shared = obj if isinstance(obj, Tensor) else _shared(obj, dtype)
     if shared is None:
         if copy is False:
@@ -86,7 +98,7 @@ def asarray(
         result = _converted(shared, dtype, device, copy)
     if requires_grad and result is obj and not result.requires_grad:
         result = result.detach()
-    if not requires_grad and result.requires_grad:
+    if requires_grad is False and result.requires_grad:
         result = result.detach()
     return result.requires_grad_() if requires_grad else result
 
@@ -215,7 +227,7 @@ def _sizes(name: str, size: tuple, options: dict) -> tuple[int, ...]:
 def _constant(name: str, value: int) -> Callable[..., Tensor]:
     def make_constant(*size: Any, out: Tensor | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
         if not options and out is None:
-            of = form(get_default_dtype(), get_default_device(), sizes_of(name, size))
+            of = form(get_default_dtype(), default_device(), sizes_of(name, size))
             x = (_fills.get((of, dtypes.int64)) or fill_plan(of, dtypes.int64))(value)
             return x.requires_grad_() if requires_grad else x
         shape = _sizes(name, size, options)
@@ -503,7 +515,7 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, o
 
 def _count(n: int, requires_grad: bool) -> Tensor:
     """0 … n - 1, the commonest of all."""
-    x = _progression(form(dtypes.int64, get_default_device(), (n,)), 0, 1)
+    x = _progression(form(dtypes.int64, default_device(), (n,)), 0, 1)
     return x.requires_grad_() if requires_grad else x
 
 

@@ -16,6 +16,7 @@ from mashal.errors import message
 from mashal.lang.expression import Expression, cast, operand, scalar
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.changes import change_in_place, check_not_expanded, copied, overlaps, refuse_recorded_out, write_out
+from mashal.ops.doors import public_name
 from mashal.ops.gradients import Backward, Entry, PointwiseNode
 from mashal.ops.promotion import is_operand, result_type_of
 from mashal.ops.rules import Rule, in_registers, number_kind, only_floating, real_part
@@ -44,7 +45,9 @@ class Pointwise:
         self.entries: dict[Any, Entry] = {}
         self.in_place_plans: dict[Any, Any] = {}
         self.gradients: Callable[..., Any] | None = None
+        names = [public_name(p.name, i, self.arity) for i, p in enumerate(parameters)]
         self.node = type(node_name, (PointwiseNode,), {"__slots__": (), "operation": self, "frees": False})
+        self.node.second_first = self.arity == 2 and names[1] < "self"
         self.kind = Pointwise
         self._nests: dict[Any, Nest] = {}
         self._backward: dict[Any, Any] = {}

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+from mashal.core.devices import default_device, usable
 from mashal.core.devices import device as device_of
-from mashal.core.devices import get_default_device, usable
 from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import complex128, float64, get_default_dtype, int64
 from mashal.core.dtypes import dtype as DType
@@ -39,7 +39,7 @@ def _whole(name: str, size: Iterable) -> Iterable[int]:
 
 def place_of(device: Any) -> Any:
     """The device that an option names; the default one for None."""
-    return get_default_device() if device is None else usable(device_of(device))
+    return default_device() if device is None else usable(device_of(device))
 
 
 _PYTHON = {float: float64, int: int64, bool: bool_, complex: complex128}

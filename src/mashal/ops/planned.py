@@ -12,7 +12,7 @@ from typing import Any
 
 from mashal.core import tape
 from mashal.core.forms import Form
-from mashal.core.saved import kept, pair, pair_of_result
+from mashal.core.saved import is_packed, kept, pair, pair_of_result
 from mashal.core.tape import mode
 from mashal.core.tensor import Tensor, gradient_plan, recorded_plan
 from mashal.machine.recording import Recording
@@ -59,9 +59,10 @@ class Planned(tape.PlannedCall):
     def node_for(self, operands: Sequence[Any]) -> Any:
         """A node that keeps what it needs of the operands."""
         assert self.node is not None
-        things = [thing for i in self.kept for thing in pair(operands[i])]
+        kept = reversed(self.kept) if self.node.second_first else self.kept
+        pairs = {i: pair(operands[i]) for i in kept}
         edges = tape.edges(*[x if is_tensor else None for x, is_tensor in zip(operands[: self.edges], self.tensors)])
-        node = self.node(edges, tuple(things))
+        node = self.node(edges, tuple([thing for i in self.kept for thing in pairs[i]]))
         node.entry = self
         return node
 
@@ -75,6 +76,8 @@ class Planned(tape.PlannedCall):
         found = self.gradients.get(g.form)
         if found is None:
             by_operations = type(node).by_operations
+            if is_packed(node):  # unpacked there, once
+                return by_operations
             parts = self.parts(kept(node), g)
             has_version = [*(self.tensors[i] for i in self.kept), *(True,) * (self.keeps_result + self.results - 1)]
             found = by_operations if parts is None else gradient_plan(has_version, parts, by_operations)

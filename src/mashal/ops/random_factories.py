@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mashal.core import tape
-from mashal.core.devices import CPU, get_default_device, usable
+from mashal.core.devices import CPU, default_device, usable
 from mashal.core.devices import device as device_of
 from mashal.core.dtypes import dtype as DType
 from mashal.core.dtypes import get_default_dtype, int64
@@ -237,7 +237,7 @@ def _form(
         raise RuntimeError(message(name, "pin_memory=True needs an accelerator", "there is none; leave it out"))
     if layout is not None and "strided" not in str(layout):
         raise NotImplementedError(message(name, f"layout {layout} has no random numbers", "use torch.strided"))
-    place = usable(get_default_device() if device is None else device_of(device))
+    place = default_device() if device is None else usable(device_of(device))
     return form(dtype or get_default_dtype(), place, shape)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mashal.core.devices import chosen
 from mashal.core.dtypes import dtype as DType
 from mashal.core.dtypes import int64
 from mashal.core.tensor import Tensor
@@ -95,4 +96,5 @@ def _indices(
             raise RuntimeError(message(name, f"{what} must be non-negative, got {n}"))
     places = kept(_distances(row, col, "cpu"))
     made = stack([at.to(dtype) for at in places.nonzero(as_tuple=True)])
+    device = chosen(device)
     return made if device is None else made.to(device)

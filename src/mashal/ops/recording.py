@@ -25,22 +25,32 @@ class Recorded:
         functools.update_wrapper(self, function)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        if not mode.recording:
-            return self.function(*arguments, **options)[0]
-        operands = arguments[: self.tensors]
-        if not any(isinstance(x, Tensor) and x.node is not None for x in operands):
-            return self.function(*arguments, **options)[0]
+        if mode.recording:
+            for x in arguments[: self.tensors]:
+                if isinstance(x, Tensor) and x.node is not None:
+                    return self._recorded(arguments, options)
+        return self.function(*arguments, **options)[0]
+
+    def _recorded(self, arguments: tuple, options: dict[str, Any]) -> Any:
         mode.recording = False
         try:
             result, saved = self.function(*arguments, **options)
         finally:
             mode.recording = True
         results = result if isinstance(result, tuple) else (result,)
-        node = self.node(tape.edges(*[x if isinstance(x, Tensor) else None for x in operands]), None)
-        node.saved = tuple([keep(s, node, results) if isinstance(s, Tensor) else s for s in saved])
+        edges = tuple([
+            (x.node, x.output) if isinstance(x, Tensor) and x.node is not None else None
+            for x in arguments[: self.tensors]
+        ])  # fmt: skip
+        kind, things = self.node, []
+        for s in saved:
+            if isinstance(s, Tensor):
+                s = keep(s, results)
+                if not kind.frees:  # a class is not written to without need: that empties Python's caches
+                    kind.frees = True
+            things.append(s)
+        node = kind(edges, tuple(things))
         node.n_results = len(results)
-        if any(isinstance(s, Tensor) for s in saved):
-            self.node.frees = True
         for i, y in enumerate(results):
             if y.form.dtype.kind in "fc":
                 y.node, y.output = node, i or False
@@ -52,7 +62,7 @@ class Recorded:
         return rule
 
 
-def keep(x: Tensor, node: Node, results: tuple) -> Any:
+def keep(x: Tensor, results: tuple) -> Any:
     """A tensor as the node keeps it: its own results without history."""
     for i, y in enumerate(results):
         if x is y:

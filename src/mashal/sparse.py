@@ -6,11 +6,13 @@ from typing import Any
 
 from mashal import ops
 from mashal.core import dtypes
+from mashal.core.layouts import sparse_coo, sparse_csc, sparse_csr
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.nearest import nearest
 from mashal.ops.sparse import SparseTensor
 from mashal.ops.sparse_operations import summed
+from mashal.ops.sparse_products import reduced, times
 
 __all__ = [
     "BFloat16Tensor", "ByteTensor", "CharTensor", "DoubleTensor", "FloatTensor", "HalfTensor", "IntTensor", "LongTensor", "ShortTensor",
@@ -18,19 +20,29 @@ __all__ = [
 ]  # fmt: skip
 
 
-def mm(mat1: Tensor, mat2: Tensor) -> Tensor:
+def mm(mat1: Tensor, mat2: Tensor, reduce: str | None = None) -> Tensor:
     """The product of matrices, one of them sparse; sparse if both are. Gradients reach the values and the dense matrix.
+
+    reduce: what becomes of a row's products, "sum" (as by default), "mean", "amax" or "amin"; 0 where a row has none.
 
     >>> torch.sparse.mm(torch.eye(2).to_sparse(), torch.ones(2, 1))
     tensor([[1.],
             [1.]])
     """
+    if reduce is not None:
+        if not isinstance(mat1, SparseTensor):
+            raise RuntimeError(message("sparse.mm", "reduce is for a sparse first matrix, and this one is strided"))
+        return reduced(mat1, mat2, reduce)
+    if isinstance(mat1, SparseTensor) and not isinstance(mat2, SparseTensor):
+        return times(mat1, mat2, "SparseAddmmBackward0")
     return ops.matmul(mat1, mat2)
 
 
 def addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1.0, alpha: float = 1.0) -> Tensor:
     """beta·mat + alpha·(mat1 @ mat2) with a sparse mat1."""
-    return ops.addmm(mat, mat1, mat2, beta=beta, alpha=alpha)
+    if isinstance(mat, SparseTensor) or isinstance(mat2, SparseTensor) or not isinstance(mat1, SparseTensor):
+        return ops.addmm(mat, mat1, mat2, beta=beta, alpha=alpha)
+    return times(mat1, mat2, "SparseAddmmBackward0", mat, alpha, beta)
 
 
 def sum(input: Tensor, dim: Any = None, dtype: Any = None) -> Tensor:
@@ -60,11 +72,17 @@ def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 def spdiags(diagonals: Tensor, offsets: Tensor, shape: Any, layout: Any = None) -> Tensor:
     """A sparse matrix whose diagonals (one or several rows) lie at these offsets; a diagonal's element k is in column k.
 
+    layout: sparse_coo (by default; the elements lie diagonal by diagonal, not coalesced), sparse_csr or sparse_csc.
+
     >>> torch.sparse.spdiags(torch.ones(3), torch.tensor([1]), (3, 3)).to_dense()
     tensor([[0., 1., 0.],
             [0., 0., 1.],
             [0., 0., 0.]])
     """
+    if layout not in (None, sparse_coo, sparse_csr, sparse_csc):
+        raise RuntimeError(
+            message("spdiags", f"layout {layout}", "only sparse_coo, sparse_csr and sparse_csc are supported")
+        )
     rows = diagonals.unsqueeze(0) if diagonals.ndim == 1 else diagonals  # type: ignore[attr-defined]
     each = offsets.reshape(-1).tolist()  # type: ignore[attr-defined]
     if len(each) != len(rows):
@@ -77,8 +95,8 @@ def spdiags(diagonals: Tensor, offsets: Tensor, shape: Any, layout: Any = None) 
         columns = ops.arange(max(0, offset), min(width, height + offset, rows.shape[1]))
         places.append(ops.stack([columns - offset, columns]))
         values.append(row[columns])
-    made = ops.sparse_coo_tensor(ops.cat(places, 1), ops.cat(values), (height, width)).coalesce()  # type: ignore[attr-defined]
-    return made if layout is None else made.to_sparse(layout=layout)
+    made = ops.sparse_coo_tensor(ops.cat(places, 1), ops.cat(values), (height, width))
+    return made if layout is None else made.to_sparse(layout=layout)  # type: ignore[attr-defined]
 
 
 def as_sparse_gradcheck(gradcheck: Any) -> Any:

@@ -207,3 +207,102 @@ def test_sgd_changes_only_the_rows_of_a_sparse_gradient():
     torch.testing.assert_close(table.weight.detach(), before - torch.tensor([[0.0], [1.0], [0.0]]))
     with pytest.raises(RuntimeError, match="sparse"):
         torch.optim.SGD([table.weight], lr=0.5, momentum=0.9).step()
+
+
+# ---------------------------------------------------------------- layouts
+def test_text_of_compressed_rows_names_the_dtype_once():
+    assert str(X.double().to_sparse_csr()) == (
+        "tensor(crow_indices=tensor([0, 1, 3]),\n       col_indices=tensor([1, 0, 2]),\n"
+        "       values=tensor([1., 2., 3.]), size=(2, 3), nnz=3, dtype=torch.float64,\n       layout=torch.sparse_csr)"
+    )
+    assert str(X.to_sparse_csc()).endswith("size=(2, 3), nnz=3,\n       layout=torch.sparse_csc)")
+
+
+LAYOUTS = [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc]
+
+
+@pytest.mark.parametrize("to", LAYOUTS)
+@pytest.mark.parametrize("of", [torch.strided, *LAYOUTS])
+def test_every_layout_becomes_every_sparse_one(of, to):
+    x = X if of is torch.strided else X.to_sparse(layout=of)
+    assert x.layout is of
+    assert x.to_sparse(layout=to).layout is to
+    assert x.to_sparse(layout=to).to_dense().tolist() == X.tolist()
+
+
+def test_to_sparse_gives_coordinates_unless_told_otherwise():
+    assert X.to_sparse_csr().to_sparse().layout is torch.sparse_coo
+
+
+def test_blocks_name_what_is_nearest():
+    with pytest.raises(NotImplementedError, match="sparse_csr"):
+        X.to_sparse(layout=torch.sparse_bsr)
+    with pytest.raises(NotImplementedError, match=r"nearest is torch\.sparse_csc"):
+        torch.sparse_compressed_tensor([0, 1], [0], [[[1.0]]], layout=torch.sparse_bsc)
+
+
+def test_elements_of_compressed_rows_may_have_dimensions():
+    x = torch.eye(3)[:, :, None].expand(3, 3, 2).contiguous()
+    s = x.to_sparse_csr(dense_dim=1)
+    assert s.values().shape == (3, 2) and s.to_dense().tolist() == x.tolist()
+
+
+def test_the_transpose_of_compressed_rows_is_in_compressed_columns():
+    s = X.to_sparse_csr().t()
+    assert s.layout is torch.sparse_csc and s.to_dense().tolist() == X.t().tolist()
+    assert s.t().layout is torch.sparse_csr and s.t().crow_indices().tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_csr, torch.sparse_csc])
+def test_compressed_matrices_of_a_layout(layout):
+    s = torch.sparse_compressed_tensor([0, 2, 4], [0, 1, 0, 1], [1, 2, 3, 4], dtype=torch.float64, layout=layout)
+    whole = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    assert s.layout is layout and s.dtype is torch.float64
+    assert s.to_dense().tolist() == (whole if layout is torch.sparse_csr else whole.t()).tolist()
+
+
+def test_diagonals_lie_one_after_the_other():
+    s = torch.sparse.spdiags(torch.arange(6).view(2, 3), torch.tensor([0, -1]), (3, 3))
+    assert not s.is_coalesced()
+    assert s._indices().tolist() == [[0, 1, 2, 1, 2], [0, 1, 2, 0, 1]] and s._values().tolist() == [0, 1, 2, 3, 4]
+    rows = torch.sparse.spdiags(torch.arange(3), torch.tensor([1]), (3, 3), torch.sparse_csr)
+    assert rows.crow_indices().tolist() == [0, 1, 2, 2]
+    with pytest.raises(RuntimeError, match="sparse_csc"):
+        torch.sparse.spdiags(torch.arange(3), torch.tensor([1]), (3, 3), torch.strided)
+
+
+# ---------------------------------------------------------------- products
+REDUCED = {"sum": [[3.0, 4.0], [17.0, 22.0]], "mean": [[3.0, 4.0], [8.5, 11.0]], "amax": [[3.0, 4.0], [15.0, 18.0]],
+           "amin": [[3.0, 4.0], [2.0, 4.0]]}  # fmt: skip
+
+
+@pytest.mark.parametrize("reduce", REDUCED)
+def test_products_of_a_row_joined_in_other_ways(reduce):
+    s, y = X.to_sparse_csr().requires_grad_(), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]], requires_grad=True)
+    z = torch.sparse.mm(s, y, reduce)
+    assert z.tolist() == REDUCED[reduce]
+    z.sum().backward()
+    assert s.grad.values()[0] == 7 and y.grad[1].tolist() == [1, 1]
+
+
+def test_a_row_without_elements_gives_zero():
+    s = torch.tensor([[0.0, 0.0], [0.0, -1.0]]).to_sparse_csr()
+    for reduce in REDUCED:
+        assert torch.sparse.mm(s, torch.ones(2, 1), reduce).tolist() == [[0.0], [-1.0]]
+
+
+NAMES = {
+    "SparseAddmmBackward0": lambda s, b: torch.sparse.mm(s, b),
+    "MmBackward0": lambda s, b: s @ b,
+    "MvBackward0": lambda s, b: s @ b[:, 0],
+    "AddmmBackward0": lambda s, b: torch.addmm(torch.ones(2, 2), s, b, alpha=2),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_of_products_have_pytorchs_names(name):
+    s, b = X.double().to_sparse().requires_grad_(), torch.rand(3, 2, dtype=torch.float64, requires_grad=True)
+    assert NAMES[name](s, b).grad_fn.name() == name
+    of_values = lambda v, b: NAMES[name](torch.sparse_coo_tensor(s.indices(), v, (2, 3)), b)
+    values = s.values().detach().requires_grad_()
+    assert torch.autograd.gradcheck(of_values, (values, b)) and torch.autograd.gradgradcheck(of_values, (values, b))

@@ -222,7 +222,7 @@ def row(items: list[str], cut: bool, width: int, indent: int) -> str:
 def sparse_body(tensor: Any, indent: int) -> str:
     """Indices and values of a sparse tensor, each as a tensor of its own."""
     parts = []
-    for name, part in ("indices", tensor._indices()), ("values", tensor._values()):
+    for name, part in tensor._named_parts():
         opening = f"{name}=tensor("
         text = body(part, indent + len(opening)) if part.numel() else f"[], size={tuple(part.shape)}"
         parts.append(f"{opening}{text})")
@@ -264,7 +264,7 @@ def text(tensor: Any, default_dtype: Any, name: str = "tensor") -> str:
     """
     opening = f"{name}("
     indent = len(opening)
-    sparse = getattr(tensor, "is_sparse", False)
+    sparse = hasattr(tensor, "_named_parts")
     if sparse:
         result = opening + sparse_body(tensor.detach(), indent)
     elif tensor.device.type == "meta":
@@ -275,7 +275,7 @@ def text(tensor: Any, default_dtype: Any, name: str = "tensor") -> str:
         result = opening + body(tensor.detach(), indent)
     used = len(result) - result.rfind("\n") - 1 + 2
     for suffix in suffixes(tensor, default_dtype, sparse):
-        if used + len(suffix) + 2 > OPTIONS.linewidth or (sparse and suffix.startswith("size=")):
+        if used + len(suffix) + 2 > OPTIONS.linewidth or (tensor.is_sparse and suffix.startswith("size=")):
             result += f",\n{' ' * indent}{suffix}"
             used = indent + len(suffix)
         else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from mashal.core import dtypes
-from mashal.core.layouts import sparse_coo, sparse_csc, sparse_csr
+from mashal.core.layouts import sparse_bsc, sparse_bsr, sparse_coo, sparse_csc, sparse_csr
 from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor
 from mashal.errors import message
@@ -19,7 +19,7 @@ from mashal.ops.define import spelled
 from mashal.ops.interception import original_of
 from mashal.ops.joining import cat, stack
 from mashal.ops.sorting import argsort
-from mashal.ops.sparse import HANDLERS, SparseTensor, sparse_of, to_sparse
+from mashal.ops.sparse import HANDLERS, LAYOUTS, SparseTensor, sparse_of, to_sparse
 
 # pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportCallIssue=false, reportIndexIssue=false
 
@@ -47,6 +47,11 @@ class CompressedTensor(SparseTensor):
     def _with_layout(self, coordinates: Any) -> Any:
         return compressed(coordinates, type(self))
 
+    def _turned(self) -> Any:
+        """The transpose: rows in the place of columns."""
+        kind = CscTensor if self.major == 0 else CsrTensor
+        return sparse_of(self._parts[0].flip(0), self._parts[1], tuple(reversed(self.form.shape[:2])), True, kind)
+
     def coalesce(self) -> Any:
         """Itself: every place occurs once."""
         return self
@@ -66,8 +71,8 @@ class CsrTensor(CompressedTensor):
         """The column of each element."""
         return self._parts[0][1]
 
-    def __repr__(self, *, tensor_contents: str | None = None) -> str:
-        return _text(self, "crow_indices", self.crow_indices(), "col_indices", self.col_indices())
+    def _named_parts(self) -> tuple[tuple[str, Tensor], ...]:
+        return ("crow_indices", self.crow_indices()), ("col_indices", self.col_indices()), ("values", self._parts[1])
 
 
 class CscTensor(CompressedTensor):
@@ -84,15 +89,8 @@ class CscTensor(CompressedTensor):
         """The row of each element."""
         return self._parts[0][0]
 
-    def __repr__(self, *, tensor_contents: str | None = None) -> str:
-        return _text(self, "ccol_indices", self.ccol_indices(), "row_indices", self.row_indices())
-
-
-def _text(x: Any, first: str, compressed_: Tensor, second: str, plain: Tensor) -> str:
-    parts = [f"{first}={compressed_!r}", f"{second}={plain!r}", f"values={x._parts[1].detach()!r}"]
-    body = ",\n       ".join(p.replace("\n", "\n" + " " * (p.index("(") - 2)) for p in parts)
-    more = ", requires_grad=True" if x.requires_grad else ""
-    return f"tensor({body}, size={tuple(x.shape)}, nnz={x._nnz()},\n       layout={x.layout}{more})"
+    def _named_parts(self) -> tuple[tuple[str, Tensor], ...]:
+        return ("ccol_indices", self.ccol_indices()), ("row_indices", self.row_indices()), ("values", self._parts[1])
 
 
 def compressed(x: Any, kind: type[CompressedTensor]) -> Any:
@@ -109,28 +107,30 @@ def compressed(x: Any, kind: type[CompressedTensor]) -> Any:
     return sparse_of(indices, values, tuple(x.form.shape), True, kind)
 
 
-def _as_sparse(x: Tensor) -> Any:
-    return x if isinstance(x, SparseTensor) else to_sparse(x)
+def _as_sparse(x: Tensor, dense_dim: int | None) -> Any:
+    if isinstance(x, SparseTensor):
+        return x
+    return to_sparse(x, None if dense_dim is None else x.form.rank - dense_dim)
 
 
 @spelled(where=("method",))
 def to_sparse_csr(input: Tensor, dense_dim: int | None = None) -> Tensor:
-    """A matrix in compressed rows.
+    """A matrix in compressed rows. dense_dim: how many dimensions each element has of its own.
 
     >>> torch.eye(2).to_sparse_csr().crow_indices()
     tensor([0, 1, 2])
     """
-    return compressed(_as_sparse(input), CsrTensor)
+    return compressed(_as_sparse(input, dense_dim), CsrTensor)
 
 
 @spelled(where=("method",))
 def to_sparse_csc(input: Tensor, dense_dim: int | None = None) -> Tensor:
-    """A matrix in compressed columns.
+    """A matrix in compressed columns. dense_dim: how many dimensions each element has of its own.
 
     >>> torch.eye(2).to_sparse_csc().ccol_indices()
     tensor([0, 1, 2])
     """
-    return compressed(_as_sparse(input), CscTensor)
+    return compressed(_as_sparse(input, dense_dim), CscTensor)
 
 
 @spelled(where=("method",))
@@ -143,8 +143,9 @@ def to_sparse_coo(input: Tensor) -> Tensor:
     """
     if not isinstance(input, SparseTensor):
         return to_sparse(input)
-    made = sparse_of(*input._parts[:2], tuple(input.form.shape), False)
-    return made.coalesce()
+    if input.layout is sparse_coo:
+        return input
+    return sparse_of(*input._parts[:2], tuple(input.form.shape), False).coalesce()
 
 
 def _converted_to(name: str, x: Any, *arguments: Any, **options: Any) -> Any:
@@ -153,6 +154,13 @@ def _converted_to(name: str, x: Any, *arguments: Any, **options: Any) -> Any:
     )(x)
 
 
+LAYOUTS.update(
+    {
+        sparse_coo: lambda x: original_of(to_sparse_coo)(x),
+        sparse_csr: lambda x: compressed(x, CsrTensor),
+        sparse_csc: lambda x: compressed(x, CscTensor),
+    }
+)
 HANDLERS.update(dict.fromkeys(("to_sparse_csr", "to_sparse_csc", "to_sparse_coo"), _converted_to))
 
 
@@ -215,6 +223,36 @@ def sparse_csr_tensor(
             [2., 3.]])
     """
     return _matrix("sparse_csr_tensor", CsrTensor, crow_indices, col_indices, values, size, dtype, requires_grad)
+
+
+@spelled(where=("torch",))
+def sparse_compressed_tensor(
+    compressed_indices: Any,
+    plain_indices: Any,
+    values: Any,
+    size: Any = None,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+    check_invariants: bool | None = None,
+) -> Tensor:
+    """A sparse matrix in compressed rows (layout=torch.sparse_csr) or columns (torch.sparse_csc), as the functions of those names.
+
+    >>> torch.sparse_compressed_tensor([0, 1, 3], [1, 0, 1], [1.0, 2.0, 3.0], layout=torch.sparse_csc).to_dense()
+    tensor([[0., 2.],
+            [1., 3.]])
+    """
+    operation = "sparse_compressed_tensor"
+    if layout in (sparse_bsr, sparse_bsc):
+        nearest = sparse_csr if layout is sparse_bsr else sparse_csc
+        raise NotImplementedError(message(operation, f"blocks ({layout}) are not there", f"the nearest is {nearest}"))
+    if layout not in (sparse_csr, sparse_csc):
+        raise RuntimeError(message(operation, f"layout {layout} is not compressed", "use sparse_csr or sparse_csc"))
+    kind = CsrTensor if layout is sparse_csr else CscTensor
+    return _matrix(operation, kind, compressed_indices, plain_indices, values, size, dtype, requires_grad)
 
 
 @spelled(where=("torch",))

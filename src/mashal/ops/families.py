@@ -40,7 +40,7 @@ FAMILIES: dict[str, dict[str, str]] = {
     "mashal.ops.histograms": {"torch": "histogram histogramdd", "method": "histogram"},
     "mashal.ops.fourier": {"torch": "istft stft", "method": "istft stft"},
     "mashal.ops.compressed": {
-        "torch": "sparse_csc_tensor sparse_csr_tensor",
+        "torch": "sparse_compressed_tensor sparse_csc_tensor sparse_csr_tensor",
         "method": """
             ccol_indices coalesce col_indices crow_indices indices is_coalesced row_indices sparse_mask to_sparse_coo to_sparse_csc
             to_sparse_csr values

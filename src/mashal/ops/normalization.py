@@ -204,13 +204,17 @@ def _two(g: Expression, x: Expression, b: Expression, r: Expression) -> Expressi
     return (g - x * b) * r
 
 
-@recorded("FusedRmsNormBackward0", tensors=2)
-def _rms_norm(x: Tensor, weight: Tensor | None, dims: tuple[int, ...], eps: float) -> tuple[Tensor, tuple]:
+def _by_its_root(x: Tensor, weight: Tensor | None, dims: tuple[int, ...], eps: float) -> tuple[Tensor, tuple]:
     y, r = _by_root_mean_square(dims, x, weight, eps=eps)
     return y, (x, r, weight, dims, eps)
 
 
+_rms_norm = recorded("MulBackward0", tensors=2)(_by_its_root)
+_rms_norm_of_halves = recorded("ToCopyBackward0", tensors=2)(_by_its_root)  # which PyTorch computes in float32
+
+
 @_rms_norm.backward
+@_rms_norm_of_halves.backward
 def _(node: Any, g: Tensor) -> tuple:
     x, r, w, dims, eps = node.kept()
     columns = tuple(range(x.form.rank - len(dims)))
@@ -242,4 +246,5 @@ def rms_norm(
     if input.form.dtype.is_complex:
         y = mul(input, rsqrt(add(mean_of(mul(input, input), dims, True), small)))
         return y if weight is None else mul(y, weight)
-    return _rms_norm(input, weight, dims, small)
+    norm = _rms_norm_of_halves if input.form.dtype.itemsize == 2 else _rms_norm
+    return norm(input, weight, dims, small)

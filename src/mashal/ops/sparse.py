@@ -29,7 +29,7 @@ from mashal.ops.interception import arm, original_of
 from mashal.ops.masks import nonzero
 from mashal.ops.parts import unbind
 from mashal.ops.selecting import index_add
-from mashal.ops.views import reshape, unsqueeze
+from mashal.ops.views import reshape
 
 QUESTIONS = frozenset(
     """to_dense to_sparse sparse_coo_tensor is_tensor is_floating_point is_complex is_signed is_storage is_inference
@@ -114,6 +114,10 @@ class SparseTensor(Tensor):
         """The elements."""
         return self._parts[1]
 
+    def _named_parts(self) -> tuple[tuple[str, Tensor], ...]:
+        """What is printed of it."""
+        return ("indices", self._parts[0]), ("values", self._parts[1])
+
     def _nnz(self) -> int:
         """How many elements are kept."""
         return self._parts[0].form.shape[1]
@@ -159,9 +163,9 @@ class SparseTensor(Tensor):
         indices, values, coalesced = self._parts
         return self._like(indices.clone(), values.clone(), coalesced)  # type: ignore[attr-defined]
 
-    def to_sparse(self, *arguments: Any, **options: Any) -> Tensor:
-        """Itself."""
-        return self
+    def to_sparse(self, sparse_dim: int | None = None, *, layout: Any = None, **options: Any) -> Tensor:
+        """In a layout, by default in coordinates."""
+        return _in_layout(self, layout or sparse_coo)
 
     def coalesce(self) -> SparseTensor:
         """Every place once, in order, with the sum of its values."""
@@ -193,19 +197,6 @@ class SparseTensor(Tensor):
         whole = zeros_of(form(values.form.dtype, values.form.device, (n, *values.form.shape[1:])))
         dense = reshape(index_add(whole, 0, self._flat(), values), shape)
         return dense if dtype is None else converted(dense, dtype)
-
-    def _times(self, other: Tensor) -> Tensor:
-        """A sparse matrix times a dense matrix or vector, dense."""
-        if self.sparse_dim() != 2 or self.dense_dim() or type(other) is SparseTensor or other.form.rank not in (1, 2):
-            raise _cannot("matmul")
-        if other.form.shape[0] != self.form.shape[1]:
-            raise RuntimeError(
-                message("matmul", f"shapes {tuple(self.shape)} and {tuple(other.shape)} cannot be multiplied")
-            )
-        rows, columns = unbind(self._parts[0], 0)
-        values = self._parts[1] if other.form.rank == 1 else unsqueeze(self._parts[1], 1)
-        whole = zeros_of(form(other.form.dtype, other.form.device, (self.form.shape[0], *other.form.shape[1:])))
-        return index_add(whole, 0, rows, values * other[columns])  # type: ignore[operator]
 
 
 def _cannot(operation: str) -> NotImplementedError:
@@ -245,17 +236,26 @@ def sparse_of(
 
 
 @spelled(where=("method",))
-def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = None) -> Tensor:
+def to_sparse(
+    input: Tensor,
+    sparse_dim: int | None = None,
+    *,
+    layout: Any = None,
+    blocksize: Any = None,
+    dense_dim: int | None = None,
+) -> Tensor:
     """The elements that are not 0, with their places. sparse_dim: how many leading dimensions get indices, by default all.
+
+    layout: sparse_coo (by default), sparse_csr or sparse_csc; dense_dim: with one of the latter, how many dimensions have no indices.
 
     >>> torch.tensor([0.0, 3.0]).to_sparse()
     tensor(indices=tensor([[1]]),
            values=tensor([3.]),
            size=(2,), nnz=1, layout=torch.sparse_coo)
     """
-    if layout not in (None, sparse_coo):
-        raise NotImplementedError(message("to_sparse", f"there are no tensors of layout {layout}", "use sparse_coo"))
     rank = input.form.rank
+    if layout not in (None, sparse_coo):
+        return _in_layout(original_of(to_sparse)(input, None if dense_dim is None else rank - dense_dim), layout)
     leading = rank if sparse_dim is None else sparse_dim
     if not 0 < leading <= rank:
         raise RuntimeError(message("to_sparse", f"sparse_dim {leading} must be between 1 and the rank, {rank}"))
@@ -264,6 +264,17 @@ def to_sparse(input: Tensor, sparse_dim: int | None = None, *, layout: Any = Non
         there = there.any(tuple(range(leading, rank)))  # type: ignore[attr-defined]
     indices = nonzero(there).t().contiguous()
     return sparse_of(indices, input[tuple(unbind(indices, 0))], tuple(input.form.shape), True)
+
+
+LAYOUTS: dict[Any, Callable[[Any], Any]] = {}
+"""Layout -> what makes a sparse tensor one of that layout (compressed)."""
+
+
+def _in_layout(x: Any, layout: Any) -> Any:
+    if layout not in LAYOUTS:
+        near = " and ".join(map(str, LAYOUTS))
+        raise NotImplementedError(message("to_sparse", f"there are no tensors of layout {layout}", f"there are {near}"))
+    return x if x.layout is layout else LAYOUTS[layout](x)
 
 
 @spelled(where=("method",))

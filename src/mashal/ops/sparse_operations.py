@@ -16,6 +16,7 @@ from mashal.ops.contraction import matmul
 from mashal.ops.define import DEFINITIONS
 from mashal.ops.joining import cat
 from mashal.ops.sparse import HANDLERS, SparseTensor, _cannot, sparse_of, to_sparse
+from mashal.ops.sparse_products import times
 from mashal.ops.views import permute
 
 # pyright: reportAttributeAccessIssue=false, reportOperatorIssue=false, reportCallIssue=false, reportIndexIssue=false
@@ -123,15 +124,17 @@ def _(name: str, x: Any, y: Any, *, rounding_mode: Any = None, out: Any = None) 
 @handles("matmul mm mv __matmul__ _at smm hspmm")
 def _(name: str, x: Any, y: Any, *, out: Any = None) -> Any:
     if not is_sparse(x):
-        return y.t()._times(x.t()).t() if x.form.rank == 2 else y.t()._times(x)
+        return times(y.t(), x.t()).t() if x.form.rank == 2 else times(y.t(), x)
     if is_sparse(y):
-        product = x._times(y.to_dense())
+        product = times(x, y.to_dense())
         return product.to_sparse_csr() if hasattr(x, "crow_indices") else to_sparse(product)
-    return x._times(y)
+    return times(x, y)
 
 
 @handles("addmm")
 def _(name: str, c: Any, x: Any, y: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None) -> Any:
+    if is_sparse(x) and not is_sparse(y):
+        return times(x, y, "AddmmBackward0", dense(c), alpha, beta)
     product = matmul(x, y)
     return dense(c) * beta + dense(product) * alpha
 
@@ -171,6 +174,8 @@ def _(name: str, x: Any, p: Any = "fro", *arguments: Any, **options: Any) -> Any
 
 @handles("transpose t T swapaxes swapdims")
 def _(name: str, x: Any, dim0: int = 0, dim1: int = 1) -> Any:
+    if hasattr(x, "_turned") and not x.dense_dim():
+        return x._turned() if dim0 != dim1 else x
     order = list(range(x.form.rank))
     a, b = wrap_dim(name, dim0, len(order)), wrap_dim(name, dim1, len(order))
     order[a], order[b] = b, a

@@ -9,6 +9,7 @@ from mashal import ops
 from mashal.core.dtypes import int64
 from mashal.core.tensor import Tensor
 from mashal.nn.functions.sparse import embedding
+from mashal.ops.define import recorded
 
 __all__ = ["embedding_bag"]
 
@@ -59,12 +60,29 @@ def embedding_bag(
     bags = ops.cat([rows, rows.new_zeros((1, rows.size(1)))])[places]  # (bags, longest, size)
     if not bags.size(1):
         return bags.sum(1)
-    counts = counts.unsqueeze(-1)
+    return _joined(bags, counts.unsqueeze(-1), mode)
+
+
+@recorded("EmbeddingBagBackward0")
+def _joined(bags: Any, counts: Any, mode: str) -> tuple[Tensor, tuple]:
+    """The sum, mean or maximum of each bag's rows (bags, longest, size), of those that count (bags, longest, 1)."""
     if mode == "max":
-        most = ops.where(counts, bags, -math.inf).max(1).values  # type: ignore[attr-defined]
-        return ops.where(counts.any(1), most, 0.0)  # type: ignore[attr-defined]
+        most, places = ops.where(counts, bags, -math.inf).max(1)  # type: ignore[attr-defined]
+        return ops.where(counts.any(1), most, 0.0), (counts, places, mode)
     total = (ops.where(counts, bags, 0.0)).sum(1)  # type: ignore[attr-defined]
-    return total if mode == "sum" else total / counts.sum(1).clamp_min(1).to(total.dtype)
+    if mode == "sum":
+        return total, (counts, None, mode)
+    n = counts.sum(1).clamp_min(1).to(total.dtype)
+    return total / n, (counts, n, mode)
+
+
+@_joined.backward
+def _(node: Any, g: Any) -> tuple:
+    counts, of, mode = node.kept()
+    if mode == "max":
+        zeros = g.new_zeros((g.size(0), counts.size(1), g.size(1)))
+        return (ops.where(counts, zeros.scatter(1, of.unsqueeze(1), g.unsqueeze(1)), 0.0),)
+    return (ops.where(counts, (g if of is None else g / of).unsqueeze(1), 0.0),)
 
 
 def _places(offsets: Any, size: int, has_end: bool) -> Any:

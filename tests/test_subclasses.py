@@ -1,5 +1,7 @@
 """Subclasses of Tensor: what operations on them give, and what they may say themselves."""
 
+import inspect
+
 import mashal as torch
 from mashal import nn
 
@@ -155,3 +157,12 @@ def test_what_can_be_overridden_is_listed():
     assert torch.Tensor.view in listed[torch.Tensor]
     assert torch.overrides.get_testing_overrides()[torch.add](1, 2) == -1
     assert torch.typename not in torch.overrides.get_ignored_functions() or torch.typename not in listed[torch]
+
+
+def test_what_asks_nobody_is_listed():
+    assert torch.Tensor.as_subclass in torch.overrides.get_ignored_functions()
+
+
+def test_testing_overrides_have_signatures_of_names_and_defaults():
+    answer = torch.overrides.get_testing_overrides()[torch.add]
+    assert str(inspect.signature(answer)) == "(input, other, alpha=1, out=None)"

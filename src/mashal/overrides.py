@@ -199,15 +199,39 @@ def _refusal_of(function: Callable[..., Any]) -> Callable[..., Any]:
     def answer(*args: Any, **kwargs: Any) -> int:
         return -1
 
-    answer.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
+    answer.__signature__ = _by_names(inspect.signature(function))  # type: ignore[attr-defined]
     return answer
+
+
+def _by_names(signature: inspect.Signature) -> inspect.Signature:
+    """A signature's names and defaults alone."""
+    plain, keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    parameters = list(signature.parameters.values())
+    several = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    kinds = [plain if p.kind is keyword and not several else p.kind for p in parameters]
+    bare = [p.replace(annotation=p.empty, kind=kind) for p, kind in zip(parameters, kinds)]
+    return inspect.Signature(_without_gaps(bare))
+
+
+def _without_gaps(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """Parameters with defaults behind those without."""
+    plain = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    needed, others = [p for p in plain if p.default is p.empty], [p for p in plain if p.default is not p.empty]
+    first = [p for p in parameters if p.kind is p.POSITIONAL_ONLY]
+    return first + needed + others + [p for p in parameters if p not in plain and p not in first]
+
+
+_ASKING_NOBODY = (
+    "as_subclass _make_subclass _make_wrapper_subclass __new__ __init__ __init_subclass__ __torch_function__".split()
+)
 
 
 def get_ignored_functions() -> set[Callable[..., Any]]:
     """Public functions that ask nobody."""
     asking = {f for functions in get_overridable_functions().values() for f in functions}
     root = vars(sys.modules["mashal"])
-    return {
+    methods = {getattr(Tensor, name) for name in _ASKING_NOBODY if hasattr(Tensor, name)}
+    return methods | {
         f
         for n, f in root.items()
         if isinstance(f, python_types.FunctionType) and not n.startswith("_") and f not in asking

@@ -165,3 +165,29 @@ def test_hooks_are_given_other_before_self():
     packed, unpacked, y = hooked(lambda: leaf(3.0) * leaf(2.0))
     y.sum().backward()
     assert packed == unpacked == [[2.0], [3.0]]
+
+
+def test_what_backward_needs_may_be_changed_in_place_where_that_is_allowed():
+    x, w = leaf(3.0), leaf(2.0)
+    with graph.allow_mutation_on_saved_tensors() as kept:
+        h = x.clone()
+        y = h * w + h.exp()
+        assert len(kept.copies) == 3  # h, w, the exponential
+        h.zero_()
+        y.sum().backward()
+    assert x.grad.item() == pytest.approx(2 + 2.718281828**3) and w.grad.tolist() == [3.0]
+    assert not kept.copies
+
+
+def test_a_graph_of_that_block_is_walked_inside_it():
+    with graph.allow_mutation_on_saved_tensors():
+        y = leaf(3.0).exp()
+        with pytest.raises(RuntimeError, match="nested"), graph.allow_mutation_on_saved_tensors():
+            pass
+    with pytest.raises(RuntimeError, match="backward outside"):
+        y.sum().backward()
+
+
+def test_handles_of_several_hooks_are_named_as_pytorchs():
+    handle = graph.register_multi_grad_hook([leaf(1.0)], lambda gradients: None)
+    assert repr(handle).startswith("<mashal.autograd.graph._MultiHandle object at ")

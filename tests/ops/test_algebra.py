@@ -238,3 +238,10 @@ def test_nodes_have_pytorchs_names():
     assert type(L.det(a).grad_fn).__name__ == "LinalgDetBackward0"
     assert type(L.svd(a).S.grad_fn).__name__ == "LinalgSvdBackward0"
     assert type(L.solve(a, a).grad_fn).__name__ == "LinalgSolveExBackward0"
+
+
+@pytest.mark.parametrize("driver", ["gelsy", "gelsd", "gelss"])
+def test_least_squares_tell_ranks_and_singular_values_of_the_matrices_given(driver):
+    found = torch.linalg.lstsq(torch.eye(3)[None], torch.ones(2, 3, 1), driver=driver)
+    assert found.solution.shape == (2, 3, 1) and found.rank.tolist() == [3]
+    assert found.singular_values.shape == ((0,) if driver == "gelsy" else (1, 3))

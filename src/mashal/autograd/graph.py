@@ -18,12 +18,13 @@ from mashal.autograd.targets import Walk, current
 from mashal.core.handles import RemovableHandle
 from mashal.core.saved import packers
 from mashal.core.tape import Node, mode
-from mashal.core.tensor import Tensor, bump
+from mashal.core.tensor import Tensor, bump, version_of
 from mashal.errors import message
 
 __all__ = [
     "GradientEdge",
     "Node",
+    "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
     "draw",
     "get_gradient_edge",
@@ -88,6 +89,61 @@ class save_on_cpu(saved_tensors_hooks):
         super().__init__(pack, unpack)
 
 
+class _Kept:
+    """The copies that allow_mutation_on_saved_tensors made: one of each data at each version."""
+
+    entered = False
+
+    def __init__(self) -> None:
+        self.copies: dict[Any, tuple[Tensor, Tensor]] = {}
+        self.over = False
+
+    def clear(self) -> None:
+        """Gives them back."""
+        self.copies.clear()
+
+    def pack(self, x: Tensor) -> Any:
+        """The copy of a tensor, with the tensor itself, so that nobody else gets its place in memory."""
+        key = id(x.capsule), x.offset, x.form, version_of(x)
+        if key not in self.copies:
+            self.copies[key] = x.detach(), x.detach().clone()  # type: ignore[attr-defined]
+        return key
+
+    def unpack(self, key: Any) -> Tensor:
+        """The copy."""
+        if self.over:
+            wrong = "Trying to backward outside of the block in which the graph was recorded"
+            raise RuntimeError(message("allow_mutation_on_saved_tensors", wrong, "call backward inside it"))
+        if key not in self.copies:
+            wrong = "what was saved has been given back by clear()"
+            raise RuntimeError(message("allow_mutation_on_saved_tensors", wrong, "call backward before it"))
+        return self.copies[key][1]
+
+
+@contextmanager
+def allow_mutation_on_saved_tensors() -> Iterator[_Kept]:
+    """Inside the block, tensors that backward needs may be changed in place: copies are kept of them. Backward goes inside too.
+
+    >>> with torch.autograd.graph.allow_mutation_on_saved_tensors():
+    ...     x = torch.tensor([1.0, 2.0], requires_grad=True)
+    ...     y = x.clone()
+    ...     total = (y**2).sum()
+    ...     y = y.zero_()
+    ...     total.backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+    if _Kept.entered:
+        raise RuntimeError(message("allow_mutation_on_saved_tensors", "blocks of it cannot be nested"))
+    kept, _Kept.entered = _Kept(), True
+    try:
+        with saved_tensors_hooks(kept.pack, kept.unpack):
+            yield kept
+    finally:
+        kept.clear()
+        kept.over, _Kept.entered = True, False
+
+
 @contextmanager
 def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
     """Inside the block, saved_tensors_hooks raises RuntimeError with this message."""
@@ -100,7 +156,7 @@ def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
         packers.forbidden = before
 
 
-def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all") -> _Handles:
+def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all") -> _MultiHandle:
     """Calls fn once in each backward: with the gradients of all the tensors ("all"), or with the first one ("any").
 
     "all" waits for the tensors whose gradient backward computes; None stands for the others.
@@ -108,7 +164,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None],
     if mode not in ("all", "any"):
         raise ValueError(message("register_multi_grad_hook", f"mode {mode!r}", "expected 'all' or 'any'"))
     several = _All(tensors, fn) if mode == "all" else _Any(fn)
-    return _Handles([register_hook(x, several.hook(position)) for position, x in enumerate(tensors)])
+    return _MultiHandle([register_hook(x, several.hook(position)) for position, x in enumerate(tensors)])
 
 
 class _All:
@@ -156,7 +212,7 @@ class _Any:
         return note
 
 
-class _Handles:
+class _MultiHandle:
     """The handles of hooks that go together."""
 
     def __init__(self, handles: list[RemovableHandle]):
@@ -167,7 +223,7 @@ class _Handles:
         for handle in self.handles:
             handle.remove()
 
-    def __enter__(self) -> _Handles:
+    def __enter__(self) -> _MultiHandle:
         return self
 
     def __exit__(self, *exception: Any) -> None:

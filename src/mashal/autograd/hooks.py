@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mashal.core import tape
+from mashal.core.dtypes import dtype
 from mashal.core.handles import RemovableHandle
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
@@ -114,6 +115,9 @@ def call_after_hooks(hooks: OrderedDict, outgoing: tuple, incoming: tuple) -> tu
 def leaf_hooked(node: AccumulateGrad, gradients: list[Any]) -> Any:
     """A leaf's gradient (alone in the list, which is emptied) after its hooks."""
     if node.hooks is not None:
+        wanted = node.hooks.dtype
+        if isinstance(wanted, dtype) and gradients[0] is not None and gradients[0].form.dtype is not wanted:
+            gradients[0] = gradients[0].to(wanted)
         call_tensor_hooks(node.hooks, gradients)
         gradients[:] = call_before_hooks(node.hooks.before, tuple(gradients))
     return gradients.pop()

@@ -13,7 +13,7 @@ from typing import Any
 from mashal.autograd.hooks import leaf_hooked
 from mashal.core.forms import Form, form
 from mashal.core.tape import AccumulateGrad, mode
-from mashal.core.tensor import Tensor, empty
+from mashal.core.tensor import Tensor, empty, gradient_dtype
 from mashal.errors import message
 from mashal.machine.observing import watch
 
@@ -61,7 +61,8 @@ def _first(gradient: Tensor, leaf: Tensor, alone: bool) -> Tensor:
         raise RuntimeError(message("backward", wrong, "the gradient has to have the leaf's shape"))
     if type(gradient) is not Tensor and gradient.is_sparse:
         return gradient
-    wanted = leaf.form if leaf.form.dense else form(leaf.dtype, leaf.device, leaf.shape)
+    kept = gradient_dtype(leaf) or gradient.form.dtype
+    wanted = leaf.form if leaf.form.dense and kept is leaf.form.dtype else form(kept, leaf.device, leaf.shape)
     if alone and _same_layout(gradient.form, wanted) and _unshared(gradient):
         gradient.base = None
         return gradient

@@ -58,12 +58,14 @@ class Hooks:
 
     tensors: {output: hooks of that result}, called with its gradient; retained: {output: weak reference to the
     tensor that keeps it}; before: with all gradients of the results; after: with the gradients of the operands and
-    of the results; accumulated: with a leaf whose grad is complete.
+    of the results; accumulated: with a leaf whose grad is complete. dtype: what a leaf's gradient is brought to first; None: it
+    stays as it comes, "own": the leaf's.
     """
 
-    __slots__ = ("accumulated", "after", "before", "retained", "tensors")
+    __slots__ = ("accumulated", "after", "before", "dtype", "retained", "tensors")
 
     def __init__(self) -> None:
+        self.dtype: Any = "own"
         self.tensors: dict[int, OrderedDict] = {}
         self.retained: dict[int, Any] = {}
         self.before: OrderedDict = OrderedDict()

@@ -391,6 +391,12 @@ def version_of(x: Tensor) -> int:
     return 0 if x.version is None else x.version[0]
 
 
+def gradient_dtype(x: Tensor) -> Any:
+    """The dtype of a leaf's gradient: its own, unless grad_dtype was set; None: any."""
+    hooks = None if x.node is None else x.node.hooks
+    return x.form.dtype if hooks is None or hooks.dtype == "own" else hooks.dtype
+
+
 def _check_gradient(x: Tensor, value: Any) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
@@ -400,8 +406,9 @@ def _check_gradient(x: Tensor, value: Any) -> None:
         raise RuntimeError(
             f"assigned grad has data of a different size: expected {list(x.shape)}, got {list(value.shape)}"
         )
-    if value.dtype != x.dtype:
-        raise RuntimeError(f"assigned grad has data of a different type: expected {x.dtype}, got {value.dtype}")
+    wanted = gradient_dtype(x)
+    if wanted is not None and value.dtype != wanted:
+        raise RuntimeError(f"assigned grad has data of a different type: expected {wanted}, got {value.dtype}")
     if value.device != x.device:
         raise RuntimeError(
             f"assigned grad has data located on a different device: expected {x.device}, got {value.device}"

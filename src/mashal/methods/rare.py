@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from typing import Any
 
-from mashal.core.dtypes import float32
+from mashal.core.dtypes import dtype, float32
+from mashal.core.layouts import memory_format
 from mashal.core.nested import tensor_from_data
-from mashal.core.tensor import Tensor
+from mashal.core.tensor import Tensor, gradient_dtype
 from mashal.errors import message
 from mashal.ops import division
 from mashal.ops.copying import copy_
@@ -116,25 +118,44 @@ def resize_as(self: Tensor, tensor: Tensor) -> Tensor:
 def dim_order(self: Tensor, *, ambiguity_check: Any = False) -> tuple[int, ...]:
     """The dimensions from the outermost in memory to the innermost.
 
+    ambiguity_check: True raises RuntimeError where sizes of 1 or equal strides leave more than one order; a list of memory formats
+    does so unless just one of them is the tensor's.
+
     >>> torch.zeros(2, 3).t().dim_order()
     (1, 0)
     """
-    shape, strides = self.form.shape, self.form.strides
-    order = list(range(self.form.rank))
-    for i in range(1, len(order)):  # insertion, since sizes of 1 stay where they are
-        at = i
-        while at and _before(shape, strides, order[at], order[at - 1]):
-            order[at - 1], order[at] = order[at], order[at - 1]
-            at -= 1
-    if ambiguity_check and any(n == 1 for n in shape):
-        raise RuntimeError(
-            message("dim_order", f"the order of dimensions of size 1 in {tuple(shape)} is not determined")
+    formats = ambiguity_check if isinstance(ambiguity_check, list) else []
+    if not isinstance(ambiguity_check, (bool, list)) or not all(isinstance(f, memory_format) for f in formats):
+        raise TypeError(
+            message("dim_order", f"ambiguity_check {ambiguity_check!r}", "a bool or a list of memory formats")
         )
-    return tuple(order)
+    shape, strides = self.form.shape, self.form.strides
+    several = any(a == b for a, b in itertools.pairwise(strides)) or 1 in shape
+    fitting = [f for f in formats if several and self.is_contiguous(memory_format=f)]  # type: ignore[attr-defined]
+    if ambiguity_check and several and len(fitting) != 1:
+        wrong = "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats"
+        raise RuntimeError(message("dim_order", wrong, f"it has shape {tuple(shape)} and strides {tuple(strides)}"))
+    if ambiguity_check and (0 in strides or len(set(strides)) < len(strides)):
+        wrong = f"The tensor does not have unique dim order: strides {tuple(strides)}"
+        raise RuntimeError(message("dim_order", wrong))
+    return tuple(reversed(_from_innermost(shape, strides)))
 
 
-def _before(shape: Any, strides: Any, a: int, b: int) -> bool:
-    return shape[a] != 1 and shape[b] != 1 and strides[a] > strides[b]
+def _from_innermost(shape: Any, strides: Any) -> list[int]:
+    """The dimensions by stride, and by size where those are equal; by insertion, since strides of 0 stay where they are."""
+    order = list(reversed(range(len(shape))))
+    for i in range(1, len(order)):
+        at = i
+        for before in reversed(range(i)):
+            a, b = order[before], order[at]
+            if not strides[a] or not strides[b]:
+                continue
+            if (strides[a], shape[a]) > (strides[b], shape[b]):
+                order[before], order[at] = b, a
+                at = before
+            elif strides[a] < strides[b]:
+                break
+    return order
 
 
 def const_data_ptr(self: Tensor) -> int:
@@ -203,8 +224,35 @@ def delete_item(self: Tensor, index: Any) -> None:
 
 
 def grad_dtype(self: Tensor) -> Any:
-    """The dtype that the gradient has: the tensor's own; None for one without gradients."""
-    return self.form.dtype if self.form.dtype.kind in "fc" else None
+    """The dtype of a leaf's gradient: the tensor's own unless another is set, which backward brings gradients to; None: any.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> x.grad_dtype = torch.float16
+    >>> x.sum().backward()
+    >>> x.grad
+    tensor([1., 1.], dtype=torch.float16)
+    """
+    _only_leaf(self)
+    return gradient_dtype(self) if self.form.dtype.kind in "fc" else None
+
+
+def set_grad_dtype(self: Tensor, wanted: Any) -> None:
+    _only_leaf(self)
+    if wanted is not None and not isinstance(wanted, dtype):
+        raise RuntimeError(message("grad_dtype", f"a dtype or None is expected, not {type(wanted).__name__}"))
+    if wanted is not None and wanted.kind not in "fc":
+        raise RuntimeError(message("grad_dtype", f"gradients cannot be {wanted}", "use a floating or complex dtype"))
+    if self.node is None:
+        raise RuntimeError(message("grad_dtype", "the tensor requires no grad", "call requires_grad_() first"))
+    if self.grad_ is not None and wanted not in (None, self.grad_.form.dtype):
+        wrong = f"there is already a gradient of {self.grad_.form.dtype}, so it cannot become {wanted}"
+        raise RuntimeError(message("grad_dtype", wrong, "set grad to None first"))
+    self.node._hooks().dtype = wanted
+
+
+def _only_leaf(x: Tensor) -> None:
+    if not x.is_leaf:
+        raise RuntimeError(message("grad_dtype", "the tensor is no leaf", "only leaves have it"))
 
 
 def _to(device: str) -> Callable[..., Tensor]:
@@ -220,7 +268,7 @@ METHODS: dict[str, Any] = {
     "apply_": apply_, "map_": map_, "map2_": map2_, "fill_diagonal_": fill_diagonal_, "resize": resize, "resize_as": resize_as,
     "dim_order": dim_order, "const_data_ptr": const_data_ptr, "record_stream": record_stream, "pin_memory": pin_memory,
     "module_load": module_load, "dequantize": dequantize, "volatile": property(volatile, doc=volatile.__doc__),
-    "__delitem__": delete_item, "grad_dtype": property(grad_dtype, doc=grad_dtype.__doc__),
+    "__delitem__": delete_item, "grad_dtype": property(grad_dtype, set_grad_dtype, doc=grad_dtype.__doc__),
     "is_distributed": lambda self: False, "is_maia": property(lambda self: False, doc="Whether it lies on a MAIA device: no."),
     "__div__": division.div, "__idiv__": division.div_, "__rdiv__": lambda self, other: division.div(other, self),
     "__long__": Tensor.__int__, "__nonzero__": Tensor.__bool__, "ipu": _to("ipu"), "xpu": _to("xpu"), "mtia": _to("mtia"),

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mashal.core.dtypes import dtype
-from mashal.core.interop import is_array
+from mashal.core.interop import is_array, is_array_scalar
+from mashal.core.layouts import strided
 from mashal.core.tensor import Tensor
 from mashal.ops import creation
 from mashal.ops.promotion import result_type_of
@@ -26,8 +27,9 @@ def assert_close(
 ) -> None:  # fmt: skip
     """AssertionError unless |actual - expected| <= atol + rtol·|expected| everywhere.
 
-    actual, expected: tensors, arrays, numbers, or sequences or mappings of these. rtol, atol: both or none; by default what
-    the dtype can hold. equal_nan: whether nan equals nan. Shape, and unless said otherwise dtype and device, must agree.
+    actual, expected: tensors, arrays, numbers, or sequences or mappings of these, of the same kind on both sides (TypeError).
+    allow_subclasses: whether one may be of a subclass of the other's class. rtol, atol: both or none; by default what the dtype can
+    hold. equal_nan: whether nan equals nan. Shape, and unless said otherwise dtype, device and layout, must agree.
 
     >>> torch.testing.assert_close(torch.tensor([1.0]), torch.tensor([1.0000001]))
     """
@@ -42,6 +44,8 @@ def assert_close(
         check_device=check_device,
         check_dtype=check_dtype,
         check_stride=check_stride,
+        check_layout=check_layout,
+        allow_subclasses=allow_subclasses,
     )
     wrong = _difference(actual, expected, "", options)
     if wrong:
@@ -78,14 +82,23 @@ def _difference(actual: Any, expected: Any, where: str, options: dict) -> str:
         return next(filter(None, (_difference(a, b, f"{where}[{i}]", options) for i, (a, b) in pairs)), "")
     if isinstance(actual, numbers.Number) and isinstance(expected, numbers.Number):
         return _of_numbers(actual, expected, where, options)
-    if isinstance(actual, str) or isinstance(expected, str) or actual is None or expected is None:
-        return "" if actual == expected else f"{actual!r} and {expected!r} are not equal{_at(where)}"
-    a, b = (creation.as_tensor(x) if is_array(x) or isinstance(x, numbers.Number) else x for x in (actual, expected))
-    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+    if actual is None or expected is None:
+        return "" if actual is expected else f"None mismatch{_at(where)}: {actual!r} is not {expected!r}"
+    if not _comparable(actual, expected, options["allow_subclasses"]):
         raise TypeError(
-            f"assert_close: {type(actual).__name__} and {type(expected).__name__} cannot be compared{_at(where)}"
+            f"No comparison pair was able to handle inputs of type {type(actual)} and {type(expected)}{_at(where)}: "
+            "both have to be tensors, both arrays, both numbers, or sequences or mappings of these"
         )
+    a, b = (x if isinstance(x, Tensor) else creation.as_tensor(x) for x in (actual, expected))
     return _of_tensors(a, b, where, options)
+
+
+def _comparable(actual: Any, expected: Any, subclasses: bool) -> bool:
+    """Whether both are tensors or both arrays, of one class (or one of a subclass of the other's)."""
+    if not all(isinstance(x, Tensor) or is_array(x) or is_array_scalar(x) for x in (actual, expected)):
+        return False
+    kin = isinstance(actual, type(expected)) or isinstance(expected, type(actual))
+    return kin if subclasses else type(actual) is type(expected)
 
 
 def _is_sequence(x: Any) -> bool:
@@ -130,6 +143,9 @@ def _of_tensors(actual: Tensor, expected: Tensor, where: str, options: dict) -> 
     for name in ("device", "dtype"):
         if options[f"check_{name}"] and getattr(actual, name) != getattr(expected, name):
             return f"The values for attribute '{name}' do not match{_at(where)}: {getattr(actual, name)} != {getattr(expected, name)}."
+    if options["check_layout"] and actual.layout != expected.layout:
+        return f"The values for attribute 'layout' do not match{_at(where)}: {actual.layout} != {expected.layout}."
+    actual, expected = (x if x.layout is strided else x.to_dense() for x in (actual, expected))
     if options["check_stride"] and actual.stride() != expected.stride():
         return (
             f"The values for attribute 'stride()' do not match{_at(where)}: {actual.stride()} != {expected.stride()}."

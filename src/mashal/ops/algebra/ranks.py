@@ -200,7 +200,7 @@ def _shortest(a: Tensor, b: Tensor, bound: Any, driver: str) -> tuple[Tensor, Te
     """(solution, rank, singular values), the last two as the driver tells them."""
     wide, b = one_batch("torch.linalg.lstsq", a, b)
     nothing = a.new_empty(0).detach()
-    values_of = lambda: svdvals(wide.detach())
+    values_of = lambda: svdvals(a.detach())
     if driver == "gels":
         x = _by_triangle(wide, b) if not any_recorded((wide, b)) and wide.form.numel else matmul(pinv(wide), b)
         return x, nothing.to(int64), nothing.real

@@ -366,6 +366,11 @@ def finder(entries: dict[Any, Any], otherwise: Callable[..., Any]) -> Callable[.
     return _LOOKUP.finder(entries, otherwise, PLAIN)
 
 
+def finder_with_options(entries: dict[Any, Any], otherwise: Callable[..., Any], operands: int) -> Callable[..., Any]:
+    """find(*operands, *options): the same, known by the options' values too; the plan gets the operands that are not None."""
+    return _LOOKUP.finder_with_options(entries, otherwise, PLAIN, operands)
+
+
 def versions(x: Tensor) -> list[int]:
     """[how often x's data has been changed], shared by all tensors over the data; made when first needed."""
     if x.version is None:

@@ -26,6 +26,7 @@ from mashal.core.shapes import Size
 from mashal.core.tensor import Tensor
 from mashal.ops.interception import arm, original_of
 from mashal.ops.recording import Recorded
+from mashal.ops.remembered import Remembered
 from mashal.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 RULES: dict[Any, Callable[..., Any]] = {}
@@ -238,7 +239,7 @@ def one_by_one(level: int, function: Any, args: tuple, kwargs: dict) -> Any:
         raise VmapError(
             f"vmap: {name} cannot write the values of many samples into one tensor of shape {tuple(args[0].shape)}"
         )
-    if isinstance(function, Recorded):
+    if isinstance(function, (Recorded, Remembered)):
         raise RuntimeError(f"vmap: {name} has no rule for many samples")  # its caller goes one by one
     if not name.startswith("_"):
         warnings.warn(

@@ -3,7 +3,7 @@
 Read in this order
   define       how an operation is written; table: all definitions; rules: dtypes
   run          from operands' forms to a plan; doors: the functions that users call; subclasses: their overrides
-  planned      operations that are one plan: native code computes, records and goes back
+  planned      operations that are one plan: native code computes, records and goes back; remembered: those with options
   elementwise, gradients, changes, recording   what the decorators are made of
   promotion, broadcast, options   dtypes, shapes, and what functions that make tensors take
   arithmetic, division, powers, exponential, trigonometric, rounding   numbers, element by element

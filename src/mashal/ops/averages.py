@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from mashal.core.dtypes import int64
@@ -13,6 +13,7 @@ from mashal.ops.copying import check_tensor
 from mashal.ops.define import spelled, write_out
 from mashal.ops.division import div
 from mashal.ops.reductions import mean
+from mashal.ops.remembered import Door
 from mashal.ops.resampling import Map, linear_map, mapped
 from mashal.ops.run import scalar_name
 from mashal.ops.windowing import adaptive_bounds, check_adaptive, check_space, per_dimension, positions, targets
@@ -44,9 +45,8 @@ def _windows(n: int, k: int, s: int, p: int, ceil: bool, padded: bool, divided: 
     return Map(n, starts, counts, None, sizes if divided else None)
 
 
-def _averages(
-    rank: int, x: Any, kernel: Any, stride: Any, padding: Any, ceil: Any, padded: Any, divisor: Any
-) -> Tensor:
+def _averages(rank: int, x: Any, kernel: Any, stride: Any, padding: Any, ceil: Any, padded: Any, divisor: Any) -> Any:
+    """What is known of such a call, or its result."""
     name = f"avg_pool{rank}d"
     check_tensor(name, x)
     kernel = per_dimension(name, "kernel_size", kernel, rank, 1)
@@ -69,8 +69,11 @@ def _averages(
     if whole:
         return _whole_averages(x, make(False), make(True), divisor)
     if divisor is None:
-        return _averaged[rank](x, make(True))
+        return _averaged[rank].known(x, make(True))
     return _averaged[rank](x, make(False)) / int(divisor)  # type: ignore[operator]
+
+
+_doors = {rank: Door(partial(_averages, rank), 1) for rank in (1, 2, 3)}
 
 
 def _whole_averages(x: Tensor, sums: Any, means: Any, divisor: int | None) -> Tensor:
@@ -94,7 +97,7 @@ def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     >>> F.avg_pool1d(torch.tensor([[1.0, 3.0, 5.0, 7.0]]), 2)
     tensor([[2., 6.]])
     """
-    return _averages(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+    return _doors[1].find(input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
 @spelled(("functional",))
@@ -106,7 +109,7 @@ def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     tensor([[[[1., 1.],
               [1., 1.]]]])
     """
-    y = _averages(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    y = _doors[2].find(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     return y if out is None else write_out("avg_pool2d", out, y)
 
 
@@ -114,7 +117,7 @@ def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
 def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None, *, out: Tensor | None = None) -> Tensor:  # fmt: skip
     """As avg_pool2d, for volumes (n, channels, depth, height, width)."""
-    y = _averages(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    y = _doors[3].find(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
     return y if out is None else write_out("avg_pool3d", out, y)
 
 
@@ -127,7 +130,8 @@ def adaptive_map(n: int, m: int) -> Map:
     return Map(n, [low for low, _ in bounds], counts, None, counts)
 
 
-def _adaptive(rank: int, x: Any, size: Any) -> Tensor:
+def _adaptive(rank: int, x: Any, size: Any) -> Any:
+    """What is known of such a call, or its result."""
     name = f"adaptive_avg_pool{rank}d"
     check_tensor(name, x)
     size = targets(name, size, x, rank)
@@ -137,7 +141,10 @@ def _adaptive(rank: int, x: Any, size: Any) -> Tensor:
     space = x.form.shape[-rank:]
     if size == (1,) * rank and x.form.numel:
         return mean(x, tuple(range(-rank, 0)), True)
-    return _adapted[rank](x, tuple((i - rank, adaptive_map(n, m)) for i, (n, m) in enumerate(zip(space, size))))
+    return _adapted[rank].known(x, tuple((i - rank, adaptive_map(n, m)) for i, (n, m) in enumerate(zip(space, size))))
+
+
+_adaptive_doors = {rank: Door(partial(_adaptive, rank), 1) for rank in (1, 2, 3)}
 
 
 @spelled(("torch", "functional"))
@@ -147,19 +154,19 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     >>> F.adaptive_avg_pool1d(torch.tensor([[1.0, 3.0, 5.0, 7.0]]), 2)
     tensor([[2., 6.]])
     """
-    return _adaptive(1, input, output_size)
+    return _adaptive_doors[1].find(input, output_size)
 
 
 @spelled(("functional",))
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """As adaptive_avg_pool1d, for images; output_size: (height, width), None for the input's."""
-    return _adaptive(2, input, output_size)
+    return _adaptive_doors[2].find(input, output_size)
 
 
 @spelled(("functional",))
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """As adaptive_avg_pool1d, for volumes; output_size: (depth, height, width), None for the input's."""
-    return _adaptive(3, input, output_size)
+    return _adaptive_doors[3].find(input, output_size)
 
 
 # ---------------------------------------------------------------- lp_pool
@@ -168,7 +175,7 @@ def _lp(rank: int, x: Tensor, norm: float, kernel: Any, stride: Any, ceil: bool)
     count = 1
     for k in kernel:
         count *= k
-    means = _averages(rank, x.pow(norm), kernel, stride, 0, ceil, True, None)  # type: ignore[attr-defined]
+    means = _doors[rank].find(x.pow(norm), kernel, stride, 0, ceil, True, None)  # type: ignore[attr-defined]
     return (means * count).pow(1.0 / norm)  # type: ignore[attr-defined]
 
 

@@ -18,7 +18,8 @@ from mashal.core.tensor import Tensor, plan_of
 from mashal.lower.windows import given, largest, taken
 from mashal.ops.copying import compact, in_order_of, zeros_of
 from mashal.ops.define import recorded
-from mashal.ops.run import kernel_of, remember, scalar_name
+from mashal.ops.remembered import Part, remembered
+from mashal.ops.run import Plan, kernel_of, remember, scalar_name
 
 __all__ = ["Windows", "largest_of_windows"]
 
@@ -30,6 +31,8 @@ class Windows:
 
     Or tables of them (int32) for each plane, (planes, m), whose windows all have `widest` elements. Compared by identity.
     """
+
+    remembered = True
 
     def __init__(self, n: int, starts: Any, counts: Any, dilation: int = 1, widest: int = 0):
         self.n, self.dilation = n, dilation
@@ -64,18 +67,22 @@ WHOLE = Windows(1, [0], [1])
 def _largest(x: Tensor, windows: Sequence[Windows], placed: bool) -> Any:
     """Values, or (values, places): not recorded. Values have channels last where x has them; places are contiguous."""
     given, x = x.form, compact(x)
-    rank = len(windows)
-    all_three = (*[WHOLE] * (3 - rank), *windows)
-    tables = [t for w in all_three for t in w.tables]
-    key = x.form, placed, *(w if not w.own else (w.n, w.m, w.widest) for w in all_three)
+    key = x.form, placed, *(w if not w.own else (w.n, w.m, w.widest) for w in windows)
     plan = _plans.get(key)
     if plan is None:
-        plan = remember(_plans, key, _plan(x.form, all_three, rank, placed))
-    found = plan(x, *tables)
+        plan = remember(_plans, key, _plan(x.form, windows, placed))
+    found = plan(x, *_tables(windows))
     return (in_order_of(found[0], given), found[1]) if placed else in_order_of(found, given)
 
 
-def _plan(of: Form, windows: Sequence[Windows], rank: int, placed: bool) -> Any:
+def _tables(windows: Sequence[Windows]) -> list[Tensor]:
+    """The starts and counts of three dimensions."""
+    return [t for w in (*[WHOLE] * (3 - len(windows)), *windows) for t in w.tables]
+
+
+def _plan(of: Form, windows: Sequence[Windows], placed: bool) -> Plan:
+    rank = len(windows)
+    windows = (*[WHOLE] * (3 - rank), *windows)
     if of.dtype.kind not in "fiu":
         raise NotImplementedError(f"max_pool{rank}d: not implemented for '{scalar_name(of.dtype)}'")
     shape = (*of.shape[:-rank], *(w.m for w in windows[3 - rank :]))
@@ -92,59 +99,82 @@ def _plan(of: Form, windows: Sequence[Windows], rank: int, placed: bool) -> Any:
     return plan_of(address, sizes, kinds, constants, work=work * planes * windows[0].m * windows[1].m)
 
 
-def _at_places(kind: str, x: Tensor, places: Tensor, shape: tuple[int, ...], rank: int) -> Tensor:
-    """x's elements at the places of a plane ("taken"), or a plane with x's elements at their places ("given"), of a shape."""
-    before, x = x.form, compact(x)
-    key = kind, x.form, places.form, shape
-    plan = _plans.get(key)
-    if plan is None:
-        made = form(x.form.dtype, x.form.device, shape)
-        if not x.form.numel or not made.numel:
-            return zeros_of(made)
-        planes = prod(shape[:-rank])
-        whole, some = (x.form, made) if kind == "taken" else (made, x.form)
-        constants = [planes, whole.numel // planes, some.numel // planes]
-        address = kernel_of(taken, x.form.dtype) if kind == "taken" else kernel_of(given, x.form.dtype, True)
-        sizes = [x.form.dtype.itemsize, 4]
-        plan = plan_of(address, [(made.nbytes, made)], sizes, constants, work=x.form.numel + made.numel)
-        remember(_plans, key, plan)
-    return in_order_of(plan(x, places), before)
+def _plan_of_values(x: Form, windows: tuple[Windows, ...], placed: bool = True) -> Plan:
+    """The plan of values and places, or of values alone, with windows that are the same for all planes."""
+    if not x.contiguous:
+        return lambda x: _largest(x, windows, placed)
+    plan, tables = _plan(x, windows, placed), _tables(windows)
+    return lambda x: plan(x, *tables)
+
+
+def _put(g: Form, places: Form, whole: tuple[int, ...], rank: int) -> Plan:
+    """Planes of a shape with g's elements at their places."""
+    made = form(g.dtype, g.device, whole)
+    return _at_places(kernel_of(given, g.dtype, True), g, made, prod(whole[:-rank]), made, g)
+
+
+def _take(x: Form, places: Form, whole: tuple[int, ...], rank: int) -> Plan:
+    """The elements of x, which has the shape of the whole, at the places."""
+    made = form(x.dtype, x.device, tuple(places.shape))
+    return _at_places(kernel_of(taken, x.dtype), x, made, prod(whole[:-rank]), x, made)
+
+
+def _at_places(address: int, of: Form, made: Form, planes: int, whole: Form, some: Form) -> Plan:
+    """plan(x, places) for a kernel between planes and some of their elements."""
+    if not of.numel or not made.numel:
+        return lambda x, places: zeros_of(made)
+    constants = [planes, whole.numel // planes, some.numel // planes]
+    kinds = [of.dtype.itemsize, 4]
+    plan = plan_of(address, [(made.nbytes, made)], kinds, constants, work=of.numel + made.numel)
+    return plan if of.contiguous else lambda x, places: in_order_of(plan(compact(x), places), of)
 
 
 # ---------------------------------------------------------------- recorded
-def _recorded_largest(node: str) -> Any:
-    """largest(x, windows) -> (values, places), with gradients."""
+class _Named:
+    """Largest elements of windows as grad_fn names them.
 
-    @recorded(f"{node}Backward0")
-    def values(x: Tensor, windows: Sequence[Windows]) -> tuple[tuple, tuple]:
-        y, places = _largest(x, windows, True)
-        return (y, places), (places, tuple(x.form.shape), len(windows))
+    values(x, windows), for windows that are the same for all planes; with_places(x, windows) -> (values, places), for all.
+    """
 
-    @recorded(f"{node}BackwardBackward0")
-    def put(g: Tensor, places: Tensor, shape: tuple[int, ...], rank: int) -> tuple[Tensor, tuple]:
-        return _at_places("given", g, places, shape, rank), (places, tuple(g.form.shape), rank)
+    def __init__(self, name: str):
+        self.values = values = remembered(f"{name}Backward0", results=2)(_plan_of_values)
+        self.with_places = with_places = recorded(f"{name}Backward0")(_with_places)
+        put = remembered(f"{name}BackwardBackward0", 2, gradients=1, kept=(1,))(_put)
+        take = remembered(f"{name}Backward0", 2, gradients=1, kept=(1,))(_take)
 
-    @recorded(f"{node}Backward0")
-    def take(x: Tensor, places: Tensor, shape: tuple[int, ...], rank: int) -> tuple[Tensor, tuple]:
-        return _at_places("taken", x, places, shape, rank), (places, tuple(x.form.shape), rank)
+        @values.backward
+        @with_places.backward
+        def _(node: Any, g: Tensor, _: Any = None) -> tuple:
+            places, windows = node.kept()
+            return (put(g, places, *_planes_of(g, windows)),)
 
-    @values.backward
-    def _(node: Any, g: Tensor, _: Any = None) -> tuple:
-        return (put(g, *node.kept()),)
+        @values.parts
+        def _(call: Any, things: list[Tensor], g: Tensor) -> list[Part]:
+            return [Part(put.known(g, things[0], *_planes_of(g, *call.options)).bare, (1, 0))]
 
-    @put.backward
-    def _(node: Any, g: Tensor) -> tuple:
-        return (take(g, *node.kept()),)
+        @put.backward
+        def _(node: Any, g: Tensor) -> tuple:
+            return (take(g, *node.kept()),)
 
-    @take.backward
-    def _(node: Any, g: Tensor) -> tuple:
-        return (put(g, *node.kept()),)
-
-    return values
+        @take.backward
+        def _(node: Any, g: Tensor) -> tuple:
+            return (put(g, *node.kept()),)
 
 
-_RECORDED = {
-    name: _recorded_largest(name)
+def _with_places(x: Tensor, windows: tuple[Windows, ...]) -> tuple[tuple, tuple]:
+    y, places = _largest(x, windows, True)
+    return (y, places), (places, windows)
+
+
+def _planes_of(g: Tensor, windows: Sequence[Windows]) -> tuple[tuple[int, ...], int]:
+    """The shape of what the windows of g were taken from, and the dimensions of space."""
+    return (*g.form.shape[: -len(windows)], *(w.n for w in windows)), len(windows)
+
+
+# values alone, for what is not recorded
+_values = remembered("", gradients=0)(lambda x, windows: _plan_of_values(x, windows, False))
+_NAMED = {
+    name: _Named(name)
     for name in (
         "MaxPool1DWithIndices", "MaxPool2DWithIndices", "MaxPool3DWithIndices", "AdaptiveMaxPool1D", "AdaptiveMaxPool2D",
         "AdaptiveMaxPool3D", "FractionalMaxPool2D", "FractionalMaxPool3D",
@@ -153,8 +183,11 @@ _RECORDED = {
 
 
 def largest_of_windows(node: str, x: Tensor, windows: Sequence[Windows], placed: bool) -> Any:
-    """Values, or if placed (values, places as int64)."""
-    if not placed and x.node is None:
-        return _largest(x, windows, False)
-    y, places = _RECORDED[node](x, tuple(windows))
-    return (y, in_order_of(places.long(), x.form)) if placed else y
+    """(values, places as int64) if placed; else the values, or what is known of the call that gives them."""
+    windows = tuple(windows)
+    if placed:
+        y, places = _NAMED[node].with_places(x, windows)
+        return y, in_order_of(places.long(), x.form)  # type: ignore[attr-defined]
+    if not any(w.own for w in windows):
+        return (_values if x.node is None else _NAMED[node].values).known(x, windows)
+    return _largest(x, windows, False) if x.node is None else _NAMED[node].with_places(x, windows)[0]

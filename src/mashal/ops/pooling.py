@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from typing import Any
 
@@ -16,6 +16,7 @@ from mashal.ops.define import spelled
 from mashal.ops.joining import cat
 from mashal.ops.maxima import Windows, largest_of_windows
 from mashal.ops.random_factories import rand
+from mashal.ops.remembered import Door
 from mashal.ops.views import reshape
 from mashal.ops.windowing import (
     adaptive_bounds,
@@ -60,6 +61,15 @@ def _max_pool(rank: int, x: Any, kernel: Any, stride: Any, padding: Any, dilatio
     return largest_of_windows(f"MaxPool{rank}DWithIndices", x, windows, placed)
 
 
+def _doors(pool: Any) -> Any:
+    """door(rank, x): the door of pool(rank, x, …), one for operands with a node and one for others."""
+    doors = {(rank, bare): Door(partial(pool, rank), 1) for rank in (1, 2, 3) for bare in (False, True)}
+    return lambda rank, x: doors[rank, getattr(x, "node", None) is None]
+
+
+_door = _doors(_max_pool)
+
+
 @spelled(BOTH)
 def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
                return_indices: bool = False) -> Any:  # fmt: skip
@@ -72,7 +82,7 @@ def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     >>> F.max_pool1d(torch.tensor([[1.0, 3.0, 2.0, 0.0]]), 2)
     tensor([[3., 2.]])
     """
-    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _door(1, input).find(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @spelled(BOTH)
@@ -84,35 +94,35 @@ def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     tensor([[[[ 5.,  7.],
               [13., 15.]]]])
     """
-    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _door(2, input).find(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @spelled(BOTH)
 def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
                return_indices: bool = False) -> Any:  # fmt: skip
     """As max_pool1d, for volumes (n, channels, depth, height, width)."""
-    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    return _door(3, input).find(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 @spelled(BOTH)
 def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                             ceil_mode: bool = False, return_indices: bool = True) -> Any:  # fmt: skip
     """max_pool1d with its indices."""
-    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode, True)
+    return _door(1, input).find(input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
 @spelled(("functional",))
 def max_pool2d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                             ceil_mode: bool = False, return_indices: bool = True) -> Any:  # fmt: skip
     """max_pool2d with its indices."""
-    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode, True)
+    return _door(2, input).find(input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
 @spelled(("functional",))
 def max_pool3d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                             ceil_mode: bool = False, return_indices: bool = True) -> Any:  # fmt: skip
     """max_pool3d with its indices."""
-    return _max_pool(3, input, kernel_size, stride, padding, dilation, ceil_mode, True)
+    return _door(3, input).find(input, kernel_size, stride, padding, dilation, ceil_mode, True)
 
 
 # ---------------------------------------------------------------- adaptive_max_pool
@@ -132,6 +142,9 @@ def _adaptive(rank: int, x: Any, size: Any, placed: bool) -> Any:
     return largest_of_windows(f"AdaptiveMaxPool{rank}D", x, windows, placed)
 
 
+_adaptive_door = _doors(_adaptive)
+
+
 @spelled(("functional",))
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest elements of output_size windows that cover the length of (n, channels, length), or without n.
@@ -139,37 +152,37 @@ def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = 
     >>> F.adaptive_max_pool1d(torch.tensor([[1.0, 3.0, 2.0, 0.0]]), 2)
     tensor([[3., 2.]])
     """
-    return _adaptive(1, input, output_size, return_indices)
+    return _adaptive_door(1, input).find(input, output_size, return_indices)
 
 
 @spelled(("functional",))
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """As adaptive_max_pool1d, for images; output_size: (height, width), None for the input's."""
-    return _adaptive(2, input, output_size, return_indices)
+    return _adaptive_door(2, input).find(input, output_size, return_indices)
 
 
 @spelled(("functional",))
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """As adaptive_max_pool1d, for volumes; output_size: (depth, height, width), None for the input's."""
-    return _adaptive(3, input, output_size, return_indices)
+    return _adaptive_door(3, input).find(input, output_size, return_indices)
 
 
 @spelled(("functional",))
 def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> Any:
     """adaptive_max_pool1d with its indices."""
-    return _adaptive(1, input, output_size, True)
+    return _adaptive_door(1, input).find(input, output_size, True)
 
 
 @spelled(("functional",))
 def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> Any:
     """adaptive_max_pool2d with its indices."""
-    return _adaptive(2, input, output_size, True)
+    return _adaptive_door(2, input).find(input, output_size, True)
 
 
 @spelled(("functional",))
 def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_indices: bool = True) -> Any:
     """adaptive_max_pool3d with its indices."""
-    return _adaptive(3, input, output_size, True)
+    return _adaptive_door(3, input).find(input, output_size, True)
 
 
 # ---------------------------------------------------------------- fractional_max_pool

@@ -70,7 +70,36 @@ def keep(x: Tensor, results: tuple) -> Any:
     return save(x)
 
 
-class RecordedNode(Node):
+class Wanting:
+    """What a rule asks its node about the gradients that it is to give."""
+
+    __slots__ = ()
+    edges: tuple
+
+    def place_of(self, i: int) -> int | None:
+        """Which of the edges is operand i's; None if it has none."""
+        return i
+
+    def wants(self, i: int) -> bool:
+        """Whether the gradient of tensor argument i is asked for."""
+        place = self.place_of(i)
+        return place is not None and self.edges[place] is not None
+
+    def room(self, i: int, *readers: Tensor) -> Tensor | None:
+        """The grad of the leaf that tensor argument i is, where a kernel may add this node's share to it: then the rule
+        gives None for it. None where the gradient has to be handed on. readers: what the kernel reads besides."""
+        place = self.place_of(i)
+        edge = None if place is None else self.edges[place]
+        if not tape.mode.settling or edge is None or edge[0].sequence >= 0 or edge[0].hooks is not None:
+            return None
+        leaf = edge[0].leaf()
+        grad = None if leaf is None else leaf.grad_
+        if leaf is None or grad is None or grad.form is not leaf.form or grad.node is not None:
+            return None
+        return None if any(x.capsule is grad.capsule for x in readers) else grad
+
+
+class RecordedNode(Wanting, Node):
     """The node of a `recorded` function; `rule` is the class's, `kept()` the saved values."""
 
     __slots__ = ("n_results",)
@@ -88,22 +117,6 @@ class RecordedNode(Node):
             else s
             for s in self.saved
         ]
-
-    def wants(self, i: int) -> bool:
-        """Whether the gradient of tensor argument i is asked for."""
-        return self.edges[i] is not None
-
-    def room(self, i: int, *readers: Tensor) -> Tensor | None:
-        """The grad of the leaf that tensor argument i is, where a kernel may add this node's share to it: then the rule
-        gives None for it. None where the gradient has to be handed on. readers: what the kernel reads besides."""
-        edge = self.edges[i]
-        if not tape.mode.settling or edge is None or edge[0].sequence >= 0 or edge[0].hooks is not None:
-            return None
-        leaf = edge[0].leaf()
-        grad = None if leaf is None else leaf.grad_
-        if leaf is None or grad is None or grad.form is not leaf.form or grad.node is not None:
-            return None
-        return None if any(x.capsule is grad.capsule for x in readers) else grad
 
     def backward(self, *gradients: Any) -> tuple:
         return tuple(g if e is not None else None for g, e in zip(self.rule(self, *gradients), self.edges))

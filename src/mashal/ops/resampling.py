@@ -7,6 +7,7 @@ gradients of every order are made of the same kernel (lower.resample). Averages 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from math import prod
 from typing import Any, NamedTuple
 
@@ -18,9 +19,9 @@ from mashal.core.tensor import Tensor, plan_of
 from mashal.lower.emit import register_type
 from mashal.lower.resample import Resampling, resample
 from mashal.ops.copying import zeros_of
-from mashal.ops.define import recorded, row_major
-from mashal.ops.recording import Recorded
-from mashal.ops.run import kernel_of, remember
+from mashal.ops.define import row_major
+from mashal.ops.remembered import Remembered, remembered
+from mashal.ops.run import Plan, kernel_of, remember
 
 __all__ = ["Map", "linear_map", "mapped"]
 
@@ -36,6 +37,7 @@ class Map:
     """
 
     __slots__ = ("_transposed", "counts", "divisors", "n", "starts", "weights")
+    remembered = True
 
     def __init__(self, n: int, starts: Sequence[int], counts: Sequence[int], weights: Sequence[Sequence[float]] | None = None,
                  divisors: Sequence[float] | None = None):  # fmt: skip
@@ -107,19 +109,11 @@ def _place(of: Form, dim: int, m: int) -> _Place:
     return _Place(of.numel // (inner * of.shape[dim]), inner, form(of.dtype, of.device, shape, tuple(strides)))
 
 
-def _along(x: Tensor, dim: int, by: Map) -> Tensor:
-    """The map's results along a dimension of a dense tensor; not recorded."""
-    key = x.form, dim, by
-    plan = _plans.get(key)
-    if plan is None:
-        plan = remember(_plans, key, _plan(x.form, dim, by))
-    return plan(x)
-
-
-def _plan(of: Form, dim: int, by: Map) -> Any:
+def _along(of: Form, dim: int, by: Map) -> tuple[Plan, Form]:
+    """The plan of the map's results along a dimension of a dense tensor, and their form."""
     place = _place(of, dim, by.m)
     if not (of.numel and place.result.numel):
-        return lambda _: zeros_of(place.result)
+        return (lambda _: zeros_of(place.result)), place.result
     beside, taps = place.inner > 1, max(by.counts, default=0)
     step, first, last = (0, 0, 0) if beside else by.regular()
     how = Resampling(of.dtype, beside, by.weights is not None, by.divisors is not None, step)
@@ -132,7 +126,7 @@ def _plan(of: Form, dim: int, by: Map) -> Any:
         constants,
         work=place.outer * by.m * place.inner * max(taps, 1),
     )
-    return lambda x: plan(x, *tables)
+    return (lambda x: plan(x, *tables)), place.result
 
 
 def _tables(by: Map, taps: int, beside: bool, d: dtype) -> list[Tensor]:
@@ -149,34 +143,36 @@ def _tables(by: Map, taps: int, beside: bool, d: dtype) -> list[Tensor]:
 
 
 def mapped(x: Tensor, maps: Sequence[tuple[int, Map]]) -> Tensor:
-    """x with maps applied along dimensions, those that shrink it most first; not recorded."""
+    """x with maps applied along dimensions; not recorded."""
+    key = x.form, *maps
+    plan = _plans.get(key) or remember(_plans, key, _plan(x.form, maps))
+    return plan(x)
+
+
+def _plan(of: Form, maps: Sequence[tuple[int, Map]]) -> Plan:
+    """The plan of maps along dimensions, those that shrink it most first."""
     shrinking = lambda d, by: (by.m / max(by.n, 1), d if by.m < by.n else -d)
-    steps = sorted(((d % x.form.rank, by) for d, by in maps if not by.identity), key=lambda step: shrinking(*step))
-    if not steps:
-        return row_major(x)
-    y = x if x.form.contiguous or x.form.dense else row_major(x)
+    steps = sorted(((d % of.rank, by) for d, by in maps if not by.identity), key=lambda step: shrinking(*step))
+    plans: list[Plan] = []
+    if not steps or not of.dense:
+        plans, of = [row_major], form(of.dtype, of.device, tuple(of.shape))
     for d, by in steps:
-        y = _along(y, d, by)
-    return y
+        plan, of = _along(of, d, by)
+        plans.append(plan)
+    return reduce(lambda first, then: lambda x: then(first(x)), plans)
 
 
-def linear_map(name: str) -> Recorded:
+def linear_map(name: str) -> Remembered:
     """A function f(x, maps) that grad_fn shows under a name; its gradients of every order are such functions too."""
 
-    @recorded(f"{name}Backward0")
-    def forward(x: Tensor, maps: tuple[tuple[int, Map], ...]) -> tuple[Tensor, tuple]:
-        return mapped(x, maps), (maps,)
+    @remembered(f"{name}Backward0")
+    def forward(x: Form, maps: tuple[tuple[int, Map], ...]) -> Plan:
+        return _plan(x, maps)
 
-    @recorded(f"{name}BackwardBackward0")
-    def back(g: Tensor, maps: tuple[tuple[int, Map], ...]) -> tuple[Tensor, tuple]:
-        return mapped(g, [(d, by.transposed) for d, by in maps]), (maps,)
+    @remembered(f"{name}BackwardBackward0")
+    def back(g: Form, maps: tuple[tuple[int, Map], ...]) -> Plan:
+        return _plan(g, [(d, by.transposed) for d, by in maps])
 
-    @forward.backward
-    def _(node: Any, g: Tensor) -> tuple:
-        return (back(g, node.kept()[0]),)
-
-    @back.backward
-    def _(node: Any, g: Tensor) -> tuple:
-        return (forward(g, node.kept()[0]),)
-
+    forward.transposed_by(back)
+    back.transposed_by(forward)
     return forward

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 from mashal.core.devices import chosen
 from mashal.core.dtypes import dtype as DType
-from mashal.core.dtypes import int64
+from mashal.core.dtypes import int32, int64
+from mashal.core.forms import Form, form
+from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor
 from mashal.errors import message
+from mashal.lang.expression import Expression, constant, operand, where
+from mashal.lang.nest import Nest, Operand
 from mashal.ops.copying import check_tensor
 from mashal.ops.creation import arange
-from mashal.ops.define import recorded, spelled, write_out
+from mashal.ops.define import spelled, write_out
 from mashal.ops.joining import stack
 from mashal.ops.options import check_layout
-from mashal.ops.selection import where
+from mashal.ops.remembered import door, remembered
+from mashal.ops.run import Plan, plan_pointwise
 
 __all__ = ["tril", "tril_indices", "triu", "triu_indices"]
 
@@ -25,23 +31,35 @@ def _distances(rows: int, columns: int, device: Any) -> Tensor:
     return arange(columns, device=device) - arange(rows, device=device).unsqueeze(1)
 
 
-def _triangle(name: str, node: str, kept: Callable[[Tensor, int], Tensor]) -> Callable[..., Tensor]:
-    @recorded(node)
-    def selected(x: Tensor, diagonal: int) -> tuple[Tensor, tuple]:
-        *_, rows, columns = x.form.shape
-        return where(kept(_distances(rows, columns, x.form.device), diagonal), x, False), (diagonal,)
+def _triangle(name: str, node: str, kept: Callable[[Any, Any], Expression]) -> Callable[..., Tensor]:
+    """kept(column, row): whether the element there is kept, row counted from the diagonal on."""
 
-    @selected.backward
-    def _(node: Any, g: Tensor) -> tuple:
-        return (selected(g, *node.kept()),)
+    @remembered(node)
+    def selected(x: Form, diagonal: int) -> Plan:
+        *_, rows, columns = x.shape
+        down = max(min(diagonal, columns), -rows)
+        places = [range(down, down + rows), range(columns)]
+        i, j = (tensor_from_data(list(each), int32, x.device) for each in places)
+        forms = [i.form.viewed((rows, 1), (1, 0)), j.form]
+        element = operand(0, x.dtype)
+        picked = where(kept(operand(2, int32), operand(1, int32)), element, constant(0, element.dtype))
+        nest = Nest(((picked, x.dtype),), tuple([Operand(d) for d in (x.dtype, int32, int32)]))
+        plan = plan_pointwise(nest, [x, *forms], x.shape, [form(x.dtype, x.device, x.shape)])
+        return lambda x: plan(x, i, j)
+
+    selected.transposed_by(selected)
+
+    @door(1)
+    def checked(x: Any, diagonal: int) -> Any:
+        check_tensor(name, x)
+        if x.form.rank < 2:
+            raise RuntimeError(
+                message(name, f"input tensor must have at least 2 dimensions, it is {tuple(x.form.shape)}")
+            )
+        return selected.known(x, index(diagonal))
 
     def triangle(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
-        check_tensor(name, input)
-        if input.form.rank < 2:
-            raise RuntimeError(
-                message(name, f"input tensor must have at least 2 dimensions, it is {tuple(input.form.shape)}")
-            )
-        result = selected(input, diagonal)
+        result = checked.find(input, diagonal)
         return result if out is None else write_out(name, out, result)
 
     def triangle_(input: Tensor, diagonal: int = 0) -> Tensor:
@@ -62,8 +80,8 @@ def _triangle(name: str, node: str, kept: Callable[[Tensor, int], Tensor]) -> Ca
     return spelled(in_place=triangle_)(triangle)
 
 
-tril = _triangle("tril", "TrilBackward0", lambda distance, diagonal: distance <= diagonal)
-triu = _triangle("triu", "TriuBackward0", lambda distance, diagonal: distance >= diagonal)
+tril = _triangle("tril", "TrilBackward0", lambda column, row: column <= row)
+triu = _triangle("triu", "TriuBackward0", lambda column, row: column >= row)
 
 
 @spelled(("torch",))

@@ -1,0 +1,70 @@
+"""Calls that are found again by the operands' forms and the options' values (ops.remembered)."""
+
+import pytest
+
+import mashal as torch
+import mashal.nn.functional as F
+
+
+def test_a_float_is_not_the_integer_that_equals_it():
+    x = torch.ones(1, 1, 4, 4)
+    F.max_pool2d(x, 2)
+    with pytest.raises(TypeError):
+        F.max_pool2d(x, 2.0)
+    torch.tril(x, 1)
+    with pytest.raises(TypeError):
+        torch.tril(x, 1.0)
+
+
+def test_an_option_that_is_a_tensor_is_looked_at_each_time():
+    x, diagonal = torch.ones(2, 2), torch.tensor(0)
+    assert torch.tril(x, diagonal).sum() == 3
+    diagonal += 1
+    assert torch.tril(x, diagonal).sum() == 4
+
+
+def test_options_may_be_lists():
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    for _ in range(2):
+        assert F.avg_pool2d(x, [2, 2]).tolist() == [[[[2.5, 4.5], [10.5, 12.5]]]]
+
+
+def test_wrong_operands_are_refused_after_right_ones():
+    x = torch.ones(1, 1, 4, 4)
+    F.avg_pool2d(x, 2)
+    with pytest.raises(TypeError):
+        F.avg_pool2d([1.0], 2)
+    with pytest.raises(RuntimeError):
+        F.avg_pool2d(x[0, 0, :1], 2)
+
+
+def test_gradients_of_gradients_go_by_operations():
+    x = torch.randn(3, 3, requires_grad=True)
+    (g,) = torch.autograd.grad(torch.tril(x).pow(2).sum(), x, create_graph=True)
+    g.sum().backward()
+    assert x.grad.tolist() == torch.tril(torch.full((3, 3), 2.0)).tolist()
+
+
+def test_a_triangle_in_another_triangle_s_memory_order_is_contiguous():
+    assert torch.arange(6.0).reshape(2, 3).T.tril().is_contiguous()
+
+
+def test_whoever_wants_to_see_a_call_still_does():
+    class Seen(torch.Tensor):
+        names = []
+
+        @classmethod
+        def __torch_function__(cls, function, types, args=(), kwargs=None):
+            cls.names.append(function.__name__)
+            return super().__torch_function__(function, types, args, kwargs or {})
+
+    torch.tril(torch.ones(2, 2))
+    assert type(torch.tril(torch.ones(2, 2).as_subclass(Seen))) is Seen
+    assert Seen.names == ["tril"]
+
+
+def test_a_compiled_triangle_gives_the_same():
+    f = torch.compile(lambda x: torch.tril(x * 2, 1))
+    for seed in range(3):
+        x = torch.full((4, 5), float(seed))
+        assert torch.equal(f(x), torch.tril(x * 2, 1))

@@ -1,16 +1,19 @@
 """Attention: each query's weighted mean of the values, weights by how well its key fits.
 
-Composed of products, softmax and dropout. A row whose keys are all masked gives zeros, as in PyTorch.
+One kernel where nothing is masked but the future and nothing is dropped (ops.flash), else composed of products, softmax and
+dropout. A row whose keys are all masked gives zeros, as in PyTorch.
 """
 
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from mashal.core import dtypes
 from mashal.core.tensor import Tensor
 from mashal.errors import message
+from mashal.ops import flash
 from mashal.ops.arithmetic import add, mul
 from mashal.ops.comparison import eq, ge
 from mashal.ops.contraction import matmul, reshaped, transposed
@@ -21,6 +24,7 @@ from mashal.ops.reducing import in_dtype
 from mashal.ops.reductions import all_
 from mashal.ops.selection import where
 from mashal.ops.softmaxes import softmax
+from mashal.ops.subclasses import PLAIN
 
 
 @spelled(where=("functional",))
@@ -53,19 +57,31 @@ def scaled_dot_product_attention(
         return in_dtype(y, query.dtype)
     if enable_gqa:
         key, value = (_repeated(x, query.shape[-3]) for x in (key, value))
+    weights = partial(_weights, attn_mask, is_causal, scale)
+    if attn_mask is None and dropout_p == 0 and {type(query), type(key), type(value)} <= PLAIN:
+        factor = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else float(scale)
+        y = flash.attention(query, key, value, is_causal, factor, weights)
+        if y is not None:
+            return y
+    shares = weights(query, key)
+    if dropout_p > 0:
+        shares = dropout(shares, dropout_p, True)
+    return matmul(shares, value)
+
+
+def _weights(mask: Tensor | None, is_causal: bool, scale: float | None, query: Tensor, key: Tensor) -> Tensor:
+    """How much each query takes of each key's value: (…, L, S)."""
     factor = math.sqrt(1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else abs(scale))
     scaled = mul(query, factor if scale is None or scale >= 0 else -factor)
-    scores = matmul(scaled, transposed(mul(key, factor)))  # (…, L, S)
+    scores = matmul(scaled, transposed(mul(key, factor)))
     if is_causal:
-        attn_mask = _causal(query.shape[-2], key.shape[-2], query.device)
-    if attn_mask is not None:
-        scores = _masked(scores, attn_mask)
+        mask = _causal(query.shape[-2], key.shape[-2], query.device)
+    if mask is not None:
+        scores = _masked(scores, mask)
     weights = softmax(scores, -1)
-    if attn_mask is not None and not is_causal:
+    if mask is not None and not is_causal:
         weights = where(all_(eq(scores, -math.inf), -1, keepdim=True), 0.0, weights)
-    if dropout_p > 0:
-        weights = dropout(weights, dropout_p, True)
-    return matmul(weights, value)
+    return weights
 
 
 def _causal(rows: int, columns: int, device: Any) -> Tensor:

@@ -48,6 +48,33 @@ def test_a_size_that_grows_is_recorded_a_few_times(name):
     assert known.growing and len(known.all) <= 5
 
 
+def test_views_of_a_text_of_many_lengths():
+    """The usual step of a language model: text and text one on are views, and the loss is returned."""
+    torch.manual_seed(0)
+    models = [nn.Sequential(nn.Embedding(20, 8), nn.Linear(8, 20)) for _ in range(2)]
+    models[1].load_state_dict(models[0].state_dict())
+
+    def step_of(model):
+        optimizer = torch.optim.AdamW(model.parameters())
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return step
+
+    eager, compiled = step_of(models[0]), torch.compile(step_of(models[1]))
+    sizes = random.Random(0)
+    for _ in range(60):
+        text = torch.randint(20, (2, sizes.randrange(40, 200)))
+        x, y = text[:, :-1], text[:, 1:]
+        torch.testing.assert_close(compiled(x, y), eager(x, y))
+    assert compiled.recordings.growing and len(compiled.recordings.all) <= 8
+
+
 def test_dynamic_says_when():
     for dynamic, sizes, count in ((True, 2, 1), (None, 2, 0), (None, 3, 1), (False, 9, 0)):
         compiled = torch.compile(lambda x: x * 2 + 1, dynamic=dynamic)

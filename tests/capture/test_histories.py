@@ -74,6 +74,32 @@ def test_operands_that_are_one_tensor_or_share_memory_are_another_recording():
         assert compiled(a, b).tolist() == function(a, b).tolist()
 
 
+def test_views_of_new_memory_are_the_same_call():
+    compiled = torch.compile(lambda x, y: x * 2 - y)
+    for i in range(20):
+        text = torch.arange(12.0).view(2, 6) + i
+        x, y = text[:, :-1], text[:, 1:]
+        assert torch.equal(compiled(x, y), x * 2 - y)
+    assert len(compiled.recordings.all) == 1
+
+
+def test_what_is_written_to_one_view_is_seen_in_the_other():
+    def function(x, y):
+        x += 1
+        return y * 2
+
+    def fresh(apart):
+        base = torch.zeros(5)
+        return (torch.zeros(4), torch.zeros(4)) if apart else (base[:4], base[1:])
+
+    compiled = torch.compile(function)
+    for apart in (False, False, True, False, True):
+        a, b = fresh(apart), fresh(apart)
+        assert torch.equal(compiled(*a), function(*b))
+        assert torch.equal(a[1], b[1]) and a[0]._version == b[0]._version
+    assert len(compiled.recordings.all) == 2
+
+
 def test_whether_there_is_a_gradient_is_asked_in_each_call():
     w = torch.ones(2).requires_grad_()
 

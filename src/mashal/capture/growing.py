@@ -39,7 +39,10 @@ KNOWN = 256  # sizes whose forms are kept
 
 @dataclass(frozen=True)
 class Growth:
-    """How the leaves of calls follow from a size n: (leaf, dimension, or None for an int, factor, addend). The first is n itself."""
+    """How the leaves of calls follow from a size n: (leaf, dimension, factor, addend). The first is n itself.
+
+    dimension: None for an int; -1, -2, … for a stride of a tensor that isn't contiguous, counted from the last one.
+    """
 
     laws: tuple[tuple[int, int | None, int, int], ...]
 
@@ -63,10 +66,13 @@ class Growth:
             was, now = operand.value.form, x.form
             if was is now:
                 continue
-            if was.dtype is not now.dtype or was.rank != now.rank or not (was.contiguous and now.contiguous):
+            if was.dtype is not now.dtype or was.rank != now.rank or was.contiguous != now.contiguous:
                 return None
             changes += [(i, d, a, b) for d, (a, b) in enumerate(zip(was.shape, now.shape)) if a != b]
-        sizes = [change for change in changes if change[1] is not None]
+            if not was.contiguous:
+                strides = enumerate(zip(was.strides, now.strides), -was.rank)
+                changes += [(i, d, a, b) for d, (a, b) in strides if a != b]
+        sizes = [change for change in changes if change[1] is not None and change[1] >= 0]
         if not sizes or any(min(a, b) < 2 for _, _, a, b in sizes):
             return None
         _, _, n0, n1 = sizes[0]
@@ -76,7 +82,7 @@ class Growth:
             if rest:
                 return None
             laws.append((i, d, factor, b - factor * n1))
-        return Growth(tuple(sorted(laws, key=lambda law: (law[1] is None, law[0], law[1] or 0))))
+        return Growth(tuple(sorted(laws, key=lambda law: (law[1] is None or law[1] < 0, law[0], law[1] or 0))))
 
     def size(self, leaves: Sequence[Any]) -> int:
         """The n of a call."""
@@ -92,15 +98,20 @@ class Growth:
 
     def at(self, n: int, leaves: Sequence[Any]) -> list[Any]:
         """The leaves with another n: ints, and zeros in place of tensors."""
-        changed, shapes = list(leaves), {}
+        changed, shapes, strides = list(leaves), {}, {}
         for i, d, factor, addend in self.laws:
             if d is None:
                 changed[i] = factor * n + addend
+                continue
+            shape = shapes.setdefault(i, list(leaves[i].form.shape))
+            if d >= 0:
+                shape[d] = factor * n + addend
             else:
-                shapes.setdefault(i, list(leaves[i].form.shape))[d] = factor * n + addend
+                strides.setdefault(i, list(leaves[i].form.strides))[d] = factor * n + addend
         for i, shape in shapes.items():
             x = leaves[i].form
-            changed[i] = empty(form(x.dtype, x.device, tuple(shape))).fill_(0)
+            apart = None if x.contiguous else tuple(strides.get(i, x.strides))
+            changed[i] = empty(form(x.dtype, x.device, tuple(shape), apart)).fill_(0)
         return changed
 
 

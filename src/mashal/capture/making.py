@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -198,7 +197,7 @@ class _Maker:
     def _operands(self, plan: Plan) -> tuple[list[int], list[tuple[int, Any]]]:
         """Tensors are the replay's operands, everything else has to be the same."""
         places, same = [], []
-        lying = Counter(self.recorder.value(x).buffer for x in self.leaves if isinstance(x, Tensor))
+        versions: set[int] = set()
         written = {v.buffer for step in plan.trail.steps for v in step.written}
         self._bumped: list[tuple[int, int]] = []
         for i, x in enumerate(self.leaves):
@@ -208,16 +207,21 @@ class _Maker:
             value = self.recorder.value(x)
             was = self.recorder.touched[id(x)]
             its_own = x.grad_ is not was.grad or (was.grad is not None and id(was.grad) in self.recorder.touched)
-            if its_own or lying[value.buffer] > 1:  # a replay takes operands that share memory only as they are
+            if its_own:  # a replay takes it only as it is
                 plan.operands.append(Operand(None, same=x))
             else:
                 past = NO_HISTORY if was.node is None else LEAF if isinstance(was.node, AccumulateGrad) else COMPUTED
                 plan.operands.append(Operand(value, past, type(x)))
-                if version_of(x) != was.version:
+                if version_of(x) != was.version and id(x.version) not in versions:
+                    versions.add(id(x.version))
                     self._bumped.append((i, version_of(x) - was.version))
             places.append(i)
         values = [(k, o.value) for k, o in enumerate(plan.operands) if o.value is not None]
-        plan.apart += [(a, b, 0) for (a, _), (b, _) in combinations(values, 2)]
+        for (a, x), (b, y) in combinations(values, 2):
+            if x.buffer is not y.buffer:
+                plan.apart.append((a, b, 0))
+            else:
+                plan.together.append((a, b, y.start - x.start))
         outside = [b for b in used(plan.trail) if b.source is OUTSIDE and b not in {v.buffer for _, v in values}]
         for a, x in values:
             plan.apart += [(a, -1, b.capsule) for b in outside if b in written or x.buffer in written]

@@ -12,6 +12,7 @@ from mashal.capture.program import Program
 from mashal.capture.recording import Recording
 from mashal.capture.trail import CONSTANT, Step, Value
 from mashal.core.forms import Form
+from mashal.core.saved import FREED
 from mashal.core.tensor import Tensor
 from mashal.machine import memory
 from mashal.machine.launch import NUMBER
@@ -129,15 +130,20 @@ def _outline_tables(program: Program, found: Outline) -> None:
         found.add(nbytes)
         _outline_form(of, found)
     for place, of, offset, node in tables.results:
-        found.fixed.append((place, of.dtype, of.device, of.rank, node))
+        found.fixed.append((place, of.dtype, of.device, of.rank, type(node) if _is_spent(node) else id(node)))
         found.add(offset)
         _outline_form(of, found)
     alike = [[id(capsule) for capsule, base in tables.storages if base not in _constants(program)]]
     alike += [[(id(x), of, base) for x, of, _, base in tables.gradients]]
     alike += [[row[:3] for row in tables.undo], [(id(x), i) for x, i in tables.leaves]]
     alike += [[(id(x), by) for x, by in tables.bumps], [(a, b, id(c)) for a, b, c in tables.apart]]
-    alike += [len(tables.slots), len(tables.entries), tables.returned, tables.returns]
+    alike += [tables.together, len(tables.slots), len(tables.entries), tables.returned, tables.returns]
     found.fixed += alike
+
+
+def _is_spent(node: Any) -> bool:
+    """Whether backward went through a result's node in the call: nothing is left of it but its name."""
+    return node is not None and node.saved is FREED
 
 
 def _constants(program: Program) -> set[int]:

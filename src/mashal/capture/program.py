@@ -48,7 +48,8 @@ class Plan:
 
     gradients: buffers that are the gradient of a tensor when the call begins. results: what outlives the call, (value, node);
     the first `returned` of them are handed out. kept: whose slots are compared. leaves: (tensor, place in results or -1).
-    apart: storages that must differ, (operand, other operand or -1, capsule or None).
+    apart: storages that must differ, (operand, other operand or -1, capsule or None). together: operands that share memory,
+    (operand, other operand, how many bytes further that one lies).
     """
 
     trail: Trail
@@ -60,6 +61,7 @@ class Plan:
     slots: list[tuple[int, Any]] = field(default_factory=list)
     entries: list[tuple[dict, Any, Any]] = field(default_factory=list)
     apart: list[tuple[int, int, Any]] = field(default_factory=list)
+    together: list[tuple[int, int, int]] = field(default_factory=list)
     kept_gradients: set[int] = field(default_factory=set)
     kept: list[Any] = field(default_factory=list)
     cells: list[Any] = field(default_factory=list)
@@ -96,6 +98,8 @@ class Program:
         tables = self.tables
         tables.patches, tables.arena = self._patches, self.arena
         tables.slots, tables.entries, tables.apart = plan.slots, plan.entries, plan.apart
+        size = lambda i: plan.operands[i].value.form.dtype.itemsize  # type: ignore[union-attr]
+        tables.together = [(a, b, distance, size(a), size(b)) for a, b, distance in plan.together]
         self._expected = [expected for _, _, expected in plan.entries]
         self.replay: Callable[..., Any] = _layout().replay(tables, MISS)
 

@@ -178,6 +178,12 @@ class _Replay:
                           lambda: self.pointer(obj))  # fmt: skip
             self.miss_unless(f.op("i1", f"icmp ne ptr {one.spelling}, {other.spelling}"))
 
+        def together(i, a, b, distance, size, other_size, row):
+            one, other = f.load(self.args, a, "ptr"), f.load(self.args, b, "ptr")
+            self.miss_unless(self.same(self.slot(one, "capsule"), self.slot(other, "capsule")))
+            places = [f.convert("ptrtoint", self.address(x, n), "i64") for x, n in ((one, size), (other, other_size))]
+            self.miss_unless((places[1] - places[0]).compare("eq", distance))
+
         def slot(i, address, expected, row):
             self.miss_unless(f.load(self.pointer(address), type="i64").compare("eq", expected))
 
@@ -193,6 +199,7 @@ class _Replay:
         for name, body in (
             ("operands", operand),
             ("apart", apart),
+            ("together", together),
             ("slots", slot),
             ("entries", entry),
             ("gradients", gradient),

@@ -10,11 +10,11 @@ from typing import Any
 from mashal.machine import modes
 
 # words of the block: a count and the address of a table each, in this order
-TABLES = ("operands", "apart", "slots", "entries", "storages", "gradients", "blocks", "bases", "undo", "launches", "results", "leaves",
-          "bumps")  # fmt: skip
+TABLES = ("operands", "apart", "together", "slots", "entries", "storages", "gradients", "blocks", "bases", "undo", "launches",
+          "results", "leaves", "bumps")  # fmt: skip
 BUSY, ARENA, ARENA_BASE, WORK, RETURNS, RETURNED, MODES, HEAD = range(8)
-WORDS = {"operands": 6, "apart": 3, "slots": 2, "entries": 3, "storages": 2, "gradients": 4, "blocks": 4, "bases": 4, "undo": 4,
-          "launches": 2, "results": 4, "leaves": 2, "bumps": 2}  # fmt: skip
+WORDS = {"operands": 6, "apart": 3, "together": 5, "slots": 2, "entries": 3, "storages": 2, "gradients": 4, "blocks": 4,
+         "bases": 4, "undo": 4, "launches": 2, "results": 4, "leaves": 2, "bumps": 2}  # fmt: skip
 NOTHING = type("Nothing", (), {"__repr__": lambda self: "NOTHING"})()  # expected of a dictionary without such a key
 TENSOR, SAME = range(2)  # what an operand must be: a tensor of a form, or one object
 NO_HISTORY, LEAF, ANY_HISTORY, COMPUTED = range(
@@ -29,6 +29,7 @@ class Tables:
 
     operands: (TENSOR, form, history, bytes of an element, base, type) or (SAME, object)
     apart:    (operand, other operand or -1, object) their storages differ (with -1: from that object)
+    together: (operand, other operand, bytes, bytes of an element of each) they share their storage, the other lies so far on
     slots:    (address, object): the pointer at the address is that object
     entries:  (dictionary, key, object): it has this entry (NOTHING: it has none)
     storages: (capsule, base)
@@ -45,6 +46,7 @@ class Tables:
 
     operands: list[tuple] = field(default_factory=list)
     apart: list[tuple] = field(default_factory=list)
+    together: list[tuple] = field(default_factory=list)
     slots: list[tuple] = field(default_factory=list)
     entries: list[tuple] = field(default_factory=list)
     storages: list[tuple] = field(default_factory=list)

@@ -90,3 +90,18 @@ def test_a_process_leaves_cleanly(code):
 def test_the_number_of_threads_is_at_least_one():
     threads.set_num_threads(0)
     assert threads.get_num_threads() == 1
+
+
+def test_plans_that_were_made_for_fewer_threads_keep_to_their_scratch():
+    """A batch has scratch for as many threads as there were when it was planned."""
+    a, b = torch.randn(40, 300, 700), torch.randn(40, 700, 200).transpose(1, 2).contiguous().transpose(1, 2)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = torch.bmm(a, b)
+        for threads in (2, 8, 3):
+            torch.set_num_threads(threads)
+            for _ in range(3):
+                assert torch.equal(torch.bmm(a, b), one)
+    finally:
+        torch.set_num_threads(before)

@@ -58,8 +58,8 @@ def arrange(
 ) -> Plan:
     """The plan for A (..., m, k) times B (..., k, n), no size 0 among m, n and the batch; strides in elements.
 
-    c_strides: those of the result, whose columns must be neighbours; contiguous if not given. threads: how many may
-    compute, which only decides how much scratch a batch needs.
+    c_strides: those of the result, whose columns must be neighbours; contiguous if not given. threads: for how many
+    a batch is to have scratch; more will not compute at once.
 
     >>> plan = arrange((8, 16, 64), (1024, 64, 1), (64, 32), (1, 64), "float")
     >>> plan.batched, plan.sizes[:3]
@@ -85,8 +85,8 @@ def arrange(
     if not dimensions:
         return Plan(element, form, False, sizes, each)
     outer, inner = [_Dimension(1, 0, 0, 0), *dimensions][-2:]
-    sizes += (outer.size, inner.size, outer.a, inner.a, outer.b, inner.b, outer.c, inner.c, each)
     apart = side_by_side(outer.size * inner.size, m * n * k)
+    sizes += (outer.size, inner.size, outer.a, inner.a, outer.b, inner.b, outer.c, inner.c, each, threads)
     return Plan(element, form, True, sizes, each * (threads if apart else 1), copy=len(dimensions) > 2)
 
 

@@ -5,7 +5,7 @@ used and forgotten. Softmax over several blocks of keys keeps each row's maximum
 before. Backward computes the scores again from the rows' logarithms of sums. Where attention is causal, blocks of keys
 that no query of a block sees are left out.
 
-    forward   words: y, logarithms | q, k, v | scratch, its bytes a thread | scale | sizes | strides of y, q, k, v
+    forward   words: y, logarithms | q, k, v | scratch, its bytes a thread, for how many threads | scale | sizes | strides of y, q, k, v
     backward  words: gq, gk, gv | q, k, v, y, logarithms, g | scratch, … as above | strides of gq, gk, gv, q, k, v, y, g
 
 Sizes are heads0, heads1 (two dimensions of independent heads), queries, keys, width (of a query), depth (of a value);
@@ -20,14 +20,14 @@ from typing import Any
 from mashal.lower import vectormath
 from mashal.lower.microkernel import add_direct_tile
 from mashal.lower.pack import add_pack
-from mashal.lower.problem import Block, chunk_function, names, share_out
+from mashal.lower.problem import PARALLEL_FOR_FEW, PARALLEL_FROM, Block, chunk_function, names
 from mashal.lower.small import FEW
 from mashal.lower.tiles import Epilogue, Numbers, Tile, ceil_div
 from mashal.machine.host import HOST
 from mashal.machine.text import SIZES, Function, Module, Value
 
 KEYS = 512  # scores of a row kept at a time
-SIZE_WORDS = names("scratch each scale heads0 heads1 queries keys width depth")
+SIZE_WORDS = names("scratch each threads scale heads0 heads1 queries keys width depth")
 
 
 def forward(element: str, causal: bool) -> Module:
@@ -129,7 +129,9 @@ class _Kernel:
         words = self._words(f, f.parameters[0])
         heads0, heads1, queries, keys, width = words.all("heads0 heads1 queries keys width")
         heads = heads0 * heads1
-        share_out(f, "attention_head", words.pointer, heads, heads * queries * keys * width)
+        small = (heads * queries * keys * width).compare("sle", PARALLEL_FROM)
+        threads = f.select(small, 1, words["threads"])
+        f.call("void", PARALLEL_FOR_FEW, Value(f, "@attention_head", "ptr"), words.pointer, heads, threads)
         f.end(f.i64(-1))
 
     def _words(self, f: Function, pointer: Value) -> Block:

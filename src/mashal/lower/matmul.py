@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mashal.lower import blocked, dot, matvec, small
-from mashal.lower.problem import ONE, PARALLEL_FOR, WORDS, Block, chunk_function
+from mashal.lower.problem import ONE, PARALLEL_FOR_FEW, WORDS, Block, chunk_function
 from mashal.lower.tiles import Epilogue, Follow, Numbers, Tile, ceil_div
 from mashal.machine.host import HOST, Host
 from mashal.machine.jit import ENTRY
@@ -158,7 +158,8 @@ def _add_batch(module: Module, numbers: Numbers, one: str) -> str:
     apart = work.compare("sle", SERIAL) | (count.compare("sge", MANY) & work.compare("sle", HUGE))
 
     def all_at_once() -> None:
-        f.call("void", PARALLEL_FOR, Value(f, "@batch_chunk", "ptr"), words.pointer, ceil_div(count, group))
+        chunks = words.pointer, ceil_div(count, group), words["threads"]
+        f.call("void", PARALLEL_FOR_FEW, Value(f, "@batch_chunk", "ptr"), *chunks)
 
     def item_in_turn(i: Value) -> None:
         f.call("void", "batch_item", words.pointer, i, 0)

@@ -8,7 +8,7 @@ Every kernel of lower.matmul is `i64 NAME(ptr words)`. Words in order (8 bytes e
     ldc rsa csa rsb csb        C's row stride (its columns are neighbours), A's and B's row and column strides
     batch0 batch1              batched kernels only, as all that follows: item i is (i // batch1, i % batch1)
     sa0 sa1 sb0 sb1 sc0 sc1    strides of the two batch dimensions; 0 broadcasts
-    scratch_each               bytes of scratch for each thread
+    scratch_each threads       bytes of scratch for each thread, and for how many threads there is some
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ def names(text: str) -> tuple[str, ...]:
 
 
 ONE = names("c a b bias scratch alpha beta m n k ldc rsa csa rsb csb")
-BATCH = names("batch0 batch1 sa0 sa1 sb0 sb1 sc0 sc1 scratch_each")
+BATCH = names("batch0 batch1 sa0 sa1 sb0 sb1 sc0 sc1 scratch_each threads")
 WORDS = (*ONE, *BATCH)
 POINTERS = frozenset(names("c a b bias scratch"))
 
-PARALLEL_FOR = "mashal_parallel_for"
+PARALLEL_FOR, PARALLEL_FOR_FEW = "mashal_parallel_for", "mashal_parallel_for_few"
 PARALLEL_FROM = 1 << 21  # multiply-adds; below, waking a thread costs more than it saves (FINDINGS, decision 9)
 
 

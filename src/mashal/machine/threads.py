@@ -1,8 +1,9 @@
 """The thread pool: workers in generated code, and what kernels call to use them,
 
     void mashal_parallel_for(void (*run)(void *context, int64 chunk, int64 thread), void *context, int64 chunks)
+    void mashal_parallel_for_few(run, context, chunks, int64 threads)       thread numbers stay below `threads`
 
-which returns when every chunk has run. The caller works too and never waits for a sleeping worker. A call from
+which return when every chunk has run. The caller works too and never waits for a sleeping worker. A call from
 inside a chunk, or from a second Python thread while the pool is busy, runs its chunks itself.
 
 How a chunk is claimed: @ticket is generation << 32 | chunks left, and taking a chunk is one compare-and-swap from
@@ -34,6 +35,7 @@ _TEXT = f"""
 @job_run  = internal global ptr null               ; on the ticket's cache line: they are read together
 @job_context = internal global ptr null
 @job_chunks = internal global i64 0
+@job_threads = internal global i64 0               ; how many may help, the caller included
 @done     = internal global i64 0, align 128       ; chunks finished
 @busy     = internal global i32 0, align 128       ; 1 while a job runs
 @sleepers = internal global i32 0, align 128
@@ -69,6 +71,10 @@ take:
   %run = load atomic ptr, ptr @job_run monotonic, align 8
   %context = load atomic ptr, ptr @job_context monotonic, align 8
   %n = load atomic i64, ptr @job_chunks monotonic, align 8
+  %most = load atomic i64, ptr @job_threads monotonic, align 8
+  %welcome = icmp slt i64 %thread, %most
+  br i1 %welcome, label %claim, label %out
+claim:
   %t2 = sub i64 %t, 1
   %swap = cmpxchg ptr @ticket, i64 %t, i64 %t2 acq_rel monotonic
   %mine = extractvalue {{i64, i1}} %swap, 1
@@ -167,11 +173,18 @@ out:
 }}
 
 define void @pool_for(ptr %run, ptr %context, i64 %n) nounwind {{
+  call void @pool_for_few(ptr %run, ptr %context, i64 %n, i64 1024)
+  ret void
+}}
+
+define void @pool_for_few(ptr %run, ptr %context, i64 %n, i64 %threads) nounwind {{
 entry:
+  %one = icmp slt i64 %threads, 2
   %w = load atomic i64, ptr @want monotonic, align 8
   %single = icmp slt i64 %w, 2
   %few = icmp slt i64 %n, 2
-  %alone = or i1 %single, %few
+  %none = or i1 %single, %few
+  %alone = or i1 %none, %one
   br i1 %alone, label %serial, label %try
 try:
   %swap = cmpxchg ptr @busy, i32 0, i32 1 acquire monotonic
@@ -189,6 +202,7 @@ publish:
   store atomic ptr %run, ptr @job_run monotonic, align 8
   store atomic ptr %context, ptr @job_context monotonic, align 8
   store atomic i64 %n, ptr @job_chunks monotonic, align 8
+  store atomic i64 %threads, ptr @job_threads monotonic, align 8
   store atomic i64 0, ptr @done monotonic, align 8
   %t = load atomic i64, ptr @ticket monotonic, align 8
   %g = lshr i64 %t, 32
@@ -277,11 +291,12 @@ define void @pool_want(i64 %threads) nounwind {{
 provide_from_process("pthread_create", "pthread_join", "pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock",
                      "pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pthread_sigmask", "sigfillset",
                      "sched_yield")  # fmt: skip
-PARALLEL_FOR = "mashal_parallel_for"
-"""The name under which kernels call the pool."""
+PARALLEL_FOR, PARALLEL_FOR_FEW = "mashal_parallel_for", "mashal_parallel_for_few"
+"""The names under which kernels call the pool."""
 
-_for, *_others = JIT.functions(_TEXT, "pool", ["_for", "_stop", "_reset", "_want"])
+_for, _for_few, *_others = JIT.functions(_TEXT, "pool", ["_for", "_for_few", "_stop", "_reset", "_want"])
 JIT.provide(PARALLEL_FOR, _for)
+JIT.provide(PARALLEL_FOR_FEW, _for_few)
 _stop = ctypes.CFUNCTYPE(None)(_others[0])  # drops the GIL while it joins
 _reset = ctypes.PYFUNCTYPE(None)(_others[1])
 _want = ctypes.PYFUNCTYPE(None, ctypes.c_int64)(_others[2])

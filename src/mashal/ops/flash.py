@@ -63,10 +63,11 @@ def _words(sizes: tuple[int, int, int, int], scale: float, gradient: bool, *form
     missing = [0] * (HEADS - len(heads))
     each = scratch_bytes(forms[0].dtype.llvm, *sizes, gradient)
     (bits,) = struct.unpack("<q", struct.pack("<d", scale))
-    words = [each, bits, *(1 for _ in missing), *heads, *sizes]
+    threads = get_num_threads()
+    words = [each, threads, bits, *(1 for _ in missing), *heads, *sizes]
     for f, s in zip(forms, strides):
         words += [*missing, *s, f.strides[-2]]
-    return words, each * get_num_threads()
+    return words, each * threads
 
 
 def _rows_first(f: Form) -> Form:

@@ -20,7 +20,7 @@ from ops.samples import BITS, Call, calls_of, changed, every_second, transposed
 SPARSE = set(
     """
     to_sparse sparse_coo_tensor sparse_csr_tensor sparse_csc_tensor to_sparse_coo to_sparse_csr to_sparse_csc sparse_mask coalesce
-    is_coalesced indices values crow_indices col_indices ccol_indices row_indices
+    is_coalesced indices values sparse_compressed_tensor crow_indices col_indices ccol_indices row_indices
 """.split()
 )
 """What they give has no elements in memory; tests/core/test_sparse holds them."""

@@ -129,3 +129,80 @@ def test_an_operand_that_is_another_view_of_what_changes_is_noticed():
     h[:1].mul_(h[:1])
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         h.sum().backward()
+
+
+# ---------------------------------------------------------------- what backward does not need may be changed
+CONSTANT = torch.arange(1.0, 10.0).reshape(3, 3)
+UNNEEDED = {
+    "a product": lambda h: h * CONSTANT,
+    "a product from the left": lambda h: CONSTANT * h,
+    "a product of matrices": lambda h: h @ CONSTANT,
+    "a batch of products": lambda h: torch.bmm(h[None], CONSTANT[None])[0],
+    "a linear map": lambda h: torch.nn.functional.linear(h, CONSTANT, CONSTANT[0]),
+    "a sum of products": lambda h: torch.addmm(CONSTANT, h, CONSTANT),
+    "a scaled product added": lambda h: torch.addcmul(CONSTANT, h, CONSTANT),
+    "a mean of two": lambda h: torch.lerp(h, CONSTANT, CONSTANT),
+    "dropout": lambda h: torch.nn.functional.dropout(h, 0.5),
+    "a dot product": lambda h: torch.dot(h.view(9), CONSTANT.view(9)),
+    "a dot product of rows": lambda h: torch.linalg.vecdot(h, CONSTANT),
+}
+
+
+@pytest.mark.parametrize("name", UNNEEDED)
+def test_an_operand_that_no_wanted_gradient_needs_may_be_changed(name):
+    x = torch.rand(3, 3, requires_grad=True)
+
+    def gradient(change):
+        torch.manual_seed(0)
+        h = x * 1
+        y = UNNEEDED[name](h)
+        if change:
+            h.add_(1)
+        return torch.autograd.grad((y * y.detach()).sum(), x)[0]
+
+    assert gradient(True).equal(gradient(False))
+
+
+@pytest.mark.parametrize("name", UNNEEDED)
+def test_an_operand_that_no_wanted_gradient_needs_is_let_go(name):
+    h = torch.rand(3, 3, requires_grad=True) * 1
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.data_ptr()) or t, lambda t: t):
+        y = UNNEEDED[name](h)
+    assert h.data_ptr() not in kept and y.requires_grad
+
+
+def test_an_operand_that_a_wanted_gradient_needs_may_not_be_changed():
+    x, w = torch.rand(3, 3, requires_grad=True), torch.rand(3, 3, requires_grad=True)
+    for f in (torch.mul, torch.mm, torch.nn.functional.linear):
+        h = x * 1
+        y = f(h, w)
+        h.add_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            y.sum().backward()
+
+
+def test_gradients_of_gradients_need_no_more():
+    x = torch.rand(3, 3, requires_grad=True)
+    h = x * 1
+    y = h @ CONSTANT
+    h.add_(1)
+    (first,) = torch.autograd.grad((y * y.detach() * x).sum(), x, create_graph=True)
+    assert torch.autograd.grad(first.sum(), x)[0].shape == (3, 3)
+
+
+@pytest.mark.parametrize("f", [lambda x, s: x / s, lambda x, s: torch.nn.functional.normalize(x), lambda x, s: torch.erfinv(x),
+                               lambda x, s: torch.sinc(x), lambda x, s: torch.nn.functional.softsign(x)])  # fmt: skip
+def test_a_result_that_pytorch_does_not_keep_may_be_changed(f):
+    x, s = torch.rand(3, 3, requires_grad=True), torch.tensor(2.0, requires_grad=True)
+    expected = torch.autograd.grad(f(x, s).sum(), x)[0]
+    y = f(x, s)
+    y += CONSTANT
+    assert torch.autograd.grad(y.sum(), x)[0].equal(expected)
+
+
+def test_gradients_of_a_quotient_are_those_of_its_operands():
+    x, s = torch.tensor([6.0, 9.0], requires_grad=True), torch.tensor([2.0, 3.0], requires_grad=True)
+    y = (x * 1).div_(s)
+    y.sum().backward()
+    assert x.grad.tolist() == [1 / 2, torch.tensor(1 / 3).item()] and s.grad.tolist() == [-1.5, -1.0]

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mashal.core import tape
+from mashal.core.forms import Form
 from mashal.core.tensor import Tensor, alias, twin, version_of
 from mashal.errors import message
 
@@ -104,16 +105,24 @@ def pair(x: Any) -> tuple[Any, Any]:
     """A tensor or a number, and its version, as a `PlannedNode` keeps them."""
     if not isinstance(x, Tensor):
         return x, 0
-    return (Packed(x, None), None) if packers.pairs else (x, version_of(x))
+    return (Packed(x, None), 0) if packers.pairs else (x, version_of(x))
+
+
+def pair_of_unneeded(x: Any) -> tuple[Any, Any]:
+    """`pair` for what no gradient that is wanted needs: a tensor's form stands for it."""
+    return (x.form, None) if isinstance(x, Tensor) else (x, 0)
 
 
 def pair_of_result(y: Tensor) -> tuple[Any, Any]:
     """`pair` for a result that its own node keeps."""
-    return (Packed(y, 0), None) if packers.pairs else (twin(y), version_of(y))
+    return (Packed(y, 0), 0) if packers.pairs else (twin(y), version_of(y))
 
 
 def kept(node: tape.PlannedNode) -> list[Any]:
-    """What a node keeps, in its order; RuntimeError if something has been changed in place since, or was given back."""
+    """What a node keeps, in its order: tensors, numbers, and forms of tensors that no gradient needs that is wanted.
+
+    RuntimeError if something has been changed in place since, or was given back.
+    """
     check_kept(node)
     things = list(node.saved[::2])
     packed = False
@@ -129,6 +138,11 @@ def kept(node: tape.PlannedNode) -> list[Any]:
         place = len(node.entry.kept)
         things[place] = attached(things[place], node, 0)
     return things
+
+
+def form_of(thing: Any) -> Form:
+    """The form of a tensor that is kept, or that stands for one that is not needed."""
+    return thing.form if isinstance(thing, Tensor) else thing
 
 
 def packing_order(node: tape.PlannedNode) -> list[int]:

@@ -173,8 +173,8 @@ class PlannedCall:
 class PlannedNode(Node):
     """The node of a plan's call, made by native code as a rule (machine.recording).
 
-    saved: what is kept of operands and result, each followed by its version. second_first: whether hooks on what is saved are
-    given the second operand before the first.
+    saved: what is kept of operands and result, each followed by its version (None: it is not needed, its form is there).
+    second_first: whether hooks on what is saved are given the second operand before the first.
     """
 
     __slots__ = ("entry",)

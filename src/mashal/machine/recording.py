@@ -10,7 +10,8 @@ Nothing here knows what a tensor or a node is, but where their slots lie. A node
 
     edges     for each operand (its node, its output), or None
     saved     operand, its version, operand, its version … then the result's twin (the same data without history), 0, then
-              the plan's other results, each with 0. Numbers are kept as they are.
+              the plan's other results, each with 0. Numbers are kept as they are; of an operand that only gradients need that
+              nobody wants its form, None.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class Recording:
 
     node: the type of the node, None: always `otherwise`. entry: what the node's slot of that name refers to. tensors: for each
     operand whether it is an object with a node (or a number). edges: how many operands (the first ones) may get a gradient. kept: which
-    operands the node keeps; keeps_result: whether it keeps the result. results: how many the plan gives; the call returns the
+    operands the node keeps; needs: for each of these which operands' gradients need it, a bit each (-1: all); keeps_result: whether
+    it keeps the result. results: how many the plan gives; the call returns the
     first, the node keeps the others. otherwise(result or tuple of results, *operands) records whatever is not usual.
     """
 
@@ -52,6 +54,7 @@ class Recording:
     kept: tuple[int, ...] = ()
     keeps_result: bool = False
     results: int = 1
+    needs: tuple[int, ...] | None = None
     otherwise: Callable[..., None] = field(kw_only=True)
 
 
@@ -66,7 +69,7 @@ class RecordingLayout:
     def recorded(self, plan: Callable[..., Any], how: Recording) -> Callable[..., Any]:
         """A plan whose calls are recorded."""
         words = [len(how.tensors), how.edges, len(how.kept), int(how.keeps_result), how.results]
-        words += [*map(int, how.tensors), *how.kept]
+        words += [*map(int, how.tensors), *how.kept, *(how.needs or [-1] * len(how.kept))]
         owner = block_of(words), plan, how.node, how.entry, how.otherwise, self._numbers, self._make
         return builtin(self._record, "recorded", owner)
 
@@ -160,21 +163,36 @@ class _Recorder(Writer):
         operands, edges, kept, keeps_result, results = (f.word(block, i) for i in range(_HEADER))
         tensors = f.at(block, _HEADER, "i64")
         places = f.at(tensors, operands, "i64")
+        needs = f.at(places, kept, "i64")
         node = f.call("ptr", "PyType_GenericAlloc", self.item(f, owner, _NODE), 0)
         f.return_if(self.is_null(f, node), node)
         to = f.call("ptr", "PyTuple_New", edges)
-        f.loop(0, edges, 1, lambda i: self._put_edge(f, to, i, f.word(tensors, i), f.load(args, i, "ptr")))
+
+        def edge(i: Value, wanted: Value) -> Value:
+            self._put_edge(f, to, i, f.word(tensors, i), f.load(args, i, "ptr"))
+            there = f.convert("zext", self.differ(f, self.item(f, to, i), self.none(f)), "i64")
+            return wanted | (there << (i & 63))
+
+        wanted = f.loop(0, edges, 1, edge, [f.i64(0)])
         n_saved = kept + keeps_result + results - 1
         saved = f.call("ptr", "PyTuple_New", n_saved * 2)
 
         def keep(i: Value) -> None:
             place = f.word(places, i)
             operand = f.load(args, place, "ptr")
-            version = f.if_(
-                f.word(tensors, place).compare("ne", 0), lambda: self._version(f, operand), lambda: self.number(f, 0)
-            )
-            self.put_borrowed(f, saved, i * 2, operand)
-            self.put(f, saved, i * 2 + 1, version)
+            tensor = f.word(tensors, place)
+
+            def whole() -> None:
+                version = f.if_(tensor.compare("ne", 0), lambda: self._version(f, operand), lambda: self.number(f, 0))
+                self.put_borrowed(f, saved, i * 2, operand)
+                self.put(f, saved, i * 2 + 1, version)
+
+            def form() -> None:
+                self.put_borrowed(f, saved, i * 2, self.read(f, operand, self.slots["form"]))
+                self.put(f, saved, i * 2 + 1, self.another_none(f))
+
+            needed = (f.word(needs, i) & wanted).compare("ne", 0)
+            f.if_(self.any(f, needed, tensor.compare("eq", 0)), whole, form)
 
         def keep_other(i: Value) -> None:
             at = (n_saved - results + i) * 2

@@ -123,7 +123,7 @@ class _Returner(Writer):
         f.end(found)
 
     def _unchanged(self, f: Function, type: Value, value: Value, version: Value) -> Value:
-        """1 if something kept is of the type (nothing that a hook put there), and its data as it was."""
+        """1 if something kept is of the type (nothing that a hook put there), and its data as it was; or it was not needed."""
         actual = self.type_of(f, value)
 
         def kin() -> Value:
@@ -140,7 +140,8 @@ class _Returner(Writer):
             return f.if_(self.is_none(f, versions), lambda: f.i64(1), count)
 
         is_kin = f.if_(self.same(f, actual, type), lambda: f.i64(1), kin)
-        return f.if_(is_kin.compare("ne", 0), compare, lambda: f.i64(0))
+        there = lambda: f.if_(is_kin.compare("ne", 0), compare, lambda: f.i64(0))
+        return f.if_(self.is_none(f, version), lambda: f.i64(1), there)
 
     def _write_part(self) -> None:
         """The gradient of one operand."""

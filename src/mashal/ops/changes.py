@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from mashal.core import tape
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form, like
 from mashal.core.tape import Node, mode
@@ -48,7 +49,9 @@ def change_in_place(op: Any, plan: Any, operands: tuple, options: tuple) -> Tens
         return x
     entry = Entry(op, plan, x.form, operands, options)
     entry.learn(operands)
-    before = tuple([_as_it_was(o) if o is x and i in entry.kept else o for i, o in enumerate(operands)])
+    edges = tape.edges(*[o if isinstance(o, Tensor) else None for o in operands])
+    needed = {i for i in entry.kept if entry.needed(i, edges)}
+    before = tuple([_as_it_was(o) if o is x and i in needed else o for i, o in enumerate(operands)])
     node = entry.node_for(before)  # with the versions before the change: another operand may be a view of x
     plan(x, *operands)
     bump(x)

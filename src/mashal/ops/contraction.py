@@ -13,7 +13,7 @@ from typing import Any
 
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form
-from mashal.core.saved import kept
+from mashal.core.saved import form_of, kept
 from mashal.core.shapes import broadcast, contiguous_strides, view_strides
 from mashal.core.tape import Node, mode
 from mashal.core.tensor import Tensor, empty, new_view, plan_of
@@ -186,15 +186,16 @@ class ProductBackward(PlanNode):
     def by_operations(self, g: Tensor) -> tuple:
         """The gradients as products, recorded if asked for."""
         a, b = kept(self)
-        rows = a if a.form.rank > 1 else reshaped(a, (1, *a.form.shape))
-        columns = b if b.form.rank > 1 else reshaped(b, (*b.form.shape, 1))
-        batch = broadcast("matmul", rows.form.shape[:-2], columns.form.shape[:-2])
-        g = reshaped(g, (*batch, rows.form.shape[-2], columns.form.shape[-1]))
+        f, h = form_of(a), form_of(b)
+        rows = f if f.rank > 1 else f.viewed((1, *f.shape), (0, *f.strides))
+        columns = h if h.rank > 1 else h.viewed((*h.shape, 1), (*h.strides, 0))
+        batch = broadcast("matmul", rows.shape[:-2], columns.shape[:-2])
+        g = reshaped(g, (*batch, rows.shape[-2], columns.shape[-1]))
         ga = gb = None
         if self.edges[0] is not None:
-            ga = reshaped(sum_to(matmul(g, adjointed(columns)), rows.form.shape), a.form.shape)
+            ga = reshaped(sum_to(matmul(g, adjointed(reshaped(b, columns.shape))), rows.shape), f.shape)
         if self.edges[1] is not None:
-            gb = reshaped(_weight_gradient(rows, g, columns.form), b.form.shape)
+            gb = reshaped(_weight_gradient(reshaped(a, rows.shape), g, columns), h.shape)
         return ga, gb
 
 
@@ -253,7 +254,7 @@ class _Call(Planned):
             bare = plan_product(operation, f, g, None, self.result)
         else:
             bare = lambda a, b, _: self._of_vectors(operation, a, b)
-        super().__init__(bare, node, (True, True, False), 2, kept=(0, 1), recorded=f.dtype.kind in "fc")
+        super().__init__(bare, node, (True, True, False), 2, kept=(0, 1), needs=(2, 1), recorded=f.dtype.kind in "fc")
 
     def _of_vectors(self, operation: str, a: Tensor, b: Tensor) -> Tensor:
         a = a if self.a is None else new_view(a, self.a, a.offset)

@@ -91,6 +91,7 @@ _TRUNC = Pointwise("div", _truncated, same, "DivBackward2")
 _FLOOR = Pointwise("div", _floored, same, "DivBackward2")
 _RDIV = Pointwise("rdiv", lambda x, y: y / x, floating, "MulBackward0")
 _FLOOR_DIVIDE = Pointwise("floor_divide", _floored, same, "FloorDivideBackward0", refuse_complex("floor_divide"))
+_DIV.reuses = False  # a quotient is often changed in place, as in scores /= n; scores += mask
 _TRUNC.gradients = _FLOOR.gradients = _FLOOR_DIVIDE.gradients = _nothing
 _plain_div_ = in_place_door(_DIV)
 _div, _trunc, _floor, _floor_divide = map(door, (_DIV, _TRUNC, _FLOOR, _FLOOR_DIVIDE))

@@ -52,6 +52,9 @@ class Pointwise:
         self._nests: dict[Any, Nest] = {}
         self._backward: dict[Any, Any] = {}
 
+    reuses = True
+    """Whether derived gradients take the result, which is kept for them; if not they compute it again, and it may be changed."""
+
     rounds_numbers = False
     """Whether numbers are brought to the operands' half precision first (0.1 equals itself there)."""
 

@@ -45,6 +45,7 @@ class Entry(Planned):
         """Finds out what backward needs."""
         backward = self.backward = self.operation.backward_of(operands, self.options)
         self.node, self.kept, self.keeps_result = self.operation.node, backward.kept, backward.keeps_result
+        self.needs = backward.needs
         shape = self.form.shape
         if any(isinstance(x, Tensor) and x.form.shape != shape for x in operands):
             self.shapes = tuple([x.form.shape if isinstance(x, Tensor) else None for x in operands])
@@ -72,7 +73,8 @@ class Entry(Planned):
 class Backward:
     """The gradients of a pointwise operation for operands of certain dtypes, each an operation itself, and what they need.
 
-    kept: the operands that gradients use, keeps_result: whether they use the result; only those are saved.
+    kept: the operands that gradients use, needs: for each of these which gradients do, a bit each; keeps_result: whether they use
+    the result. Only those are saved.
     """
 
     def __init__(self, operation: Any, operands: Sequence[Any], options: tuple):
@@ -92,16 +94,21 @@ class Backward:
             parts = list(parts) if isinstance(parts, (tuple, list)) else [parts]
         else:
             root = rebuild(y, dict(zip(x, slots)))
-            parts = [None if p is None else rebuild(p, {root: standing}) for p in adjoints(root, g, slots)]
+            known = {root: standing} if operation.reuses else {}
+            parts = [None if p is None else rebuild(p, known) for p in adjoints(root, g, slots)]
         self.rules = [
             None if p is None or d is None else self._rule(i, p, d) for i, (p, d) in enumerate(zip(parts, dtypes))
         ]
         used = [rule.used for rule in self.rules if rule is not None]
         self.kept = tuple(i for i in range(self.n) if any(i in u for u in used))
+        self.needs = tuple([self._needs(i) for i in self.kept])
         self.keeps_result = any(self.n in u for u in used)
         self.places = (*self.kept, self.n) if self.keeps_result else self.kept
         if self.places:
             operation.node.frees = True
+
+    def _needs(self, operand: int) -> int:
+        return sum(1 << i for i, rule in enumerate(self.rules) if rule is not None and operand in rule.used)
 
     def _rule(self, i: int, gradient: Expression, d: dtype) -> GradientRule:
         return GradientRule(self.operation.kind, f"{self.operation.name}_backward", gradient, d, self.n)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mashal.core.forms import Form, form
-from mashal.core.saved import kept
+from mashal.core.saved import form_of, kept
 from mashal.core.shapes import view_strides
 from mashal.core.tensor import Tensor, finder
 from mashal.errors import message
@@ -60,12 +60,13 @@ class LinearBackward(PlanNode):
     def by_operations(self, g: Tensor) -> tuple:
         """The gradients as products and sums, recorded if asked for."""
         x, w = kept(self)
+        of_x, of_w = form_of(x), form_of(w)
         if g.form.dtype.is_complex:
-            x, w = conj_physical(x), conj_physical(w)
-        if w.form.rank == 1:
+            x, w = (conj_physical(t) if isinstance(t, Tensor) else t for t in (x, w))
+        if of_w.rank == 1:
             return self._of_row(g, x, w)
-        n, k = w.form.shape
-        rows = x.form.numel // k if k else g.form.numel // max(n, 1)
+        n, k = of_w.shape
+        rows = of_x.numel // k if k else g.form.numel // max(n, 1)
         flat = reshaped(g, (rows, n))
         gx = matmul(g, w) if self.edges[0] is not None else None
         gw = matmul(transposed(flat), reshaped(x, (rows, k))) if self.edges[1] is not None else None
@@ -75,7 +76,7 @@ class LinearBackward(PlanNode):
         """A weight without the dimension of results: one result for each input."""
         column = reshaped(g, (*g.form.shape, 1))
         gx = mul(column, w) if self.edges[0] is not None else None
-        gw = sum_to(mul(column, x), w.form.shape) if self.edges[1] is not None else None
+        gw = sum_to(mul(column, x), form_of(w).shape) if self.edges[1] is not None else None
         return gx, gw, *(sum_to(g, ()) if e is not None else None for e in self.edges[2:])
 
 
@@ -109,6 +110,7 @@ class _Linear(Planned):
             (True, True, bias is not None),
             2 if bias is None else 3,
             kept=(0, 1),
+            needs=(2, 1),
             recorded=of.dtype.kind in "fc",
         )
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from mashal.core import tape
 from mashal.core.forms import Form
-from mashal.core.saved import is_packed, kept, pair, pair_of_result
+from mashal.core.saved import is_packed, kept, pair, pair_of_result, pair_of_unneeded
 from mashal.core.tape import mode
-from mashal.core.tensor import Tensor, gradient_plan, recorded_plan
+from mashal.core.tensor import Tensor, empty, gradient_plan, recorded_plan
 from mashal.machine.recording import Recording
 from mashal.machine.returning import Part
 from mashal.ops.run import remember
@@ -27,22 +27,33 @@ class Planned(tape.PlannedCall):
 
     bare: the plan itself; plan: the same, recorded. node: the type of the node. tensors: for each operand whether it is a tensor.
     edges: how many operands (the first ones) may have a gradient. kept, keeps_result: what the node keeps of operands and result;
-    what the plan gives besides its first result is kept too. recorded: False where there are no gradients.
+    needs: for each operand that is kept the gradients that need it, a bit for each operand (-1: all); it is kept if one of these is
+    wanted. What the plan gives besides its first result is kept too. recorded: False where there are no gradients.
     gradients: {form of the incoming gradient: gradient plan}.
     """
 
-    __slots__ = ("bare", "edges", "node", "results", "tensors")
+    __slots__ = ("bare", "edges", "needs", "node", "results", "tensors")
 
     def __init__(self, bare: Callable[..., Any], node: type | None, tensors: Sequence[bool], edges: int, *,
-                 kept: Sequence[int] = (), keeps_result: bool = False, results: int = 1, recorded: bool = True):  # fmt: skip
+                 kept: Sequence[int] = (), needs: Sequence[int] = (), keeps_result: bool = False, results: int = 1,
+                 recorded: bool = True):  # fmt: skip
         self.bare, self.node, self.tensors, self.edges = bare, node, tuple(tensors), edges
         self.kept, self.keeps_result, self.results = tuple(kept), keeps_result, results
+        self.needs = tuple(needs) or (-1,) * len(self.kept)
         self.gradients: dict[Form, Callable[..., tuple]] = {}
         self.plan = self._recorded() if recorded else bare
 
     def _recorded(self) -> Callable[..., Any]:
         how = Recording(
-            self.node, self, self.tensors, self.edges, self.kept, self.keeps_result, self.results, otherwise=self.record
+            self.node,
+            self,
+            self.tensors,
+            self.edges,
+            self.kept,
+            self.keeps_result,
+            self.results,
+            self.needs,
+            otherwise=self.record,
         )
         return recorded_plan(self.bare, how)
 
@@ -59,12 +70,17 @@ class Planned(tape.PlannedCall):
     def node_for(self, operands: Sequence[Any]) -> Any:
         """A node that keeps what it needs of the operands."""
         assert self.node is not None
-        kept = reversed(self.kept) if self.node.second_first else self.kept
-        pairs = {i: pair(operands[i]) for i in kept}
         edges = tape.edges(*[x if is_tensor else None for x, is_tensor in zip(operands[: self.edges], self.tensors)])
+        kept = reversed(self.kept) if self.node.second_first else self.kept
+        pairs = {i: pair(operands[i]) if self.needed(i, edges) else pair_of_unneeded(operands[i]) for i in kept}
         node = self.node(edges, tuple([thing for i in self.kept for thing in pairs[i]]))
         node.entry = self
         return node
+
+    def needed(self, operand: int, edges: Sequence[Any]) -> bool:
+        """Whether a gradient that is wanted, one with an edge, needs an operand that is kept."""
+        needs = self.needs[self.kept.index(operand)]
+        return any(edge is not None and needs >> min(i, 63) & 1 for i, edge in enumerate(edges))
 
     @staticmethod
     def keep_result(node: Any, result: Tensor) -> None:
@@ -78,7 +94,8 @@ class Planned(tape.PlannedCall):
             by_operations = type(node).by_operations
             if is_packed(node):  # unpacked there, once
                 return by_operations
-            parts = self.parts(kept(node), g)
+            things = [empty(thing) if isinstance(thing, Form) else thing for thing in kept(node)]
+            parts = self.parts(things, g)
             has_version = [*(self.tensors[i] for i in self.kept), *(True,) * (self.keeps_result + self.results - 1)]
             found = by_operations if parts is None else gradient_plan(has_version, parts, by_operations)
             remember(self.gradients, g.form, found)

@@ -37,6 +37,7 @@ def _function(name: str, text: str, where: tuple = SPECIAL, aliases: tuple = ())
 erf = _function("erf", "The error function 2/√π · ∫₀ˣ exp(-t²) dt.", EVERYWHERE, ("special.erf",))
 erfc = _function("erfc", "1 - erf(x), with all digits where erf is near 1.", EVERYWHERE, ("special.erfc",))
 erfinv = _function("erfinv", "The y with erf(y) = x; infinite at ±1.", EVERYWHERE, ("special.erfinv",))
+erfinv.operation.reuses = False  # as PyTorch, which keeps the operand
 erfcx = _function("erfcx", "exp(x²)·erfc(x), without underflow.")
 
 # ---------------------------------------------------------------- the normal distribution

@@ -60,21 +60,19 @@ def _check(operation: str, input: Tensor, a: Tensor, b: Tensor, shape: tuple[int
 
 
 class AddmmBackward(Node):
-    """saved: mat1, mat2, beta, alpha, the bias's shape."""
+    """saved: mat1 and mat2 (None for the one whose partner wants no gradient), beta, alpha, the bias's shape."""
 
     __slots__ = ()
 
     def backward(self, *gradients: Any) -> tuple:
         (g,) = gradients
         a, b, beta, alpha, shape = self.saved
-        a, b = unpack(a, self), unpack(b, self)
+        a, b = (None if x is None else unpack(x, self) for x in (a, b))
         beta, alpha = (x.conjugate() if isinstance(x, complex) else x for x in (beta, alpha))
         first = sum_to(_scaled(g, beta), shape) if self.edges[0] is not None else None
         g = _scaled(g, alpha)
-        return first, *(
-            matmul(*x) if edge is not None else None
-            for edge, x in zip(self.edges[1:], ((g, adjointed(b)), (adjointed(a), g)))
-        )
+        ga = matmul(g, adjointed(b)) if b is not None else None
+        return first, ga, matmul(adjointed(a), g) if a is not None else None
 
 
 _NODES = {name: type(name, (AddmmBackward,), {"__slots__": ()}) for name in ("AddmmBackward0", "BaddbmmBackward0")}
@@ -89,7 +87,8 @@ def _recorded(
         _check(operation, input, a, b, product.form.shape)
         y = _sum(operation, input, product, beta, alpha, out)
     if recorded and y.form.dtype.kind in "fc":
-        y.node = _NODES[node](tape.edges(input, a, b), (save(a), save(b), beta, alpha, input.form.shape))
+        saved = save(a) if b.node is not None else None, save(b) if a.node is not None else None
+        y.node = _NODES[node](tape.edges(input, a, b), (*saved, beta, alpha, input.form.shape))
     return y
 
 

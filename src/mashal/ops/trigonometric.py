@@ -109,4 +109,4 @@ def sinc(x: Expression) -> Expression:
 @sinc.backward
 def _(g: Expression, y: Expression, x: Expression) -> Expression:
     angle = x * math.pi
-    return g * conjugate(e.where(x == 0, 0, (e.cos(angle) - y) / x))
+    return g * conjugate(e.where(x == 0, 0, (e.cos(angle) - e.sin(angle) / angle) / x))

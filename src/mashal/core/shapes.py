@@ -6,11 +6,13 @@ Nothing here touches data. Strides and offsets count elements.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 from operator import index as as_index
 from typing import Any
 
 from mashal.errors import message
+from mashal.machine import subtuple
 
 Strides = tuple[int, ...]
 
@@ -57,12 +59,11 @@ class Size(tuple):
 
     __rmul__ = __mul__
 
-    def __getitem__(self, i: Any) -> Any:
-        found = tuple.__getitem__(self, i)
-        return Size(found) if isinstance(i, slice) else found
-
     def __reduce__(self):
         return Size, (tuple(self),)
+
+
+subtuple.install(Size, partial(tuple.__new__, Size))
 
 
 def contiguous_strides(shape: Sequence[int]) -> Strides:

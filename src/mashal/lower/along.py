@@ -1,6 +1,6 @@
 """Kernels that read or write along one dimension where an index tensor of the same rank says: gather and scatter.
 
-    words: target | index | source | sizes (r) | strides of target, index, source (r each) | size, stride of the picked dimension
+    words: target | source | index | sizes (r) | strides of target, source, index (r each) | size, stride of the picked dimension
 
 At every place of the index tensor: take has target[place] = source[place, but index in the picked dimension]; put, add, mul,
 min and max have target[place, but index …] op= source[place]. The strides of the tensor that is picked from are 0 in
@@ -57,7 +57,7 @@ def _write_chunk(module: Module, how: Along) -> None:
     f = module.function("kernel_chunk", "void", parameters, linkage="internal")
     context, chunk, _ = f.parameters
     words, r = f.word(context, 0, "ptr"), how.rank
-    target, index, source = (f.word(words, i, "ptr") for i in range(3))
+    target, source, index = (f.word(words, i, "ptr") for i in range(3))
     sizes = [f.word(words, 3 + d) for d in range(r)]
     strides = [[f.word(words, 3 + r * (1 + t) + d) for d in range(r)] for t in range(3)]
     limit, step = f.word(words, 3 + 4 * r), f.word(words, 4 + 4 * r)
@@ -71,7 +71,7 @@ def _write_chunk(module: Module, how: Along) -> None:
         begin, end = (start, stop) if r == 1 else (f.i64(0), sizes[-1])
 
         def one(i: Value) -> None:
-            to, at, of = (o + i * s[-1] for o, s in zip(first, strides))
+            to, of, at = (o + i * s[-1] for o, s in zip(first, strides))
             place = f.load(index, at, "i64")
 
             def go() -> None:

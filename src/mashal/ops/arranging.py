@@ -9,45 +9,58 @@ from typing import Any
 
 from mashal.core import dtypes
 from mashal.core.devices import CPU
-from mashal.core.forms import form
+from mashal.core.forms import Form, form
 from mashal.core.nested import tensor_from_data
 from mashal.core.shapes import wrap_dim, wrap_dims
-from mashal.core.tensor import Tensor, empty
+from mashal.core.tensor import Tensor, alias, empty, view_plan
 from mashal.errors import message
-from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, zeros_of
+from mashal.ops.blocks import outside_index, take_plan
+from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, copying_plan, zeros_of
 from mashal.ops.define import DEFINITIONS, recorded, refuse_recorded_out, spelled, write_out
 from mashal.ops.joining import cat, stack
 from mashal.ops.parts import diagonal, slice_op
+from mashal.ops.remembered import door, remembered
+from mashal.ops.run import Plan
 from mashal.ops.selecting import index_select
 from mashal.ops.view_copies import COPIES
 from mashal.ops.views import atleast_2d, check_sizes, expand, reshape, several, transpose, unsqueeze
 
 
 # ---------------------------------------------------------------- flipped
-def _reversed_index(n: int) -> Tensor:
-    found = _reversals.get(n)
-    if found is None:
-        if len(_reversals) > 256:
-            _reversals.clear()
-        found = _reversals[n] = tensor_from_data(range(n - 1, -1, -1))
-    return found
+@remembered("FlipBackward0")
+def _flip(x: Form, dims: tuple[int, ...]) -> Plan:
+    return _reordered(x, [(d, range(x.shape[d] - 1, -1, -1)) for d in dims if x.rank and x.shape[d] > 1])
 
 
-_reversals: dict[int, Tensor] = {}
+_flip.transposed_by(_flip)
 
 
-@recorded("FlipBackward0")
-def _flip(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, tuple]:
-    y = x
-    for d in dims:
-        if y.form.rank and y.form.shape[d] > 1:
-            y = index_select(y, d, _reversed_index(y.form.shape[d]))
-    return (copied_as(x, form(x.form.dtype, x.form.device, x.form.shape)) if y is x else y), (dims,)
+@door(1)
+def _flipped(x: Any, *dims: Any) -> Any:
+    check_tensor("flip", x)
+    return _flip.known(x, wrap_dims("flip", several(dims), x.form.rank))
 
 
-@_flip.backward
-def _(node: Any, g: Tensor) -> tuple:
-    return (_flip(g, *node.kept()),)
+def _reordered(x: Form, orders: Sequence[tuple[int, Sequence[int]]]) -> Plan:
+    """The plan of a copy whose slices along some dimensions stand in another order: (dimension, which slice comes at each place)."""
+    if not orders or not x.numel:
+        to = form(x.dtype, x.device, x.shape)
+        return lambda y: copied_as(y, to)
+    dense = form(x.dtype, x.device, x.shape)
+    steps = []
+    for i, (d, order) in enumerate(orders):
+        index = tensor_from_data(order, dtypes.int64)
+        steps.append((take_plan(dense if i else x, [index.form], d, outside_index, dense), index))
+    if len(steps) == 1:
+        ((take, index),) = steps
+        return lambda y: take(y, index)
+
+    def plan(y: Tensor) -> Tensor:
+        for take, index in steps:
+            y = take(y, index)
+        return y
+
+    return plan
 
 
 @spelled()
@@ -57,7 +70,7 @@ def flip(input: Tensor, *dims: Any, **options: Any) -> Tensor:
     >>> torch.flip(torch.tensor([1, 2, 3]), (0,))
     tensor([3, 2, 1])
     """
-    return _flip(input, wrap_dims("flip", several(dims or (options["dims"],)), input.form.rank))
+    return _flipped.find(input, *(dims or (options["dims"],)))
 
 
 @spelled()
@@ -116,22 +129,60 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 
 
 # ---------------------------------------------------------------- rolled
-@recorded("RollBackward0")
-def _roll(x: Tensor, shifts: tuple[int, ...], dims: tuple[int, ...]) -> tuple[Tensor, tuple]:
-    if not dims:
-        return reshape(_roll.function(reshape(x, (x.form.numel,)), shifts, (0,))[0], x.form.shape), (shifts, dims)
-    y = x
-    for shift, d in zip(shifts, dims):
-        n = y.form.shape[d] if y.form.rank else 1
-        start = -shift % n if n else 0
-        y = cat([slice_op(y, d, start, n), slice_op(y, d, 0, start)], d) if start else y
-    return copied_as(y, form(y.form.dtype, y.form.device, y.form.shape)) if y is x else y, (shifts, dims)
+@remembered("RollBackward0")
+def _roll(x: Form, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Plan:
+    return _rolled(x, list(zip(dims, shifts))) if dims else _rolled_flat(x, shifts[0])
 
 
-@_roll.backward
-def _(node: Any, g: Tensor) -> tuple:
-    shifts, dims = node.kept()
-    return (_roll(g, tuple([-s for s in shifts]), dims),)
+_roll.transposed_by(_roll, lambda shifts, dims: (tuple([-n for n in shifts]), dims))
+
+
+@door(1)
+def _rolling(x: Any, shifts: Any, dims: Any) -> Any:
+    check_tensor("roll", x)
+    moves = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
+    along = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
+    if not along and len(moves) == 1:
+        return _roll.known(x, moves, ())
+    if not x.form.rank:
+        raise IndexError(f"roll: Dimension specified as {along[0]} but tensor has no dimensions")
+    if len(moves) != len(along) or not moves:
+        raise RuntimeError(
+            message("roll", f"shifts and dimensions must align. shifts: {len(moves)}, dims: {len(along)}")
+        )
+    return _roll.known(x, moves, tuple([wrap_dim("roll", d, x.form.rank) for d in along]))
+
+
+def _rolled_flat(x: Form, shift: int) -> Plan:
+    """The plan of a copy whose elements are rolled as if they stood in one row."""
+    dense, row = form(x.dtype, x.device, x.shape), form(x.dtype, x.device, (x.numel,))
+    roll, there, back = _rolled(row, [(0, shift)]), view_plan(row, 0), view_plan(dense, 0)
+
+    def plan(y: Tensor) -> Tensor:
+        made = back(roll(there(y if y.form is dense else copied_as(y, dense))))
+        made.base = None
+        return made
+
+    return plan
+
+
+def _rolled(x: Form, moves: Sequence[tuple[int, int]]) -> Plan:
+    """The plan of a copy that is rolled along some dimensions: (dimension, by how much)."""
+    wanted = [(d, -shift % x.shape[d]) for d, shift in moves if x.shape[d] and shift % x.shape[d]]
+    if x.numel <= _SMALL:
+        return _reordered(x, [(d, (*range(start, x.shape[d]), *range(start))) for d, start in wanted])
+    to = form(x.dtype, x.device, x.shape)
+
+    def plan(y: Tensor) -> Tensor:
+        y = alias(y)
+        for d, start in wanted:
+            y = cat([slice_op(y, d, start, x.shape[d]), slice_op(y, d, 0, start)], d)
+        return y if wanted else copied_as(y, to)
+
+    return plan
+
+
+_SMALL = 1 << 12  # elements up to which a roll is one kernel that looks at every slice; above it, two copies of halves
 
 
 @spelled()
@@ -141,53 +192,47 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
     >>> torch.roll(torch.tensor([1, 2, 3]), 1)
     tensor([3, 1, 2])
     """
-    moves = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
-    along = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
-    if not along and len(moves) == 1:
-        return _roll(input, moves, ())
-    if not input.form.rank:
-        raise IndexError(f"roll: Dimension specified as {along[0]} but tensor has no dimensions")
-    if len(moves) != len(along) or not moves:
-        raise RuntimeError(
-            message("roll", f"shifts and dimensions must align. shifts: {len(moves)}, dims: {len(along)}")
-        )
-    return _roll(input, moves, tuple([wrap_dim("roll", d, input.form.rank) for d in along]))
+    return _rolling.find(input, shifts, dims)
 
 
 # ---------------------------------------------------------------- repeated
-@recorded("RepeatBackward0")
-def _repeat(x: Tensor, repeats: tuple[int, ...]) -> tuple[Tensor, tuple]:
-    f = x.form
-    lead = len(repeats) - f.rank
-    shape = (*(1,) * lead, *f.shape)
-    wide = [n for r, m in zip(repeats, shape) for n in (r, m)]
-    spread = expand(reshape(x, [n for m in shape for n in (1, m)]), wide)
-    y = copied_as(spread, form(f.dtype, f.device, tuple(wide)))
-    return reshape(y, [r * m for r, m in zip(repeats, shape)]), (f, repeats)
+@remembered("RepeatBackward0")
+def _repeat(x: Form, repeats: tuple[int, ...]) -> Plan:
+    lead = len(repeats) - x.rank
+    shape, strides = (*(1,) * lead, *x.shape), (*(0,) * lead, *x.strides)
+    wide = tuple([n for r, m in zip(repeats, shape) for n in (r, m)])
+    spread = x.viewed(wide, tuple([s for step in strides for s in (0, step)]))
+    made = form(x.dtype, x.device, tuple([r * m for r, m in zip(repeats, shape)]))
+    return copying_plan(spread, form(x.dtype, x.device, wide), made)
 
 
-@_repeat.backward
-def _(node: Any, g: Tensor) -> tuple:
-    f, repeats = node.kept()
-    shape = (*(1,) * (len(repeats) - f.rank), *f.shape)
+@_repeat.first
+def _(g: Tensor, x: Form, repeats: tuple[int, ...]) -> Tensor:
+    shape = (*(1,) * (len(repeats) - x.rank), *x.shape)
     if 0 in repeats:
-        return (zeros_of(form(g.form.dtype, f.device, f.shape)),)
+        return zeros_of(form(g.form.dtype, x.device, x.shape))
     parted = reshape(g, [n for r, m in zip(repeats, shape) for n in (r, m)])
     dims = tuple(range(0, 2 * len(repeats), 2))
-    return (reshape(parted.sum(dims) if dims else parted, f.shape),)  # type: ignore[attr-defined]
+    return reshape(parted.sum(dims) if dims else parted, x.shape)  # type: ignore[attr-defined]
+
+
+@door(1)
+def _repeated(x: Any, *repeats: Any) -> Any:
+    check_tensor("repeat", x)
+    numbers = check_sizes("repeat", several(repeats), "repeats")
+    if len(numbers) < x.form.rank:
+        raise RuntimeError(
+            f"Number of dimensions of repeat dims can not be smaller than the tensor's: {len(numbers)} < {x.form.rank}"
+        )
+    if any(n < 0 for n in numbers):
+        raise RuntimeError(message("repeat", f"repeats {numbers} must not be negative"))
+    return _repeat.known(x, numbers)
 
 
 @spelled(where=("method",))
 def repeat(input: Tensor, *repeats: Any, **options: Any) -> Tensor:
     """A copy, repeated along each dimension so often; more numbers than dimensions: new ones in front."""
-    numbers = check_sizes("repeat", several(repeats or (options["repeats"],) if options else repeats), "repeats")
-    if len(numbers) < input.form.rank:
-        raise RuntimeError(
-            f"Number of dimensions of repeat dims can not be smaller than the tensor's: {len(numbers)} < {input.form.rank}"
-        )
-    if any(n < 0 for n in numbers):
-        raise RuntimeError(message("repeat", f"repeats {numbers} must not be negative"))
-    return _repeat(input, numbers)
+    return _repeated.find(input, *(repeats or (options["repeats"],) if options else repeats))
 
 
 @spelled()

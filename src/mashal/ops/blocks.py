@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from mashal.core import dtypes
-from mashal.core.dtypes import dtype as DType
 from mashal.core.forms import Form, form
 from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor, empty, plan_of
 from mashal.lower.indexing import Blocks, blocks
 from mashal.lower.schedule import collapse
 from mashal.ops.copying import clone, copied_as, copy_into, zeros_of
-from mashal.ops.define import overlaps, recorded
+from mashal.ops.define import overlaps
 from mashal.ops.parts import added_back, as_strided
+from mashal.ops.remembered import Remembered, remembered
 from mashal.ops.run import Plan, kernel_of, remember
 
 RAW = {1: dtypes.uint8, 2: dtypes.int16, 4: dtypes.int32, 8: dtypes.int64}
@@ -49,16 +50,24 @@ Outside = Callable[[int, int, int, int, tuple[int, ...]], Exception]
 # ---------------------------------------------------------------- the two kernels
 def take_blocks(x: Tensor, dim: int, indices: Sequence[Tensor], outside: Outside = outside_index) -> Tensor:
     """The blocks of x at indices, in a new contiguous tensor; records nothing."""
-    f, shape = x.form, indices[0].form.shape
-    made = form(f.dtype, f.device, (*f.shape[:dim], *shape, *f.shape[dim + len(indices) :]))
-    if not made.numel or x.capsule is None:
-        return empty(made)
-    refuse_empty(f, dim, indices, outside)
-    key = "take", f, dim, len(indices), shape, outside
-    plan = _plans.get(key)
-    if plan is None:
-        plan = remember(_plans, key, _plan("take", f, made, dim, indices, False, outside))
+    forms = [i.form for i in indices]
+    key = ("take", x.form, *forms, dim, outside)
+    plan = _plans.get(key) or remember(_plans, key, take_plan(x.form, forms, dim, outside))
     return plan(x, *indices)
+
+
+def take_plan(x: Form, indices: Sequence[Form], dim: int, outside: Outside, made: Form | None = None) -> Plan:
+    """The plan of take_blocks, which may hand the elements out in another form."""
+    k, shape = len(indices), indices[0].shape
+    made = made or form(x.dtype, x.device, (*x.shape[:dim], *shape, *x.shape[dim + k :]))
+    if not made.numel:
+        return plan_of(0, [(0, made)], [x.dtype.itemsize, *[8] * k])
+    if 0 in x.shape[dim : dim + k]:
+        return lambda _, *given: refuse_empty(x, dim, [whole(i) for i in given], outside)
+    plan = _plan("take", x, made, dim, indices, False, outside)
+    if all(map(_is_whole, indices)):
+        return plan
+    return lambda x, *given: plan(x, *[whole(i) for i in given])
 
 
 def put_blocks(
@@ -81,7 +90,7 @@ def put_blocks(
     key = kind, f, dim, len(indices), shape, one, outside
     plan = _plans.get(key)
     if plan is None:
-        plan = remember(_plans, key, _plan(kind, f, dense, dim, indices, one, outside))
+        plan = remember(_plans, key, _plan(kind, f, dense, dim, [i.form for i in indices], one, outside))
     plan(x, source, *indices)
 
 
@@ -101,8 +110,8 @@ def int_at(x: Tensor, i: int) -> int:
     return ctypes.c_int64.from_address(x.data_ptr() + 8 * i).value
 
 
-def _plan(kind: str, f: Form, dense: Form, dim: int, indices: Sequence[Tensor], one: bool, outside: Outside) -> Plan:
-    k, index = len(indices), indices[0].form
+def _plan(kind: str, f: Form, dense: Form, dim: int, indices: Sequence[Form], one: bool, outside: Outside) -> Plan:
+    k, index = len(indices), indices[0]
     size = f.dtype.itemsize
     split = f.dtype.is_complex and (kind == "add" or size == 16)
     shape, strides = tuple(f.shape), f.strides
@@ -158,30 +167,51 @@ def _unraveled(place: int, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 # ---------------------------------------------------------------- recorded
-@recorded("IndexBackward0")
-def taken(x: Tensor, dim: int, outside: Outside, *indices: Tensor) -> tuple[Tensor, tuple]:
+def taken(x: Tensor, *indices: Tensor, dim: int, outside: Outside) -> Tensor:
     """take_blocks, recorded."""
-    return take_blocks(x, dim, indices, outside), (x.form, dim, outside, *indices)
+    return _taking(len(indices), outside).find(x, *indices, dim)
 
 
-@taken.backward
-def _(node: Any, g: Tensor) -> tuple:
-    f, dim, outside, *indices = node.kept()
-    return (spread(g, f, dim, outside, *indices),)
+def spread(g: Tensor, *indices: Tensor, shape: tuple[int, ...], dim: int, outside: Outside) -> Tensor:
+    """Zeros of a shape with g added at the blocks, recorded: the transpose of taken."""
+    return _spreading(len(indices), outside).find(g, *indices, shape, dim)
 
 
-@recorded("IndexPutBackward0")
-def spread(g: Tensor, f: Form, dim: int, outside: Outside, *indices: Tensor) -> tuple[Tensor, tuple]:
-    """Zeros with g added at the blocks: the transpose of taken."""
-    whole = zeros_of(form(g.form.dtype, f.device, f.shape))
-    put_blocks(whole, g, dim, indices, add=True, outside=outside)
-    return whole, (dim, outside, *indices)
+@cache
+def _taking(k: int, outside: Outside) -> Remembered:
+    @remembered("IndexBackward0", 1 + k, gradients=1, kept=range(1, 1 + k))
+    def take(x: Form, *rest: Any) -> Plan:
+        *indices, dim = rest
+        return take_plan(x, indices, dim, outside)
+
+    @take.first
+    def _(g: Tensor, x: Form, *rest: Any) -> Tensor:
+        *indices, dim = rest
+        return spread(g, *indices, shape=tuple(x.shape), dim=dim, outside=outside)
+
+    return take
 
 
-@spread.backward
-def _(node: Any, g: Tensor) -> tuple:
-    dim, outside, *indices = node.kept()
-    return (taken(g, dim, outside, *indices),)
+@cache
+def _spreading(k: int, outside: Outside) -> Remembered:
+    @remembered("IndexPutBackward0", 1 + k, gradients=1, kept=range(1, 1 + k))
+    def put(g: Form, *rest: Any) -> Plan:
+        *_, shape, dim = rest
+        to = form(g.dtype, g.device, shape)
+
+        def plan(g: Tensor, *indices: Tensor) -> Tensor:
+            made = zeros_of(to)
+            put_blocks(made, g, dim, [whole(i) for i in indices], add=True, outside=outside)
+            return made
+
+        return plan
+
+    @put.first
+    def _(gg: Tensor, g: Form, *rest: Any) -> Tensor:
+        *indices, _, dim = rest
+        return taken(gg, *indices, dim=dim, outside=outside)
+
+    return put
 
 
 # ---------------------------------------------------------------- indices
@@ -189,23 +219,25 @@ def index_tensor(name: str, index: Any, dtypes_: str = "int32 or int64") -> Tens
     """An index as the kernels want it: int64, contiguous, without history."""
     if not isinstance(index, Tensor):
         raise TypeError(f"{name}(): argument 'index' must be Tensor, not {type(index).__name__}")
-    d = index.form.dtype
-    if d.name not in ("int64", "int32"):
-        raise _wrong_index(name, d)
+    check_index(name, index.form)
     return whole(index)
 
 
-def _wrong_index(name: str, d: DType) -> Exception:
-    kind = IndexError if name.startswith("index") else RuntimeError
-    return kind(f"{name}(): Expected dtype int32/int64 for index, but got {d}")
+def check_index(name: str, index: Form) -> None:
+    """An error unless an index's dtype is int64 or int32."""
+    if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
+        kind = IndexError if name.startswith("index") else RuntimeError
+        raise kind(f"{name}(): Expected dtype int32/int64 for index, but got {index.dtype}")
 
 
 def whole(index: Tensor) -> Tensor:
     """An integer tensor as int64, contiguous."""
     f = index.form
-    if f.dtype is dtypes.int64 and f.contiguous:
-        return index
-    return copied_as(index, form(dtypes.int64, f.device, f.shape))
+    return index if _is_whole(f) else copied_as(index, form(dtypes.int64, f.device, f.shape))
+
+
+def _is_whole(f: Form) -> bool:
+    return f.dtype is dtypes.int64 and f.contiguous
 
 
 # ---------------------------------------------------------------- views that overlap
@@ -215,7 +247,7 @@ def _added_back(g: Tensor, f: Form, made: Form, shift: int) -> Tensor:
     size = max(f.extent, shift + made.extent) - low
     line = tensor_from_data(range(size), dtypes.int64)
     places = as_strided(line, made.shape, made.strides, shift - low)
-    flat = spread(g, form(g.form.dtype, f.device, (size,)), 0, outside_index, whole(places))
+    flat = spread(g, whole(places), shape=(size,), dim=0, outside=outside_index)
     return clone(as_strided(flat, f.shape, f.strides, -low), memory_format="contiguous_format")
 
 

@@ -20,6 +20,7 @@ from mashal.errors import message
 from mashal.lang.expression import cast, operand, scalar
 from mashal.lang.nest import Nest, Operand
 from mashal.lang.recipes import Copy
+from mashal.lower.pointwise import pointwise
 from mashal.lower.schedule import collapse
 from mashal.lower.transpose import TYPES, transposed_dims, transposing
 from mashal.ops.broadcast import sum_to
@@ -33,7 +34,7 @@ from mashal.ops.define import (
     overrides,
     spelled,
 )
-from mashal.ops.run import Plan, kernel_of, plan_pointwise, remember
+from mashal.ops.run import Plan, elements_layout, kernel_of, plan_pointwise, remember
 
 _into: dict[tuple[Form, Form], Plan] = {}
 _new: dict[tuple[Form, Form], Plan] = {}
@@ -61,6 +62,17 @@ def copied_as(x: Tensor, to: Form) -> Tensor:
     key = x.form, to
     plan = _new.get(key) or remember(_new, key, _copy_plan(x.form, to, in_place=False))
     return plan(x)
+
+
+def copying_plan(source: Form, walked: Form, made: Form) -> Plan:
+    """The plan of a copy as the contiguous form `walked`, handed out in another form of as many elements."""
+    if not made.numel:
+        return plan_of(0, [(0, made)], [source.dtype.itemsize])
+    if walked is made:
+        return _copy_plan(source, made, in_place=False)
+    layout, constants = elements_layout(walked.shape, [walked.strides, source.strides])
+    address = kernel_of(pointwise, _copy_nest(source.dtype, made.dtype), layout)
+    return plan_of(address, [(made.nbytes, made)], [source.dtype.itemsize], constants, work=made.numel)
 
 
 def _copy_plan(source: Form, target: Form, in_place: bool) -> Plan:

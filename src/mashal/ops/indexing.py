@@ -61,7 +61,7 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         if found is not None:
             return new_view(input, found[0], input.offset + found[1])
     if kind is Tensor and index.form.dtype is int64 and index.form.rank and input.form.rank:
-        return taken(input, 0, outside_index, whole(index))
+        return taken(input, whole(index), dim=0, outside=outside_index)
     x, picks = _viewed(input, index if kind is tuple else (index,))
     if picks:
         return _picked(x, picks)
@@ -315,7 +315,7 @@ _errors: dict[tuple[int, ...], Any] = {}
 def _picked(x: Tensor, picks: dict[int, Tensor]) -> Tensor:
     dims, indices = index_lists(x, picks)
     moved, first = _in_front(x, dims)
-    return taken(moved, first, _error(dims), *indices)
+    return taken(moved, *indices, dim=first, outside=_error(dims))
 
 
 def _put(x: Tensor, picks: dict[int, Tensor], value: Any, accumulate: bool = False) -> None:
@@ -388,7 +388,7 @@ def _(node: Any, g: Tensor) -> tuple:
         mine = _write_blocks(g, first, outside, zero, False, *indices)
     if not node.wants(1):
         return mine, None
-    return mine, converted(summed_to(taken(g, first, outside, *indices), tuple(of.shape)), of.dtype)
+    return mine, converted(summed_to(taken(g, *indices, dim=first, outside=outside), tuple(of.shape)), of.dtype)
 
 
 write_blocks = _write_blocks.in_place

@@ -4,6 +4,8 @@
     def _tril(x: Form, diagonal: int) -> Plan: ...        what computes it: decided at the first call of a kind
     @_tril.backward
     def _(node, g): return (_tril(g, *node.kept()),)      the gradients by operations, as for `recorded`
+    @_gather.first
+    def _(g, x: Form, index, dim): ...                    or that of the first operand, where the others only say where
     @_tril.parts                                          and, where they are plans of their own, as plans (ops.planned)
 
 A `Door` is what a public function calls: what users gave is looked up as it is, before anything is checked or sorted.
@@ -13,6 +15,7 @@ Checking and sorting is the door's function, at the first call of a kind; it giv
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from mashal.core import saved
@@ -74,14 +77,14 @@ def door(operands: int) -> Callable[[Callable[..., Any]], Door]:
 class Known(Planned):
     """A call on operands of certain forms with certain options; present: which operands there are."""
 
-    __slots__ = ("operation", "options", "present")
+    __slots__ = ("forms", "operation", "options", "present")
 
     def __init__(self, operation: Remembered, operands: Sequence[Any], options: tuple):
         self.operation, self.options = operation, options
         self.present = tuple([i for i, x in enumerate(operands) if x is not None])
         places = {i: place for place, i in enumerate(self.present)}
         tensors = [isinstance(operands[i], Tensor) for i in self.present]
-        forms = [x.form if isinstance(x, Tensor) else x if x is None else type(x) for x in operands]
+        forms = self.forms = [x.form if isinstance(x, Tensor) else x if x is None else type(x) for x in operands]
         super().__init__(
             operation.make(*forms, *options),
             operation.node,
@@ -154,6 +157,18 @@ class Remembered(Door):
         """States the gradients as plans: make(call, what is kept, g) -> a `Part` (or None) for each operand; None: by operations."""
         self.make_parts = make
         return make
+
+    def first(self, rule: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        """States the gradient of the first operand where the others, all kept, only say where:
+        rule(g, form of the operand, *others, *options), written with operations."""
+
+        def gradient(call: Known, *things: Any) -> Tensor:
+            *others, g = things
+            return rule(g, call.forms[0], *others, *call.options)
+
+        self.rule = lambda node, g: (gradient(node.entry, *saved.kept(node), g),)
+        self.make_parts = lambda call, things, g: [Part(partial(gradient, call), tuple(range(len(things) + 1)))]
+        return rule
 
     def transposed_by(self, other: Remembered, turn: Callable[..., tuple] = lambda *options: options) -> None:
         """The function is linear and keeps nothing: its gradient is `other` of g, with the options that turn(*options) gives."""

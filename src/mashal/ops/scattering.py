@@ -7,14 +7,15 @@ from typing import Any
 from mashal.core import dtypes
 from mashal.core.forms import Form, form
 from mashal.core.shapes import broadcast, wrap_dim
-from mashal.core.tensor import Tensor, empty, plan_of
+from mashal.core.tensor import Tensor, plan_of
 from mashal.lower.along import Along, along
 from mashal.lower.schedule import collapse
 from mashal.ops.blocks import RAW, int_at
 from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, zeros_of
-from mashal.ops.define import any_recorded, overlaps, recorded, refuse_recorded_out, spelled, write_out
+from mashal.ops.define import any_recorded, overlaps, refuse_recorded_out, spelled, write_out
 from mashal.ops.masks import exact_out, masked_fill, scalar_of
 from mashal.ops.parts import as_strided, diagonal, select, slice_op
+from mashal.ops.remembered import door, remembered
 from mashal.ops.run import Plan, kernel_of, remember
 from mashal.ops.views import expand, reshape
 from mashal.ops.writing import EVERYWHERE, writing
@@ -24,16 +25,16 @@ _plans: dict[tuple, Plan] = {}
 
 # ---------------------------------------------------------------- the kernel
 def _run(kind: str, target: Tensor, index: Tensor, source: Tensor, dim: int) -> None:
-    """Runs the kernel over all places of index; the tensors are of one dtype, the sizes are checked."""
+    """Runs a kernel that puts over all places of index; the tensors are of one dtype, the sizes are checked."""
     if not index.form.numel or target.capsule is None:
         return
-    if kind != "take" and overlaps(source, target):
+    if overlaps(source, target):
         source = copied_as(source, form(source.form.dtype, source.form.device, source.form.shape))
     key = kind, target.form, index.form, source.form, dim
     plan = _plans.get(key)
     if plan is None:
         plan = remember(_plans, key, _plan(kind, target.form, index.form, source.form, dim))
-    plan(target, index, source)
+    plan(target, source, index)
 
 
 def _plan(kind: str, target: Form, index: Form, source: Form, dim: int) -> Plan:
@@ -41,21 +42,23 @@ def _plan(kind: str, target: Form, index: Form, source: Form, dim: int) -> Plan:
     if kind in ("take", "put") and d.itemsize in RAW:
         d = RAW[d.itemsize]
     picked = source if kind == "take" else target
-    size, step = (picked.shape[dim], picked.strides[dim]) if picked.rank else (1, 1)
-    walked = [list(f.strides) or [1] for f in (target, index, source)]
-    walked[2 if kind == "take" else 0][dim] = 0
+    limit, step = (picked.shape[dim], picked.strides[dim]) if picked.rank else (1, 1)
+    walked = [list(f.strides) or [1] for f in (target, source, index)]
+    walked[1 if kind == "take" else 0][dim] = 0
     sizes, strides = collapse(tuple(index.shape) or (1,), [tuple(w) for w in walked])
     shared = kind == "take" or strides[0][0] != 0
     how = Along(kind, d, len(sizes), shared)
     address = kernel_of(along, how)
-    words = [*sizes, *strides[0], *strides[1], *strides[2], size, step]
+    words = [*sizes, *strides[0], *strides[1], *strides[2], limit, step]
 
     def fail(status: int, *operands: Any) -> None:
-        value = _value_at(operands[1], status, sizes, strides[1])
-        raise RuntimeError(f"index {value} is out of bounds for dimension {dim} with size {size}")
+        value = _value_at(operands[-1], status, sizes, strides[2])
+        raise RuntimeError(f"index {value} is out of bounds for dimension {dim} with size {limit}")
 
-    operands = [target.dtype.itemsize, 8, source.dtype.itemsize]
-    return plan_of(address, [], operands, words, work=index.numel, returns_first=True, fail=fail)
+    size = target.dtype.itemsize
+    if kind == "take":
+        return plan_of(address, [(target.nbytes, target)], [size, 8], words, work=index.numel, fail=fail)
+    return plan_of(address, [], [size, size, 8], words, work=index.numel, returns_first=True, fail=fail)
 
 
 def _value_at(index: Tensor, place: int, sizes: list[int], strides: list[int]) -> int:
@@ -71,11 +74,12 @@ def _index(name: str, index: Any) -> Tensor:
         raise TypeError(f"{name}(): argument 'index' must be Tensor, not {type(index).__name__}")
     if index.form.dtype.name not in ("int64", "int32") and index.form.numel:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, but got {index.dtype}")
-    return (
-        index
-        if index.form.dtype is dtypes.int64
-        else copied_as(index, form(dtypes.int64, index.form.device, index.form.shape))
-    )
+    return _long(index)
+
+
+def _long(index: Tensor) -> Tensor:
+    f = index.form
+    return index if f.dtype is dtypes.int64 else copied_as(index, f.with_dtype(dtypes.int64))
 
 
 def _check_sizes(name: str, x: Form, dim: int, index: Form, other: str, limit: Form, skip: bool) -> None:
@@ -95,17 +99,27 @@ def _check_sizes(name: str, x: Form, dim: int, index: Form, other: str, limit: F
 
 
 # ---------------------------------------------------------------- gather
-@recorded("GatherBackward0")
-def _gather(x: Tensor, dim: int, index: Tensor) -> tuple[Tensor, tuple]:
-    result = empty(form(x.form.dtype, x.form.device, index.form.shape))
-    _run("take", result, index, x, dim)
-    return result, (x.form, dim, index)
+@remembered("GatherBackward0", 2, gradients=1, kept=(1,))
+def _gather(x: Form, index: Form, dim: int) -> Plan:
+    made = form(x.dtype, x.device, index.shape)
+    if not made.numel:
+        return plan_of(0, [(0, made)], [x.dtype.itemsize, index.dtype.itemsize])
+    plan = _plan("take", made, index.with_dtype(dtypes.int64), x, dim)
+    return plan if index.dtype is dtypes.int64 else lambda x, index: plan(x, _long(index))
 
 
-@_gather.backward
-def _(node: Any, g: Tensor) -> tuple:
-    f, dim, index = node.kept()
-    return (scatter_add(zeros_of(form(g.form.dtype, f.device, f.shape)), dim, index, g),)
+@_gather.first
+def _(g: Tensor, x: Form, index: Tensor, dim: int) -> Tensor:
+    return scatter_add(zeros_of(form(g.form.dtype, x.device, x.shape)), dim, index, g)
+
+
+@door(2)
+def _gathered(x: Any, index: Any, dim: int) -> Any:
+    check_tensor("gather", x)
+    _index("gather", index)
+    d = wrap_dim("gather", dim, x.form.rank)
+    _check_sizes("gather", x.form, d, index.form, "input", x.form, True)
+    return _gather.known(x, index, d)
 
 
 @spelled()
@@ -118,14 +132,11 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     tensor([[1],
             [4]])
     """
-    check_tensor("gather", input)
-    index = _index("gather", index)
-    d = wrap_dim("gather", dim, input.form.rank)
-    _check_sizes("gather", input.form, d, index.form, "input", input.form, True)
-    if out is not None and any_recorded((input,)):
+    if out is None:
+        return _gathered.find(input, index, dim)
+    if any_recorded((input,)):
         refuse_recorded_out("gather")
-    result = _gather(input, d, index)
-    return result if out is None else exact_out("gather", out, result, input, index)
+    return exact_out("gather", out, _gathered.find(input, index, dim), input, index)
 
 
 @spelled()

@@ -10,24 +10,50 @@ from mashal.core.nested import tensor_from_data
 from mashal.core.shapes import wrap_dim
 from mashal.core.tensor import Tensor
 from mashal.errors import message
-from mashal.ops.blocks import index_tensor, outside_index, outside_select, put_blocks, spread, take_blocks, whole
+from mashal.ops.blocks import (
+    index_tensor,
+    outside_index,
+    outside_select,
+    put_blocks,
+    spread,
+    take_blocks,
+    take_plan,
+    whole,
+)
 from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, zeros_of
 from mashal.ops.define import any_recorded, recorded, refuse_recorded_out, spelled
 from mashal.ops.masks import exact_out, scalar_of
+from mashal.ops.remembered import door, remembered
+from mashal.ops.run import Plan
 from mashal.ops.views import reshape
 from mashal.ops.writing import writing
 
 
 # ---------------------------------------------------------------- reading
-@recorded("IndexSelectBackward0")
-def _index_select(x: Tensor, dim: int, index: Tensor) -> tuple[Tensor, tuple]:
-    return take_blocks(x, dim, (index,), outside_select), (x.form, dim, index)
+@remembered("IndexSelectBackward0", 2, gradients=1, kept=(1,))
+def _index_select(x: Form, index: Form, dim: int) -> Plan:
+    n, line = index.numel, x if x.rank else x.viewed((1,), (1,))
+    if not x.rank and n != 1:
+        raise RuntimeError(message("index_select", f"the index of a 0-d tensor has one value, got {n}"))
+    made = form(x.dtype, x.device, (*line.shape[:dim], n, *line.shape[dim + 1 :]) if x.rank else ())
+    return take_plan(line, [index], dim, outside_select, made)
 
 
-@_index_select.backward
-def _(node: Any, g: Tensor) -> tuple:
-    f, dim, index = node.kept()
-    return (spread(g, f, dim, outside_select, index),)
+@_index_select.first
+def _(g: Tensor, x: Form, index: Tensor, dim: int) -> Tensor:
+    if not index.form.rank:
+        index = reshape(index, (1,))
+    if x.rank:
+        return spread(g, index, shape=tuple(x.shape), dim=dim, outside=outside_select)
+    return reshape(spread(reshape(g, (1,)), index, shape=(1,), dim=0, outside=outside_select), ())
+
+
+@door(2)
+def _selected(x: Any, index: Any, dim: int) -> Any:
+    check_tensor("index_select", x)
+    index_tensor("index_select", index)
+    _check_vector("index_select", index.form)
+    return _index_select.known(x, index, wrap_dim("index_select", dim, x.form.rank))
 
 
 @spelled()
@@ -37,23 +63,22 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     >>> torch.index_select(torch.tensor([5, 6, 7]), 0, torch.tensor([2, 0]))
     tensor([7, 5])
     """
-    check_tensor("index_select", input)
-    d = wrap_dim("index_select", dim, input.form.rank)
-    index = _vector("index_select", index)
-    x = input if input.form.rank else reshape(input, (1,))
-    if out is not None and any_recorded((input,)):
+    if out is None:
+        return _selected.find(input, index, dim)
+    if any_recorded((input,)):
         refuse_recorded_out("index_select")
-    result = _index_select(x, d, index)
-    if not input.form.rank:
-        result = reshape(result, ())
-    return result if out is None else exact_out("index_select", out, result, input, index)
+    return exact_out("index_select", out, _selected.find(input, index, dim), input, index)
+
+
+def _check_vector(name: str, index: Form) -> None:
+    if index.rank > 1:
+        kind = RuntimeError if name.startswith("index_fill") else IndexError
+        raise kind(f"{name}(): Index is supposed to be a vector, but got {tuple(index.shape)}")
 
 
 def _vector(name: str, index: Any) -> Tensor:
     index = index_tensor(name, index)
-    if index.form.rank > 1:
-        kind = RuntimeError if name.startswith("index_fill") else IndexError
-        raise kind(f"{name}(): Index is supposed to be a vector, but got {tuple(index.shape)}")
+    _check_vector(name, index.form)
     return index if index.form.rank else reshape(index, (1,))
 
 
@@ -167,8 +192,7 @@ def _take(x: Tensor, index: Tensor) -> tuple[Tensor, tuple]:
 @_take.backward
 def _(node: Any, g: Tensor) -> tuple:
     f, index = node.kept()
-    flat = form(g.form.dtype, f.device, (f.numel,))
-    return (reshape(spread(g, flat, 0, outside_take, index), f.shape),)
+    return (reshape(spread(g, index, shape=(f.numel,), dim=0, outside=outside_take), f.shape),)
 
 
 @spelled()

@@ -54,18 +54,30 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         kinds = overrides((input,))
         if kinds:
             return dispatched(getitem, kinds, (input, index), {})
-    if kind is int:
-        return _one(input, index)
-    if input.node is None and (kind is tuple or kind is slice):
-        found = _basic(input.form, index if kind is tuple else (index,))
-        if found is not None:
-            return new_view(input, found[0], input.offset + found[1])
-    if kind is Tensor and index.form.dtype is int64 and index.form.rank and input.form.rank:
-        return taken(input, whole(index), dim=0, outside=outside_index)
+    if kind is Tensor:
+        if index.form.dtype is int64 and index.form.rank and input.form.rank:
+            return taken(input, whole(index), dim=0, outside=outside_index)
+    else:
+        view = _view(input, index, kind)
+        if view is not None:
+            return view
     x, picks = _viewed(input, index if kind is tuple else (index,))
     if picks:
         return _picked(x, picks)
     return alias_view(input) if x is input else x
+
+
+def _view(x: Tensor, index: Any, kind: type) -> Tensor | None:
+    """The view by an index of ints, slices, None and one …; None for any other, and for those of several steps to be recorded."""
+    if kind is int:
+        return _one(x, index)
+    if kind is slice:
+        return _some(x, index)
+    if kind is tuple:
+        found = _basic(x.form, index)
+        if found is not None and (found[2] < 2 or x.node is None or not mode.recording):
+            return _view_at(x, found)
+    return unsqueeze(x, 0) if index is None else None
 
 
 def _one(x: Tensor, i: int) -> Tensor:
@@ -86,51 +98,106 @@ def _one(x: Tensor, i: int) -> Tensor:
     return y
 
 
-def _basic(f: Form, index: tuple) -> tuple[Form, int] | None:
-    """The form and the shift of an index of ints and slices alone; None for any other.
+def _some(x: Tensor, index: slice) -> Tensor:
+    """x[a:b:c], the rows of a range; the form depends on its size and step, not on where it begins, and is kept by these."""
+    f = x.form
+    if not f.rank or (type(index.step) is int and index.step <= 0):
+        return slice_op(x, 0, index.start, index.stop, index.step) if f.rank else _viewed(x, (index,))[0]
+    first, last, by = index.indices(f.shape[0])
+    key = f, last - first, by
+    made = _ranges.get(key) or remember(_ranges, key, _part(f, [(max(0, -((first - last) // by)), by)]))
+    y = new_view(x, made, x.offset + first * f.strides[0])
+    if x.node is not None and mode.recording:
+        y.node = _SLICE(((x.node, x.output),), (f, (0, index.start, index.stop, by)))
+    return y
 
-    The form depends on the ranges' sizes and steps, not on where they begin, and is kept by these.
+
+_ranges: dict[tuple, Form] = {}
+
+
+def _basic(f: Form, index: tuple) -> tuple[Form, int, int, Any, tuple] | None:
+    """The view by an index of ints, slices, None and one …; None for any other.
+
+    Returns its form, its shift, how many steps there are (a select, slice or unsqueeze each), and the node and the arguments of
+    the last one. The form depends on the ranges' sizes and steps, not on where they begin, and is kept by these.
     """
-    if len(index) > f.rank:
-        return None
-    shift, ranges = 0, []
+    shift, d, ranges, steps, node, arguments, spread = 0, 0, [], 0, None, (), False
     shape, strides = f.shape, f.strides
-    for d, item in enumerate(index):
-        if type(item) is int:
+    if len(index) > f.rank and _counted(index) > f.rank:
+        return None
+    for item in index:
+        kind = type(item)
+        if kind is int:
             n = shape[d]
             if not -n <= item < n:
                 raise IndexError(f"index {item} is out of bounds for dimension {d} with size {n}")
             shift += (item + n if item < 0 else item) * strides[d]
+            steps, node, arguments = steps + 1, SelectBackward0, (d, item)
             ranges.append(None)
-        elif type(item) is slice:
-            by = item.step
+            d += 1
+        elif kind is slice:
+            start, stop, by = item.start, item.stop, item.step
             if by is not None and (type(by) is not int or by <= 0):
                 return None
-            if item.start is None and item.stop is None and by is None:
+            if start is None and stop is None and by is None and len(index) > 1:
                 ranges.append(True)
-                continue
-            first, last, by = item.indices(shape[d])
-            ranges.append((max(0, -((first - last) // by)), by))
-            shift += first * strides[d]
+            else:
+                first, last, by = item.indices(shape[d])
+                ranges.append((max(0, -((first - last) // by)), by))
+                shift += first * strides[d]
+                steps, node, arguments = steps + 1, _SLICE, (d, start, stop, by)
+            d += 1
+        elif item is None:
+            steps, node, arguments = steps + 1, _UNSQUEEZE, (d,)
+            ranges.append(False)
+        elif item is ... and not spread:
+            spread, left = True, f.rank - _counted(index)
+            ranges += [True] * left
+            d += left
         else:
             return None
     key = f, tuple(ranges)
-    return _parts.get(key) or remember(_parts, key, _part(f, ranges)), shift
+    return _parts.get(key) or remember(_parts, key, _part(f, ranges)), shift, steps, node, arguments
 
 
+def _counted(index: tuple) -> int:
+    """Of how many dimensions an index says something, if it is of ints, slices, None and …"""
+    n = len(index)
+    for item in index:
+        if item is None or item is ...:
+            n -= 1
+    return n
+
+
+_SLICE, _UNSQUEEZE = slice_op.operation.loose, unsqueeze.operation.loose
 _parts: dict[tuple, Form] = {}
 
 
 def _part(f: Form, ranges: list) -> Form:
-    """What is left of a form: for each dimension None (an index), True (all of it), or a size and a step."""
-    shape, strides = [], []
-    for d, part in enumerate(ranges):
+    """What is left of a form: for each part None (an index), True (a whole dimension), False (a new one), or a size and a step."""
+    shape, strides, d = [], [], 0
+    for part in ranges:
+        if part is False:
+            shape.append(1)
+            strides.append(f.shape[d] * f.strides[d] if d < f.rank else 1)
+            continue
         if part is not None:
             n, by = (f.shape[d], 1) if part is True else part
             shape.append(n)
             strides.append(f.strides[d] * by)
-    rest = len(ranges)
-    return f.viewed((*shape, *f.shape[rest:]), (*strides, *f.strides[rest:]))
+        d += 1
+    return f.viewed((*shape, *f.shape[d:]), (*strides, *f.strides[d:]))
+
+
+def _view_at(x: Tensor, found: tuple) -> Tensor:
+    """The view that `_basic` has found."""
+    made, shift, steps, node, arguments = found
+    if not steps:
+        return alias_view(x)
+    y = new_view(x, made, x.offset + shift)
+    if x.node is not None and mode.recording:
+        y.node = node(((x.node, x.output),), (x.form, arguments))
+    return y
 
 
 def _viewed(x: Tensor, index: tuple) -> tuple[Tensor, dict[int, Tensor]]:
@@ -227,12 +294,15 @@ def _as_tensor(i: Any) -> Tensor:
 @spelled(where=(), name="setitem", operators=("__setitem__",))
 def setitem(input: Tensor, index: Any, value: Any) -> None:
     """input[index] = value: a tensor that broadcasts to the place, or a number."""
-    kinds = overrides((input, value))
-    if kinds:
-        return dispatched(setitem, kinds, (input, index, value), {})
-    x, picks = _viewed(input, index if type(index) is tuple else (index,))
-    if picks:
-        return _put(x, picks, value)
+    if type(input) not in PLAIN or type(value) not in _PLAIN_VALUES:
+        kinds = overrides((input, value))
+        if kinds:
+            return dispatched(setitem, kinds, (input, index, value), {})
+    x = _view(input, index, type(index))
+    if x is None:
+        x, picks = _viewed(input, index if type(index) is tuple else (index,))
+        if picks:
+            return _put(x, picks, value)
     if not isinstance(value, Tensor):
         if isinstance(value, (bool, int, float, complex)):
             fill_(x, value)
@@ -245,6 +315,9 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     else:
         copy_(x, value)
     return None
+
+
+_PLAIN_VALUES = {Tensor, int, float, bool}
 
 
 # ---------------------------------------------------------------- tensors as indices

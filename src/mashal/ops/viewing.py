@@ -33,7 +33,8 @@ Where = tuple[Form, int]
 class View:
     """An operation whose result reads the operand's storage; see the module.
 
-    parts: it gives several. loose: its calls have no plans, for their arguments are ever new ones.
+    parts: it gives several. node: what records a call; loose: the same for arguments that are ever new ones, of which no plans
+    are made (for an operation that is given loose=True always).
     """
 
     def __init__(self, rule: Callable[..., Any], node_name: str, parts: bool = False, loose: bool = False):
@@ -41,8 +42,9 @@ class View:
         self.known: dict[Any, Any] = {}
         self.calls: dict[Any, _Call] = {}
         self.gradient: Callable[..., Any] = self.put_back_parts if parts else self.put_back
-        kind = PartsNode if parts else LooseViewNode if loose else ViewNode
-        self.node: Any = type(node_name, (kind,), {"__slots__": (), "operation": self})
+        self.loose: Any = type(node_name, (LooseViewNode,), {"__slots__": (), "operation": self})
+        kind = PartsNode if parts else ViewNode
+        self.node: Any = self.loose if loose else type(node_name, (kind,), {"__slots__": (), "operation": self})
         self.parameters = list(inspect.signature(rule).parameters.values())[1:]
 
     def find(self, of: Form, arguments: tuple, options: dict | None = None) -> tuple[Any, tuple]:

@@ -98,8 +98,16 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 
 def set_flush_denormal(mode: bool) -> bool:
-    """Whether tiny numbers may become zero: they never do, so False."""
-    return False
+    """Whether numbers too small for their format (denormals) count as 0: in what this thread computes, on x86.
+
+    Returns whether that can be chosen on this processor.
+
+    >>> torch.set_flush_denormal(False) in (True, False)
+    True
+    """
+    if not isinstance(mode, bool):
+        raise TypeError(f"set_flush_denormal expects a bool, but got {type(mode).__name__}")
+    return threads.flush_denormals(mode)
 
 
 def set_warn_always(b: bool) -> None:

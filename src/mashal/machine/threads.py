@@ -11,6 +11,8 @@ How a chunk is claimed: @ticket is generation << 32 | chunks left, and taking a 
 job is published only after every chunk of the old one is done; so a successful swap proves that what was
 read just before belongs to this job.
 
+A chunk runs in the caller's mode of arithmetic (on x86: whether numbers too small for their format, denormals, count as 0).
+
 Workers block all signals (Python's handlers run where Python expects), spin for a few microseconds, then
 sleep. A forked child starts with no workers and makes its own; at exit they are joined.
 """
@@ -26,6 +28,29 @@ from mashal.machine.jit import JIT, provide_from_process
 
 _PAUSE = "call void @llvm.aarch64.hint(i32 1)" if HOST.arm else "call void @llvm.x86.sse2.pause()"
 _PAUSE_DECLARED = "declare void @llvm.aarch64.hint(i32)" if HOST.arm else "declare void @llvm.x86.sse2.pause()"
+_TELL_MODE = "" if HOST.arm else "call void @llvm.x86.sse.stmxcsr(ptr @job_mode)"
+_TAKE_MODE = "" if HOST.arm else "call void @llvm.x86.sse.ldmxcsr(ptr @job_mode)"
+_FLUSH = (
+    ""
+    if HOST.arm
+    else """
+declare void @llvm.x86.sse.stmxcsr(ptr)
+declare void @llvm.x86.sse.ldmxcsr(ptr)
+
+define void @pool_flush(i32 %on) nounwind {            ; results (bit 15) and operands (bit 6) that are denormal become 0
+  %mode = alloca i32, align 4
+  call void @llvm.x86.sse.stmxcsr(ptr %mode)
+  %now = load i32, ptr %mode
+  %rest = and i32 %now, -32833
+  %any = icmp ne i32 %on, 0
+  %bits = select i1 %any, i32 32832, i32 0
+  %new = or i32 %rest, %bits
+  store i32 %new, ptr %mode
+  call void @llvm.x86.sse.ldmxcsr(ptr %mode)
+  ret void
+}
+"""
+)
 _SIG_BLOCK, _SIG_SETMASK = (1, 3) if HOST.mac else (0, 2)
 _SPIN = 2000  # pauses before a worker sleeps: about 50 us
 _PATIENCE = 5000  # pauses before a caller whose worker lost its core yields
@@ -36,6 +61,7 @@ _TEXT = f"""
 @job_context = internal global ptr null
 @job_chunks = internal global i64 0
 @job_threads = internal global i64 0               ; how many may help, the caller included
+@job_mode = internal global i32 8064                 ; how the caller computes: x86's MXCSR
 @done     = internal global i64 0, align 128       ; chunks finished
 @busy     = internal global i32 0, align 128       ; 1 while a job runs
 @sleepers = internal global i32 0, align 128
@@ -81,6 +107,7 @@ claim:
   br i1 %mine, label %got, label %look
 got:
   %chunk = sub i64 %n, %left
+  {_TAKE_MODE}
   call void %run(ptr %context, i64 %chunk, i64 %thread)
   %d = atomicrmw add ptr @done, i64 1 release
   br label %look
@@ -199,6 +226,7 @@ recruit:
   call void @start()
   br label %publish
 publish:
+  {_TELL_MODE}
   store atomic ptr %run, ptr @job_run monotonic, align 8
   store atomic ptr %context, ptr @job_context monotonic, align 8
   store atomic i64 %n, ptr @job_chunks monotonic, align 8
@@ -286,7 +314,7 @@ define void @pool_want(i64 %threads) nounwind {{
   store i64 %threads, ptr @want
   ret void
 }}
-"""
+{_FLUSH}"""
 
 provide_from_process("pthread_create", "pthread_join", "pthread_mutex_init", "pthread_mutex_lock", "pthread_mutex_unlock",
                      "pthread_cond_init", "pthread_cond_wait", "pthread_cond_broadcast", "pthread_sigmask", "sigfillset",
@@ -294,13 +322,24 @@ provide_from_process("pthread_create", "pthread_join", "pthread_mutex_init", "pt
 PARALLEL_FOR, PARALLEL_FOR_FEW = "mashal_parallel_for", "mashal_parallel_for_few"
 """The names under which kernels call the pool."""
 
-_for, _for_few, *_others = JIT.functions(_TEXT, "pool", ["_for", "_for_few", "_stop", "_reset", "_want"])
+_for, _for_few, *_others = JIT.functions(
+    _TEXT, "pool", ["_for", "_for_few", "_stop", "_reset", "_want", *([] if HOST.arm else ["_flush"])]
+)
 JIT.provide(PARALLEL_FOR, _for)
 JIT.provide(PARALLEL_FOR_FEW, _for_few)
 _stop = ctypes.CFUNCTYPE(None)(_others[0])  # drops the GIL while it joins
 _reset = ctypes.PYFUNCTYPE(None)(_others[1])
 _want = ctypes.PYFUNCTYPE(None, ctypes.c_int64)(_others[2])
+_flush = None if HOST.arm else ctypes.PYFUNCTYPE(None, ctypes.c_int32)(_others[3])
 _threads = cores()
+
+
+def flush_denormals(on: bool) -> bool:
+    """Whether numbers too small for their format count as 0 in this thread, and in workers for it. False: not to be had here."""
+    if _flush is None:
+        return False
+    _flush(int(on))
+    return True
 
 
 def set_num_threads(n: int) -> None:

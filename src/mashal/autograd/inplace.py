@@ -87,13 +87,30 @@ def _renew_views(base: Tensor, known: int, had_history: bool, done: Tensor | Non
     A view without history of a base that had one was made under no_grad, and stays without.
     """
     version = base.version
-    if version is None or getrefcount(version) <= known + _OWN_REFERENCES:
+    others = 0 if version is None else getrefcount(version) - known - _OWN_REFERENCES
+    if others <= 0:
         return
-    for holder in gc.get_referrers(version):
-        if not isinstance(holder, Tensor) or holder.base is not base or holder is done:
-            continue
-        if holder.node is not None or not had_history:
+    for holder in _holders(version, others, (base, done)):
+        if holder.base is base and (holder.node is not None or not had_history):
             _renew(holder)
+
+
+def _holders(version: Any, count: int, besides: tuple) -> list[Tensor]:
+    """The tensors that share a list of versions, `count` of them `besides` those given.
+
+    Most are young: Python's collector knows those apart from the many that it has looked at before.
+    """
+
+    def among(things: list[Any]) -> list[Tensor]:
+        sharing = [x for x in things if isinstance(x, Tensor) and x.version is version]
+        return [x for x in sharing if all(x is not known for known in besides)]
+
+    found: list[Tensor] = []
+    for generation in (0, 1):
+        found += among(gc.get_objects(generation=generation))
+        if len(found) >= count:
+            return found
+    return among(gc.get_referrers(version))
 
 
 class _Holder:

@@ -68,3 +68,27 @@ def test_a_compiled_triangle_gives_the_same():
     for seed in range(3):
         x = torch.full((4, 5), float(seed))
         assert torch.equal(f(x), torch.tril(x * 2, 1))
+
+
+def test_padding_with_minus_zero_is_not_padding_with_zero():
+    x = torch.ones(1)
+    F.pad(x, (1, 0), value=0.0)
+    assert (1 / F.pad(x, (1, 0), value=-0.0)[0]).item() == float("-inf")
+
+
+def test_padding_may_cut_at_one_end_what_it_adds_at_the_other():
+    x = torch.arange(4.0, requires_grad=True)
+    y = F.pad(x, (1, -1), value=7)
+    assert y.tolist() == [7.0, 0.0, 1.0, 2.0]
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0, 1.0, 0.0]
+
+
+def test_gradients_of_many_samples_follow_those_of_one():
+    x = torch.randn(1, 1, 4, 4, requires_grad=True)
+    w = torch.randn(1, 1, 2, 2, requires_grad=True)
+    for y in (F.conv2d(x, w), F.max_pool2d(x, 2), F.softmax(x, -1), F.pad(x, (1, 1))):
+        g = torch.randn(3, *y.shape)
+        one = [torch.autograd.grad(y, x, each, retain_graph=True)[0] for each in g]
+        (many,) = torch.autograd.grad(y, x, g, is_grads_batched=True, retain_graph=True)
+        assert torch.allclose(many, torch.stack(one), atol=1e-6)

@@ -5,38 +5,48 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mashal.core.forms import form
-from mashal.core.tensor import Tensor
+from mashal.core.dtypes import int64
+from mashal.core.forms import Form, form
+from mashal.core.tensor import Tensor, make
 from mashal.core.tensor import empty as new
 from mashal.errors import message
-from mashal.ops.copying import check_tensor, copy_into
-from mashal.ops.creation import filled, tensor
+from mashal.ops.copying import check_tensor, copied_as, copy_into
+from mashal.ops.creation import fill_plan, filled, tensor
 from mashal.ops.define import recorded, spelled
 from mashal.ops.joining import cat
 from mashal.ops.parts import narrow
+from mashal.ops.remembered import Part, door, remembered
+from mashal.ops.run import Plan
 
 __all__ = ["constant_pad_nd", "pad"]
 
 
-@recorded("ConstantPadNdBackward0")
-def _constant(x: Tensor, pads: tuple[tuple[int, int], ...], value: Any) -> tuple[Tensor, tuple]:
-    """pads: for each dimension how many elements before and behind; negative ones are left out."""
-    shape = tuple(n + before + behind for n, (before, behind) in zip(x.form.shape, pads))
-    result = filled(form(x.form.dtype, x.form.device, shape), value)
-    inside, source = result, x
-    for dim, (before, behind) in enumerate(pads):
-        inside = inside.narrow(dim, max(before, 0), shape[dim] - max(before, 0) - max(behind, 0))
-        source = source.narrow(dim, max(-before, 0), x.form.shape[dim] - max(-before, 0) - max(-behind, 0))
-    if source.form.numel:
-        copy_into(inside, source)
-        result.version = None
-    return result, (pads,)
+@remembered("ConstantPadNdBackward0", 2, gradients=1)
+def _constant(x: Form, value: type | None, pads: tuple[tuple[int, int], ...]) -> Plan:
+    """plan(x[, value]). pads: for each dimension how many elements before and behind; negative ones are left out."""
+    shape = tuple(n + before + behind for n, (before, behind) in zip(x.shape, pads))
+    made = form(x.dtype, x.device, shape)
+    kept = tuple(n + min(before, 0) + min(behind, 0) for n, (before, behind) in zip(x.shape, pads))
+    source, first = x.viewed(kept, x.strides), sum(max(-p, 0) * s for (p, _), s in zip(pads, x.strides))
+    if kept == shape:
+        return lambda x, value=0: copied_as(make(x.capsule, x.offset + first, source), made)
+    inside, start = made.viewed(kept, made.strides), sum(max(p, 0) * s for (p, _), s in zip(pads, made.strides))
+    zeros, whole = fill_plan(made, int64), kept == tuple(x.shape)
+
+    def plan(x: Tensor, value: Any = None) -> Tensor:
+        y = zeros(0) if value is None else filled(made, value)
+        copy_into(make(y.capsule, start, inside), x if whole else make(x.capsule, x.offset + first, source))
+        return y
+
+    return plan
 
 
-@_constant.backward
-def _(node: Any, g: Tensor) -> tuple:
-    (pads,) = node.kept()
-    return (_constant(g, tuple((-before, -behind) for before, behind in pads), 0),)
+_constant.backward(lambda node, g: (_constant(g, None, _turned(*node.kept())), None))
+_constant.parts(lambda call, things, g: [Part(_constant.known(g, None, _turned(*call.options)).bare, (0,))])
+
+
+def _turned(pads: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    return tuple((-before, -behind) for before, behind in pads)
 
 
 def _pairs(name: str, x: Tensor, pad: Sequence[int]) -> tuple[tuple[int, int], ...]:
@@ -66,7 +76,7 @@ def _pairs(name: str, x: Tensor, pad: Sequence[int]) -> tuple[tuple[int, int], .
 def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Any = 0) -> Tensor:
     """input with a number before and behind its elements; see nn.functional.pad."""
     check_tensor("constant_pad_nd", input)
-    return _constant(input, _pairs("constant_pad_nd", input, pad), value)
+    return _constant(input, value, _pairs("constant_pad_nd", input, pad))
 
 
 @spelled(("functional",))
@@ -81,10 +91,15 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     >>> F.pad(torch.tensor([[1, 2, 3]]), (2, 1), mode="reflect")
     tensor([[3, 2, 1, 2, 3, 2]])
     """
+    return _pad.find(input, value, pad, mode)
+
+
+@door(2)
+def _pad(input: Any, value: Any, pad: Sequence[int], mode: str) -> Any:
     check_tensor("pad", input)
     pairs = _pairs("pad", input, pad)
     if mode == "constant":
-        return _constant(input, pairs, 0 if value is None else value)
+        return _constant.known(input, value, pairs)
     if mode not in _PLACES:
         raise NotImplementedError(
             message("pad", f"mode {mode!r}", "one of 'constant', 'reflect', 'replicate' and 'circular' is")

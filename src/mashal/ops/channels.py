@@ -5,18 +5,21 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from mashal.core.forms import Form, form
 from mashal.core.tape import mode, no_grad
 from mashal.core.tensor import Tensor, alias
 from mashal.errors import message
 from mashal.lang.expression import Expression, row_length, sqrt, sum_over
 from mashal.ops.arithmetic import mul
+from mashal.ops.copying import compact
 from mashal.ops.define import recorded, spelled, write_out
 from mashal.ops.losses import one_like
 from mashal.ops.normalization import gradients, normalized
 from mashal.ops.reducing import formula, in_dtype
 from mashal.ops.reductions import mean as mean_of
+from mashal.ops.remembered import door, remembered
 from mashal.ops.rows import one, row_formula
-from mashal.ops.run import check_floating
+from mashal.ops.run import Plan, check_floating
 from mashal.ops.views import reshape
 
 
@@ -57,18 +60,27 @@ def _(node: Any, g: Tensor, *_: Any) -> tuple:
     return gradients(node, g, x, m, r, w, rows, columns, eps)
 
 
-@recorded("NativeGroupNormBackward0", tensors=3)
-def _by_group(x: Tensor, weight: Tensor | None, bias: Tensor | None, groups: int, eps: float) -> tuple[Tensor, tuple]:
-    batch, channels, *window = x.form.shape
-    seen = reshape(x, (batch, groups, channels // groups, prod(window)))
-    parts = 1, groups, channels // groups, 1
-    y, m, r = normalized((2, 3), seen, _shaped(weight, parts), _shaped(bias, parts), eps=eps)
-    return reshape(y, x.form.shape), (x, m, r, weight, groups, eps)
+@remembered("NativeGroupNormBackward0", 3, kept=(0, 1), results=3)
+def _by_group(x: Form, weight: Form | None, bias: Form | None, groups: int, eps: float) -> Plan:
+    batch, channels, *window = x.shape
+    seen = (batch, groups, channels // groups, prod(window))
+    each = [
+        f and f.viewed((1, groups, channels // groups, 1), (0, *_pair(f, channels // groups), 0))
+        for f in (weight, bias)
+    ]
+    whole = form(x.dtype, x.device, seen)
+    plan = normalized.plan((2, 3), whole, *each, eps=eps, shown=tuple(x.shape))
+    return plan if x.contiguous else lambda x, *others: plan(compact(x), *others)
+
+
+def _pair(f: Form, n: int) -> tuple[int, int]:
+    """The strides of a vector's elements in groups of n."""
+    return f.strides[0] * n, f.strides[0]
 
 
 @_by_group.backward
 def _(node: Any, g: Tensor) -> tuple:
-    x, m, r, w, groups, eps = node.kept()
+    x, w, m, r, groups, eps = node.kept()
     batch, channels, *window = x.form.shape
     shape = batch, groups, channels // groups, prod(window)
     seen, parts = reshape(x, shape), (1, groups, channels // groups, 1)
@@ -87,6 +99,11 @@ def _shaped(x: Tensor | None, shape: tuple[int, ...]) -> Tensor | None:
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-05,
                cudnn_enabled: bool = True) -> Tensor:  # fmt: skip
     """layer_norm of each group of channels of (batch, channels, *); weight and bias have one value a channel."""
+    return _group_norm_of.find(input, weight, bias, num_groups, eps)
+
+
+@door(3)
+def _group_norm_of(input: Tensor, weight: Tensor | None, bias: Tensor | None, num_groups: int, eps: float) -> Any:
     check_floating("group_norm", input.form.dtype)
     shape = tuple(input.form.shape)
     if len(shape) < 2:
@@ -100,7 +117,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
         )
         raise RuntimeError(message("group_norm", f"{wrong} and num_groups={num_groups}"))
     _check_channels("group_norm", channels, weight=weight, bias=bias)
-    return _by_group(input, weight, bias, num_groups, eps)
+    return _by_group.known(input, weight, bias, num_groups, eps)
 
 
 def _check_channels(name: str, channels: int, **parameters: Tensor | None) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from mashal.core.dtypes import int64
-from mashal.core.forms import form
+from mashal.core.forms import Form, form
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.blocks import STRICT, put_blocks, take_blocks, whole
 from mashal.ops.copying import check_tensor, converted, zeros_of
 from mashal.ops.define import RecordedNode, recorded, spelled
 from mashal.ops.masks import masked_fill, scalar_of
+from mashal.ops.remembered import door, remembered
+from mashal.ops.run import Plan
 from mashal.ops.sparse import sparse_of
 from mashal.ops.views import reshape, unsqueeze
 
@@ -25,15 +27,14 @@ def _outside(which: int, value: int, dim: int, size: int, place: tuple[int, ...]
 STRICT.add(_outside)
 
 
-@recorded("EmbeddingBackward0")
-def _embedding(weight: Tensor, indices: Tensor, padding: int, by_frequency: bool) -> tuple[Tensor, tuple]:
-    return take_blocks(weight, 0, (indices,), _outside), (weight.form, indices, padding, by_frequency)
+@remembered("EmbeddingBackward0", 2, gradients=1, kept=(1,))
+def _embedding(weight: Form, indices: Form, padding: int, by_frequency: bool) -> Plan:
+    return lambda weight, indices: take_blocks(weight, 0, (indices,), _outside)
 
 
 @_embedding.backward
 def _(node: Any, g: Tensor) -> tuple:
-    f, indices, padding, by_frequency = node.kept()
-    return (embedding_gradient(g, f, indices, padding, by_frequency),)
+    return (embedding_gradient(g, node.entry.forms[0], *node.kept()),)
 
 
 @recorded("EmbeddingDenseBackwardBackward0")
@@ -87,6 +88,11 @@ def embedding(
     tensor([[2., 3.],
             [2., 3.]])
     """
+    return _embedding_of.find(weight, indices, padding_idx, scale_grad_by_freq, sparse)
+
+
+@door(2)
+def _embedding_of(weight: Tensor, indices: Tensor, padding_idx: int, scale_grad_by_freq: bool, sparse: bool) -> Any:
     check_tensor("embedding", weight, "weight", 1)
     check_tensor("embedding", indices, "indices", 2)
     if weight.form.rank != 2:
@@ -95,9 +101,12 @@ def embedding(
         raise RuntimeError(
             f"embedding: argument 'indices' must have one of the scalar types Long, Int; got {indices.dtype}"
         )
+    rows = whole(indices)
     if sparse and weight.node is not None:
-        return _embedding_with_sparse_gradient(weight, whole(indices), padding_idx, scale_grad_by_freq)
-    return _embedding(weight, whole(indices), padding_idx, scale_grad_by_freq)
+        return _embedding_with_sparse_gradient(weight, rows, padding_idx, scale_grad_by_freq)
+    if rows is indices and not sparse:
+        return _embedding.known(weight, indices, padding_idx, scale_grad_by_freq)
+    return _embedding(weight, rows, padding_idx, scale_grad_by_freq)
 
 
 @spelled(where=("torch", "functional"))

@@ -18,13 +18,14 @@ from mashal.errors import message
 from mashal.lang.expression import Expression, row_length, sqrt, sum_over
 from mashal.lower.normalized import norm_gradients, parts_of, scratch_bytes
 from mashal.ops.arithmetic import add, mul, sub
-from mashal.ops.define import recorded, spelled
+from mashal.ops.define import spelled
 from mashal.ops.powers import rsqrt
 from mashal.ops.reducing import formula, with_ones
 from mashal.ops.reductions import mean as mean_of
 from mashal.ops.reductions import sum_
+from mashal.ops.remembered import door, remembered
 from mashal.ops.rows import one, row_formula
-from mashal.ops.run import check_floating, kernel_of, remember
+from mashal.ops.run import Plan, check_floating, kernel_of, remember
 
 
 # ---------------------------------------------------------------- kernels
@@ -132,17 +133,14 @@ def _plan_pass(g: Form, x: Form, w: Form, statistics: int, lead: int, adds: bool
 
 
 # ---------------------------------------------------------------- layer_norm
-@recorded("NativeLayerNormBackward0", tensors=3)
-def _layer_norm(
-    x: Tensor, weight: Tensor | None, bias: Tensor | None, dims: tuple[int, ...], eps: float
-) -> tuple[Tensor, tuple]:
-    y, m, r = normalized(dims, x, weight, bias, eps=eps)
-    return y, (x, m, r, weight, dims, eps)
+@remembered("NativeLayerNormBackward0", 3, kept=(0, 1), results=3)
+def _layer_norm(x: Form, weight: Form | None, bias: Form | None, dims: tuple[int, ...], eps: float) -> Plan:
+    return normalized.plan(dims, x, weight, bias, eps=eps)
 
 
 @_layer_norm.backward
 def _(node: Any, g: Tensor) -> tuple:
-    x, m, r, w, dims, eps = node.kept()
+    x, w, m, r, dims, eps = node.kept()
     columns = tuple(range(x.form.rank - len(dims)))
     if w is not None and columns and node.wants(0) and node.wants(1) and not mode.recording:
         found = _one_pass(node, g, x, (m, r), w, len(columns))
@@ -161,9 +159,14 @@ def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | 
     >>> F.layer_norm(torch.tensor([[1.0, 3.0]]), (2,))
     tensor([[-1.0000,  1.0000]])
     """
-    shape = _normalized_shape("layer_norm", input, normalized_shape, weight, bias)
+    return _layer_norm_of.find(input, weight, bias, normalized_shape, eps)
+
+
+@door(3)
+def _layer_norm_of(input: Tensor, weight: Tensor | None, bias: Tensor | None, shape: Sequence[int], eps: float) -> Any:
+    shape = _normalized_shape("layer_norm", input, shape, weight, bias)
     dims = tuple(range(input.form.rank - len(shape), input.form.rank))
-    return _layer_norm(input, weight, bias, dims, eps)
+    return _layer_norm.known(input, weight, bias, dims, eps)
 
 
 def _normalized_shape(name: str, x: Tensor, shape: Any, weight: Tensor | None, bias: Tensor | None) -> tuple[int, ...]:
@@ -204,19 +207,19 @@ def _two(g: Expression, x: Expression, b: Expression, r: Expression) -> Expressi
     return (g - x * b) * r
 
 
-def _by_its_root(x: Tensor, weight: Tensor | None, dims: tuple[int, ...], eps: float) -> tuple[Tensor, tuple]:
-    y, r = _by_root_mean_square(dims, x, weight, eps=eps)
-    return y, (x, r, weight, dims, eps)
+def _by_its_root(x: Form, weight: Form | None, dims: tuple[int, ...], eps: float) -> Plan:
+    return _by_root_mean_square.plan(dims, x, weight, eps=eps)
 
 
-_rms_norm = recorded("MulBackward0", tensors=2)(_by_its_root)
-_rms_norm_of_halves = recorded("ToCopyBackward0", tensors=2)(_by_its_root)  # which PyTorch computes in float32
+_rms_norm = remembered("MulBackward0", 2, kept=(0, 1), results=2)(_by_its_root)
+_rms_norm_of_halves = remembered("ToCopyBackward0", 2, kept=(0, 1), results=2)(_by_its_root)
+# PyTorch computes those in float32
 
 
 @_rms_norm.backward
 @_rms_norm_of_halves.backward
 def _(node: Any, g: Tensor) -> tuple:
-    x, r, w, dims, eps = node.kept()
+    x, w, r, dims, eps = node.kept()
     columns = tuple(range(x.form.rank - len(dims)))
     if mode.recording:
         r = _inverse_root(mean_of(mul(x, x), dims, True), eps)
@@ -240,11 +243,16 @@ def rms_norm(
     input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
 ) -> Tensor:
     """x / sqrt(mean of x² + eps)·weight over the last dimensions; eps None is the dtype's smallest step at 1."""
-    shape = _normalized_shape("rms_norm", input, normalized_shape, weight, None)
+    return _rms_norm_of.find(input, weight, normalized_shape, eps)
+
+
+@door(2)
+def _rms_norm_of(input: Tensor, weight: Tensor | None, shape: Sequence[int], eps: float | None) -> Any:
+    shape = _normalized_shape("rms_norm", input, shape, weight, None)
     dims = tuple(range(input.form.rank - len(shape), input.form.rank))
     small = finfo(input.form.dtype.to_real()).eps if eps is None else eps
     if input.form.dtype.is_complex:
         y = mul(input, rsqrt(add(mean_of(mul(input, input), dims, True), small)))
         return y if weight is None else mul(y, weight)
     norm = _rms_norm_of_halves if input.form.dtype.itemsize == 2 else _rms_norm
-    return norm(input, weight, dims, small)
+    return norm.known(input, weight, dims, small)

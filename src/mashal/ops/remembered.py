@@ -84,9 +84,9 @@ class Known(Planned):
         self.present = tuple([i for i, x in enumerate(operands) if x is not None])
         places = {i: place for place, i in enumerate(self.present)}
         tensors = [isinstance(operands[i], Tensor) for i in self.present]
-        forms = self.forms = [x.form if isinstance(x, Tensor) else x if x is None else type(x) for x in operands]
+        self.forms = [x.form if isinstance(x, Tensor) else x if x is None else type(x) for x in operands]
         super().__init__(
-            operation.make(*forms, *options),
+            operation.make(*self.forms, *options),
             operation.node,
             tensors,
             sum(i < operation.gradients for i in self.present),

@@ -36,21 +36,21 @@ class RowFormula:
         """The results for rows along dims. operands: tensors, numbers, or None where there is none. to: the results' dtype."""
         return self.plan(dims, *operands, to=to, **options)(*[x for x in operands if x is not None])
 
-    def plan(self, dims: tuple[int, ...], *operands: Any, to: dtype | None = None, **options: Any) -> Any:
-        """The plan of a call; it takes those operands that are not None."""
-        key = (
-            dims,
-            to,
-            *[x.form if isinstance(x, Tensor) else x if x is None else float for x in operands],
-            *options.items(),
-        )
+    def plan(self, dims: tuple[int, ...], *operands: Any, to: dtype | None = None, shown: tuple[int, ...] | None = None,
+             **options: Any) -> Any:  # fmt: skip
+        """The plan of a call; it takes those operands that are not None. For a tensor its form will do. shown: the shape in
+        which the first result is handed out."""
+        kinds = [
+            x.form if isinstance(x, Tensor) else x if x is None or isinstance(x, Form) else float for x in operands
+        ]
+        key = dims, to, shown, *kinds, *options.items()
         plan = self.plans.get(key)
         if plan is None:
-            plan = remember(self.plans, key, self._plan(dims, operands, to, options))
+            plan = remember(self.plans, key, self._plan(dims, kinds, to, shown, options))
         return plan
 
-    def _plan(self, dims: tuple[int, ...], operands: tuple, to: dtype | None, options: dict) -> Any:
-        forms: list[Form | None] = [x.form if isinstance(x, Tensor) else None for x in operands if x is not None]
+    def _plan(self, dims: tuple[int, ...], operands: list, to: dtype | None, shown: Any, options: dict) -> Any:
+        forms: list[Form | None] = [x if isinstance(x, Form) else None for x in operands if x is not None]
         shape = broadcast("rows", *(f.shape for f in forms if f is not None))
         nest = self._nest(operands, to, tuple(dims), shape, options)
         first = forms[0]
@@ -58,19 +58,20 @@ class RowFormula:
         kept = tuple(1 if d in dims else n for d, n in enumerate(shape))
         template = like(first) if first.shape == shape else form(first.dtype, first.device, shape)
         results = [form(d, first.device, kept) if nest.per_row(e) else template.with_dtype(d) for e, d in nest.results]
-        return plan_rowwise(nest, forms, shape, dims, results)
+        given = None if shown is None else [form(results[0].dtype, first.device, shown), *results[1:]]
+        return plan_rowwise(nest, forms, shape, dims, results, given)
 
     def _nest(
-        self, operands: tuple, to: dtype | None, dims: tuple[int, ...], shape: tuple[int, ...], options: dict
+        self, operands: list, to: dtype | None, dims: tuple[int, ...], shape: tuple[int, ...], options: dict
     ) -> Nest:
-        first = to or operands[0].form.dtype
+        first = to or operands[0].dtype
         compute = in_registers(first)
         kinds: list[Any] = []
         for x in operands:
-            if isinstance(x, Tensor):
-                lead = len(shape) - x.form.rank
-                fixed = all(d < lead or x.form.shape[d - lead] == 1 for d in dims) and any(shape[d] != 1 for d in dims)
-                kinds.append(Operand(x.form.dtype, per_row=fixed))
+            if isinstance(x, Form):
+                lead = len(shape) - x.rank
+                fixed = all(d < lead or x.shape[d - lead] == 1 for d in dims) and any(shape[d] != 1 for d in dims)
+                kinds.append(Operand(x.dtype, per_row=fixed))
             elif x is not None:
                 kinds.append(Operand(compute.to_real(), number=True))
             else:

@@ -24,7 +24,8 @@ from mashal.ops.parts import narrow
 from mashal.ops.promotion import floating as as_floating
 from mashal.ops.reducing import formula, in_dtype
 from mashal.ops.reductions import sum_
-from mashal.ops.run import kernel_of, remember
+from mashal.ops.remembered import door, remembered
+from mashal.ops.run import Plan, kernel_of, remember
 
 _plans: dict[Any, Any] = {}
 
@@ -55,15 +56,12 @@ def _plan(kind: str, reverse: bool, dim: int, of: Form) -> Any:
 
 
 # ---------------------------------------------------------------- sums and products
-@recorded("CumsumBackward0")
-def _cumsum(x: Tensor, dim: int, reverse: bool) -> tuple[Tensor, tuple]:
-    return _run("sum", reverse, dim, x), (dim, reverse)
+@remembered("CumsumBackward0")
+def _cumsum(x: Form, dim: int, reverse: bool) -> Plan:
+    return _plan("sum", reverse, dim, x) if x.contiguous else lambda x: _run("sum", reverse, dim, x)
 
 
-@_cumsum.backward
-def _(node: Any, g: Tensor) -> tuple:
-    dim, reverse = node.saved
-    return (_cumsum(g, dim, not reverse),)
+_cumsum.transposed_by(_cumsum, lambda dim, reverse: (dim, not reverse))
 
 
 @recorded("CumprodBackward0")
@@ -161,7 +159,13 @@ def cumsum(input: Tensor, dim: int, *, dtype: DType | None = None, out: Tensor |
     >>> torch.cumsum(torch.tensor([1, 2, 3]), 0)
     tensor([1, 3, 6])
     """
-    return _given(_cumsum(_summed(input, dtype), wrap_dim("cumsum", dim, input.form.rank), False), "cumsum", out)
+    return _given(_cumsum_of.find(input, dim, dtype), "cumsum", out)
+
+
+@door(1)
+def _cumsum_of(input: Tensor, dim: int, dtype: DType | None) -> Any:
+    x, dim = _summed(input, dtype), wrap_dim("cumsum", dim, input.form.rank)
+    return _cumsum.known(x, dim, False) if x is input else _cumsum(x, dim, False)
 
 
 @spelled(in_place=cumprod_)

@@ -22,6 +22,7 @@ from mashal.ops.define import spelled
 from mashal.ops.dropouts import dropout
 from mashal.ops.reducing import in_dtype
 from mashal.ops.reductions import all_
+from mashal.ops.remembered import door
 from mashal.ops.selection import where
 from mashal.ops.softmaxes import softmax
 from mashal.ops.subclasses import PLAIN
@@ -49,20 +50,28 @@ def scaled_dot_product_attention(
     tensor([[[1.],
              [2.]]])
     """
+    return _attention.find(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+
+
+@door(4)
+def _attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None, dropout_p: float, is_causal: bool,
+               scale: float | None, enable_gqa: bool) -> Any:  # fmt: skip
+    """What is known of such a call, or its result."""
     _check(query, key, value, attn_mask, is_causal)
     if query.dtype in (dtypes.float16, dtypes.bfloat16):  # the scores' exponents need more digits than halves have
         wide = [in_dtype(x, dtypes.float32) for x in (query, key, value)]
         mask = attn_mask if attn_mask is None or attn_mask.dtype is dtypes.bool else in_dtype(attn_mask, dtypes.float32)
-        y = scaled_dot_product_attention(*wide, mask, dropout_p, is_causal, scale, enable_gqa)
+        y = _attention(*wide, mask, dropout_p, is_causal, scale, enable_gqa)
         return in_dtype(y, query.dtype)
     if enable_gqa:
-        key, value = (_repeated(x, query.shape[-3]) for x in (key, value))
+        wide = [_repeated(x, query.shape[-3]) for x in (key, value)]
+        return _attention(query, *wide, attn_mask, dropout_p, is_causal, scale, False)
     weights = partial(_weights, attn_mask, is_causal, scale)
     if attn_mask is None and dropout_p == 0 and {type(query), type(key), type(value)} <= PLAIN:
         factor = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else float(scale)
-        y = flash.attention(query, key, value, is_causal, factor, weights)
-        if y is not None:
-            return y
+        call = flash.attention(query.form, key.form, value.form, is_causal, factor, weights)
+        if call is not None:
+            return call
     shares = weights(query, key)
     if dropout_p > 0:
         shares = dropout(shares, dropout_p, True)

@@ -24,20 +24,15 @@ from mashal.ops.run import kernel_of, remember
 __all__ = ["attention"]
 
 HEADS = 2  # dimensions of heads that the kernels walk
-_calls: dict[Any, _Attention | bool] = {}
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, causal: bool, scale: float,
-              weights: Callable[[Tensor, Tensor], Tensor]) -> Tensor | None:  # fmt: skip
-    """softmax(query·keyᵀ·scale)·value by one kernel; None if there is none for operands of these forms.
+def attention(query: Form, key: Form, value: Form, causal: bool, scale: float,
+              weights: Callable[[Tensor, Tensor], Tensor]) -> _Attention | None:  # fmt: skip
+    """What is known of softmax(query·keyᵀ·scale)·value by one kernel; None if there is none for operands of these forms.
 
     weights(query, key): the softmax made of operations, for gradients of gradients.
     """
-    known = query.form, key.form, value.form, causal, scale
-    call = _calls.get(known)
-    if call is None:
-        call = remember(_calls, known, _fits(*known[:3]) and _Attention(*known, weights))
-    return call.plan(query, key, value) if call else None
+    return _Attention(query, key, value, causal, scale, weights) if _fits(query, key, value) else None
 
 
 def _fits(q: Form, k: Form, v: Form) -> bool:

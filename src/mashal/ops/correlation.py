@@ -45,7 +45,8 @@ def correlate(x: Form, w: Form, bias: Form | None, geometry: Geometry) -> Plan:
     shape = (n, outputs, *geometry.positions(x.shape[2:], kernel))
     if x.dtype.kind == "f" and prod(shape) and own * prod(kernel):
         if bias is None:
-            return _planned(lambda x, w, *others: correlation_plan(x, w, None, *others), (x, w), geometry, shape)
+            make = lambda x, w, geometry, made: correlation_plan(x, w, None, geometry, made)
+            return _planned(make, (x, w), geometry, shape)
         return _planned(correlation_plan, (x, w, bias), geometry, shape)
     return unrecorded(partial(_by_columns, geometry, shape))
 

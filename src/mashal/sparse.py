@@ -23,7 +23,7 @@ __all__ = [
 def mm(mat1: Tensor, mat2: Tensor, reduce: str | None = None) -> Tensor:
     """The product of matrices, one of them sparse; sparse if both are. Gradients reach the values and the dense matrix.
 
-    reduce: what becomes of a row's products, "sum" (as by default), "mean", "amax" or "amin"; 0 where a row has none.
+    reduce: what becomes of a row's products, "sum" (as by default), "mean", "max" or "min"; 0 where a row has none.
 
     >>> torch.sparse.mm(torch.eye(2).to_sparse(), torch.ones(2, 1))
     tensor([[1.],

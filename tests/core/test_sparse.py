@@ -272,8 +272,13 @@ def test_diagonals_lie_one_after_the_other():
 
 
 # ---------------------------------------------------------------- products
-REDUCED = {"sum": [[3.0, 4.0], [17.0, 22.0]], "mean": [[3.0, 4.0], [8.5, 11.0]], "amax": [[3.0, 4.0], [15.0, 18.0]],
-           "amin": [[3.0, 4.0], [2.0, 4.0]]}  # fmt: skip
+REDUCED = {
+    "sum": [[3.0, 4.0], [17.0, 22.0]],
+    "mean": [[3.0, 4.0], [8.5, 11.0]],
+    "amax": [[3.0, 4.0], [15.0, 18.0]],
+    "max": [[3.0, 4.0], [15.0, 18.0]],
+    "amin": [[3.0, 4.0], [2.0, 4.0]],
+}
 
 
 @pytest.mark.parametrize("reduce", REDUCED)
@@ -306,3 +311,15 @@ def test_gradients_of_products_have_pytorchs_names(name):
     of_values = lambda v, b: NAMES[name](torch.sparse_coo_tensor(s.indices(), v, (2, 3)), b)
     values = s.values().detach().requires_grad_()
     assert torch.autograd.gradcheck(of_values, (values, b)) and torch.autograd.gradgradcheck(of_values, (values, b))
+
+
+def test_a_piece_along_a_dimension():
+    x = torch.arange(24.0).reshape(2, 3, 4) % 5
+    for leading in (None, 2, 1):
+        s = x.to_sparse(leading)
+        for dim, start, length in ((0, 1, 1), (1, 1, 2), (2, -2, 2), (1, 3, 0)):
+            at = start + x.shape[dim] if start < 0 else start
+            found = torch.narrow_copy(s, dim, start, length)
+            assert found.is_coalesced() and found.to_dense().equal(x.narrow(dim, at, length))
+    with pytest.raises(RuntimeError, match="narrow_copy"):
+        torch.narrow_copy(x.to_sparse(), 0, 1, 2)

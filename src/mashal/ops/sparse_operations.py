@@ -216,6 +216,23 @@ def _(name: str, x: Any, dim: int, index: Tensor) -> Any:
     return to_sparse(x.to_dense().index_select(dim, index), x.sparse_dim())
 
 
+@handles("narrow_copy")
+def _(name: str, x: Any, dim: int, start: int, length: int, **options: Any) -> Any:
+    d = wrap_dim(name, dim, x.form.rank)
+    n = x.form.shape[d]
+    start = start + n if start < 0 else start
+    if not 0 <= start <= start + length <= n:
+        raise RuntimeError(message(name, f"start {start} and length {length} leave dimension {d} of size {n}"))
+    indices, values, _ = x._parts
+    shape = (*x.form.shape[:d], length, *x.form.shape[d + 1 :])
+    if d >= x.sparse_dim():
+        return sparse_of(indices, values.narrow(d - x.sparse_dim() + 1, start, length), shape, x._parts[2])
+    kept = (indices[d] >= start) & (indices[d] < start + length)
+    moved = indices[:, kept]
+    moved[d] -= start
+    return sparse_of(moved, values[kept], shape, x._parts[2])
+
+
 @handles("getitem select")
 def _(name: str, x: Any, *arguments: Any) -> Any:
     if name == "getitem":

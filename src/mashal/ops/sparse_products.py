@@ -83,6 +83,7 @@ def times(x: Any, other: Tensor, node: str = "", c: Any = None, alpha: Any = 1, 
 
 def reduced(x: Any, other: Tensor, reduce: str) -> Tensor:
     """x @ other with the mean, the largest or the smallest of a row's products in place of their sum; 0 where there is none."""
+    reduce = {"max": "amax", "min": "amin"}.get(reduce, reduce)
     if reduce not in REDUCTIONS:
         raise RuntimeError(message("sparse.mm", f"reduce {reduce!r} is none of {', '.join(map(repr, REDUCTIONS))}"))
     if reduce == "sum":

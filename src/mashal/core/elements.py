@@ -53,7 +53,15 @@ class _Items(dict):
         return self[d]
 
 
-_items = _Items()
+class _Rows(dict):
+    """dtype -> its `row`."""
+
+    def __missing__(self, d: dtype) -> Callable[[Any, int, int, int], list]:
+        self[d] = elements_of(d).row
+        return self[d]
+
+
+_items, _rows = _Items(), _Rows()
 
 
 # ---------------------------------------------------------------- of tensors
@@ -82,10 +90,13 @@ def to_list(x: Tensor) -> Any:
         raise NotImplementedError(message("tolist", "Cannot copy out of meta tensor; no data!"))
     if watch.recorder is not None:
         watch.recorder.address_taken(capsule)
-    if not form.rank:
+    rank = form.rank
+    if rank == 1:
+        return _rows[form.dtype](capsule, x.offset, form.numel, form.strides[0])
+    if not rank:
         return _items[form.dtype](capsule, x.offset)
-    row = elements_of(form.dtype).row
-    shape, strides, last = form.shape, form.strides, form.rank - 1
+    row = _rows[form.dtype]
+    shape, strides, last = form.shape, form.strides, rank - 1
     if not form.numel:
         return _empty(shape)
 

@@ -19,12 +19,13 @@ from mashal.core import dtypes
 from mashal.core.buffers import warn_read_only
 from mashal.core.devices import CPU
 from mashal.core.dtypes import DTYPES, dtype
-from mashal.core.forms import form
-from mashal.core.lending import lent
+from mashal.core.forms import Form, form
+from mashal.core.lending import lent, pinned
 from mashal.core.tensor import Tensor, empty, make
 from mashal.errors import message
 from mashal.later import later
 from mashal.machine import memory
+from mashal.machine.observing import watch
 
 __all__ = [
     "array_of", "copied", "dtype_of", "from_numpy", "is_array", "is_array_scalar", "numpy", "numpy_array", "numpy_dtype",
@@ -208,11 +209,33 @@ def to_numpy(x: Tensor, *, force: bool = False) -> Any:
                 "Use Tensor.cpu() to copy the tensor to host memory first",
             )
         )
-    d = numpy_dtype(kind.dtype)
     if not kind.numel:
-        return numpy.empty(kind.shape, d)
-    memory.pin(x.capsule)
-    return numpy.asarray(_Interface(x.capsule, _described(x, d)))
+        return numpy.empty(kind.shape, numpy_dtype(kind.dtype))
+    found = _layouts.get(kind)
+    if found is None:
+        if len(_layouts) > 4096:
+            _layouts.clear()
+        d, size = numpy_dtype(kind.dtype), kind.dtype.itemsize
+        strides = None if kind.contiguous else tuple([s * size for s in kind.strides])
+        found = _layouts[kind] = (
+            ctypes.c_char * (kind.extent * size),
+            size,
+            tuple(kind.shape),
+            d,
+            strides,
+            numpy.ndarray,
+        )
+    bytes, size, shape, d, strides, ndarray = found
+    capsule = x.capsule
+    if watch.recorder is not None:
+        watch.recorder.address_taken(capsule)
+    buffer = bytes.from_address(pinned(capsule) + x.offset * size)
+    buffer.owner = capsule  # the array keeps the buffer alive, and this the storage
+    return ndarray(shape, d, buffer, 0, strides)
+
+
+_layouts: dict[Form, tuple] = {}
+"""How an array reads memory, for each form: a type of its bytes, the size of an element, shape, numpy.dtype and strides."""
 
 
 def reading(x: Tensor) -> Any:

@@ -1,6 +1,7 @@
 """Capsules of memory: new ones, and ones upon memory that is somebody else's.
 
-A buffer's address is asked of Python by its C structure, for ctypes gives it for writable memory only.
+A buffer's address is asked of Python by its C structure, for ctypes gives it for writable memory only. `pinned(storage)`, in
+machine code, is a storage's address for somebody outside: from then on its data stays where it is (machine.memory.pin).
 
 Stands on machine.
 """
@@ -12,8 +13,34 @@ from typing import Any
 
 from mashal.errors import out_of_memory
 from mashal.machine import memory
+from mashal.machine.jit import JIT, provide_from_process
+from mashal.machine.launch import builtin
 
-__all__ = ["allocate", "lent", "lent_address"]
+__all__ = ["allocate", "lent", "lent_address", "pinned"]
+
+provide_from_process("PyCapsule_GetPointer", "PyCapsule_GetContext", "PyLong_FromLongLong")
+_TEXT = """
+declare ptr @PyCapsule_GetPointer(ptr, ptr)
+declare ptr @PyCapsule_GetContext(ptr)
+declare ptr @PyLong_FromLongLong(i64)
+
+define ptr @lending_pinned(ptr %self, ptr %args, i64 %n) {
+  %storage = load ptr, ptr %args
+  %head = call ptr @PyCapsule_GetContext(ptr %storage)
+  %lost = icmp eq ptr %head, null
+  br i1 %lost, label %raised, label %found
+raised:
+  ret ptr null
+found:
+  %mark = getelementptr i8, ptr %head, i64 24
+  store i64 1, ptr %mark
+  %data = call ptr @PyCapsule_GetPointer(ptr %storage, ptr null)
+  %address = ptrtoint ptr %data to i64
+  %number = call ptr @PyLong_FromLongLong(i64 %address)
+  ret ptr %number
+}
+"""
+pinned = builtin(JIT.functions(_TEXT, "lending", ["_pinned"])[0], "pinned")
 
 
 class _Buffer(ctypes.Structure):

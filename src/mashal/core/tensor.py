@@ -111,6 +111,11 @@ class Tensor:
         shape = self.form.shape
         if dim is None:
             return shape
+        if type(dim) is int:
+            try:
+                return shape[dim]
+            except IndexError:
+                pass
         rank = len(shape)
         if not -max(rank, 1) <= dim < max(rank, 1) or not rank:
             bound = max(rank, 1)

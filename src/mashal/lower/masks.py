@@ -1,7 +1,7 @@
 """Kernels over masks: how many are true, where they are, and the elements there. Masks are contiguous bytes.
 
 count        words: counted | mask | n
-positions    words: out | mask | n | total | sizes (rank): row d of out has the index in dimension d of every true place
+positions    words: out | mask | total | n | sizes (rank): row d of out has the index in dimension d of every true place
 compressed   words: out | x | mask | n: the elements of x at true places, one behind the other
 expanded     words: x | source | mask | n | length: the reverse; reports n if source has fewer than are needed
 """
@@ -74,7 +74,7 @@ def count() -> Module:
 def positions(rank: int) -> Module:
     """Where the true places are."""
     module, f, words = _kernel()
-    out, mask, n, total = f.word(words, 0, "ptr"), f.word(words, 1, "ptr"), f.word(words, 2), f.word(words, 3)
+    out, mask, total, n = f.word(words, 0, "ptr"), f.word(words, 1, "ptr"), f.word(words, 2), f.word(words, 3)
     sizes = [f.word(words, 4 + d) for d in range(rank)]
 
     def put(place: Value, k: Value) -> None:

@@ -94,6 +94,14 @@ def put_blocks(
     plan(x, source, *indices)
 
 
+def adding_plan(x: Form, source: Form, dim: int, index: Form, outside: Outside) -> Plan | None:
+    """The plan that adds source to slices of x along dim; None unless it needs no more than the kernel."""
+    dense = form(x.dtype, x.device, (*x.shape[:dim], *index.shape, *x.shape[dim + 1 :]))
+    if source is not dense or not dense.numel or not x.numel or x.dtype.is_complex or not _is_whole(index):
+        return None
+    return None if x.device.type == "meta" else _plan("add", x, dense, dim, [index], False, outside)
+
+
 def _as_scalar(x: Tensor) -> Tensor:
     return x.reshape(())  # type: ignore[attr-defined]
 

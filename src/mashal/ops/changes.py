@@ -112,7 +112,8 @@ def overlaps(a: Tensor, b: Tensor) -> bool:
 
 def check_not_expanded(x: Tensor) -> None:
     """RuntimeError if several elements of x are the same memory."""
-    if x.form.numel and any(s == 0 and n > 1 for n, s in zip(x.form.shape, x.form.strides)):
+    f = x.form
+    if not f.contiguous and f.numel and any(s == 0 and n > 1 for n, s in zip(f.shape, f.strides)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."

@@ -13,6 +13,7 @@ from operator import index as as_index
 from typing import Any
 
 from mashal.core.devices import CPU
+from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import int64
 from mashal.core.elements import element
 from mashal.core.forms import Form, form
@@ -23,9 +24,9 @@ from mashal.core.tape import mode
 from mashal.core.tensor import Tensor, alias, empty, new_view
 from mashal.ops.blocks import outside_index, put_blocks, taken, whole
 from mashal.ops.broadcast import sum_to
-from mashal.ops.copying import converted, copy_, fill_, filled, zeros_of
+from mashal.ops.copying import checked_number, converted, copy_, fill_, filled, zeros_of
 from mashal.ops.define import PLAIN, dispatched, overrides, spelled
-from mashal.ops.masks import fill_where, masked_fill, scalar_of, true_places
+from mashal.ops.masks import fill_where, masked_fill, scalar_of, true_places, where_true
 from mashal.ops.parts import SelectBackward0, _row, select, slice_op
 from mashal.ops.run import remember
 from mashal.ops.viewing import Where, view
@@ -55,12 +56,16 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         if kinds:
             return dispatched(getitem, kinds, (input, index), {})
     if kind is Tensor:
+        if _is_whole_mask(index, input):
+            return where_true(input, index)
         if index.form.dtype is int64 and index.form.rank and input.form.rank:
             return taken(input, whole(index), dim=0, outside=outside_index)
     else:
-        view = _view(input, index, kind)
-        if view is not None:
-            return view
+        found = _view(input, index, kind)
+        if found is None and kind is tuple:
+            found = _side_by_side(input, index)
+        if found is not None:
+            return found
     x, picks = _viewed(input, index if kind is tuple else (index,))
     if picks:
         return _picked(x, picks)
@@ -78,6 +83,24 @@ def _view(x: Tensor, index: Any, kind: type) -> Tensor | None:
         if found is not None and (found[2] < 2 or x.node is None or not mode.recording):
             return _view_at(x, found)
     return unsqueeze(x, 0) if index is None else None
+
+
+def _side_by_side(x: Tensor, index: tuple) -> Tensor | None:
+    """x[:, …, i, j]: whole dimensions, then int64 tensors of one form; None for any other index."""
+    dim, first = 0, None
+    for item in index:
+        kind = type(item)
+        if kind is Tensor:
+            first = first or item.form
+            if item.form is not first:
+                return None
+        elif kind is slice and first is None and item.start is None and item.stop is None and item.step is None:
+            dim += 1
+        else:
+            return None
+    if first is None or first.dtype is not int64 or not first.contiguous or not first.rank or len(index) > x.form.rank:
+        return None
+    return taken(x, *index[dim:], dim=dim, outside=outside_index)
 
 
 def _one(x: Tensor, i: int) -> Tensor:
@@ -298,7 +321,11 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         kinds = overrides((input, value))
         if kinds:
             return dispatched(setitem, kinds, (input, index, value), {})
-    x = _view(input, index, type(index))
+    kind = type(index)
+    if kind is Tensor and type(value) in _NUMBERS and _is_whole_mask(index, input):
+        _write_where(input, index, checked_number("index_put_", value, input.form.dtype))
+        return None
+    x = _view(input, index, kind)
     if x is None:
         x, picks = _viewed(input, index if type(index) is tuple else (index,))
         if picks:
@@ -317,7 +344,12 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     return None
 
 
-_PLAIN_VALUES = {Tensor, int, float, bool}
+_NUMBERS = {int, float, bool}
+_PLAIN_VALUES = {Tensor, *_NUMBERS}
+
+
+def _is_whole_mask(index: Tensor, x: Tensor) -> bool:
+    return index.form.dtype is bool_ and index.form.shape == x.form.shape and index.form.rank > 0
 
 
 # ---------------------------------------------------------------- tensors as indices
@@ -422,7 +454,7 @@ def _put(x: Tensor, picks: dict[int, Tensor], value: Any, accumulate: bool = Fal
 
 
 @writing("IndexPutBackward0", where=())
-def _write_where_op(x: Tensor, mask: Tensor, value: Tensor) -> tuple:
+def _write_where_op(x: Tensor, mask: Tensor, value: Any) -> tuple:
     fill_where(x, mask, value)
     return (), (mask,)
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from mashal.core import dtypes
 from mashal.core.dtypes import dtype as DType
+from mashal.core.elements import element
 from mashal.core.forms import Form, form
 from mashal.core.shapes import broadcast
 from mashal.core.tensor import Tensor, empty, plan_of
 from mashal.errors import message
-from mashal.lang.expression import operand, where
+from mashal.lang.expression import cast, operand, scalar, where
 from mashal.lang.nest import Nest, Operand
 from mashal.lower import masks as kernels
 from mashal.lower.transpose import TYPES
 from mashal.machine.launch import INTEGER
-from mashal.ops.blocks import int_at
 from mashal.ops.broadcast import sum_to
-from mashal.ops.copying import check_tensor, checked_number, converted, copied_as, copy_into, filled, zeros_of
-from mashal.ops.define import overlaps, recorded, spelled, write_out
+from mashal.ops.copying import (
+    check_tensor,
+    checked_number,
+    converted,
+    copied_as,
+    copy_into,
+    filled,
+    preserved,
+    zeros_of,
+)
+from mashal.ops.define import PLAIN, overlaps, recorded, spelled, write_out
 from mashal.ops.joining import cat
 from mashal.ops.parts import slice_op, unbind
+from mashal.ops.remembered import door, remembered
 from mashal.ops.run import Plan, kernel_of, plan_pointwise, remember
-from mashal.ops.views import expand, reshape, transpose, view_as_complex, view_as_real
+from mashal.ops.views import expand, reshape, view_as_complex, view_as_real
 from mashal.ops.writing import writing
 
 _plans: dict[Any, Plan] = {}
@@ -47,19 +58,27 @@ def count_of(mask: Tensor) -> int:
     if plan is None:
         made = form(dtypes.int64, mask.form.device, ())
         plan = _plans["count"] = plan_of(kernel_of(kernels.count), [(8, made)], [1, INTEGER])
-    return int_at(plan(mask, n), 0)
+    return element(plan(mask, n))
 
 
-def true_places(mask: Tensor) -> Tensor:
-    """(rank, count) int64: row d has the index in dimension d of every true element, in order."""
+def true_places(mask: Tensor, by_rows: bool = False) -> Tensor:
+    """(rank, count) int64: row d has the index in dimension d of every true element, in order; by_rows: (count, rank)."""
     mask = _bytes(mask)
     f = mask.form
     total = count_of(mask)
-    made = form(dtypes.int64, f.device, (f.rank, total))
-    if not made.numel:
-        return empty(made)
-    words = [f.numel, total, *f.shape]
-    return plan_of(kernel_of(kernels.positions, f.rank), [(made.nbytes, made)], [1], words, work=f.numel)(mask)
+    if by_rows:
+        found = empty(form(dtypes.int64, f.device, (total, f.rank), (1, total)))
+    else:
+        found = empty(form(dtypes.int64, f.device, (f.rank, total)))
+    if not found.form.numel:
+        return found
+    key = "places", f
+    plan = _plans.get(key)
+    if plan is None:
+        address = kernel_of(kernels.positions, f.rank)
+        words = [f.numel, *f.shape]
+        plan = remember(_plans, key, plan_of(address, [], [8, 1, INTEGER], words, work=f.numel, returns_first=True))
+    return plan(found, mask, total)
 
 
 @spelled()
@@ -73,13 +92,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False, out: Tensor | None = None)
     check_tensor("nonzero", input)
     if not input.form.rank and as_tuple:
         input = reshape(input, (1,))
-    found = true_places(input)
     if as_tuple:
-        return unbind(found, 0) if found.form.rank else ()
-    result = transpose(found, 0, 1)
-    if not input.form.rank:
-        result = empty(form(dtypes.int64, input.form.device, (count_of(_bytes(input)), 0)))
-    result.base = None
+        return unbind(true_places(input), 0)
+    result = true_places(input, by_rows=True)
     return result if out is None else write_out("nonzero", out, result)
 
 
@@ -128,10 +143,10 @@ def check_mask(name: str, mask: Any) -> None:
         raise RuntimeError(message(name, f"expected BoolTensor for mask, got {mask.dtype}"))
 
 
-def _flat(x: Tensor, shape: tuple[int, ...], d: DType | None = None) -> Tensor:
-    """x broadcast to a shape, contiguous, in a dtype."""
-    to = form(d or x.form.dtype, x.form.device, shape)
-    return x if x.form is to else copied_as(x, to)
+def _flat(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """x broadcast to a shape, contiguous."""
+    f = x.form
+    return x if f.contiguous and f.shape == shape else copied_as(x, form(f.dtype, f.device, shape))
 
 
 def _select(x: Tensor, mask: Tensor) -> Tensor:
@@ -139,11 +154,17 @@ def _select(x: Tensor, mask: Tensor) -> Tensor:
     f = x.form
     if f.dtype.itemsize == 16:
         return view_as_complex(_select_rows(view_as_real(x), mask))
-    made = form(f.dtype, f.device, (count_of(mask),))
-    if not made.numel:
-        return empty(made)
-    address = kernel_of(kernels.compressed, TYPES[f.dtype.itemsize])
-    return plan_of(address, [(made.nbytes, made)], [f.dtype.itemsize, 1], [f.numel], work=f.numel)(x, mask)
+    made = empty(form(f.dtype, f.device, (count_of(mask),)))
+    if not made.form.numel:
+        return made
+    key = "select", f
+    plan = _plans.get(key)
+    if plan is None:
+        size = f.dtype.itemsize
+        address = kernel_of(kernels.compressed, TYPES[size])
+        kinds = [size, size, 1]
+        plan = remember(_plans, key, plan_of(address, [], kinds, [f.numel], work=f.numel, returns_first=True))
+    return plan(made, x, mask)
 
 
 def _select_rows(x: Tensor, mask: Tensor) -> Tensor:
@@ -151,13 +172,18 @@ def _select_rows(x: Tensor, mask: Tensor) -> Tensor:
     return reshape(_select(x, both), (-1, 2))
 
 
-@recorded("MaskedSelectBackward0")
-def _masked_select(x: Tensor, mask: Tensor) -> tuple[Tensor, tuple]:
-    shape = broadcast("masked_select", x.form.shape, mask.form.shape)
+def _selected(x: Tensor, mask: Tensor) -> tuple[Tensor, tuple]:
+    same = x.form.shape == mask.form.shape
+    shape = x.form.shape if same else broadcast("masked_select", x.form.shape, mask.form.shape)
     return _select(_flat(x, shape), _flat(mask, shape)), (x.form, mask)
 
 
+_masked_select = recorded("MaskedSelectBackward0")(_selected)
+where_true = recorded("IndexBackward0")(_selected)  # x[mask], for a mask of x's shape
+
+
 @_masked_select.backward
+@where_true.backward
 def _(node: Any, g: Tensor) -> tuple:
     f, mask = node.kept()
     shape = broadcast("masked_select", f.shape, mask.form.shape)
@@ -178,34 +204,30 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
 
 
 # ---------------------------------------------------------------- others in their place
-def fill_where(x: Tensor, mask: Tensor, value: Tensor) -> None:
-    """Puts a 0-d tensor's element into x where mask (which broadcasts to x) is true; records nothing."""
+def fill_where(x: Tensor, mask: Tensor, value: Any) -> None:
+    """Puts a number (of x's dtype) or a 0-d tensor into x where mask (which broadcasts to x) is true; records nothing."""
     if not x.form.numel or x.capsule is None:
         return
-    key = "fill", x.form, mask.form
+    number = not isinstance(value, Tensor)
+    if number and x.form.dtype.kind not in "fi":
+        value, number = scalar_of("masked_fill", value, x.form), False
+    key = "fill", x.form, mask.form, number
     plan = _plans.get(key)
     if plan is None:
-        d = x.form.dtype
-        nest = _fill_nest(d)
-        plan = remember(
-            _plans,
-            key,
-            plan_pointwise(
-                nest, [mask.form, form(d, x.form.device, ()), x.form], x.form.shape, [x.form], in_place=True
-            ),
-        )
-    plan(x, mask, value, x)
+        f = x.form
+        operands = [f, mask.form, None if number else form(f.dtype, f.device, ())]
+        plan = remember(_plans, key, plan_pointwise(_fill_nest(f.dtype, number), operands, f.shape, [f], in_place=True))
+    plan(x, x, mask, value)
 
 
-_nests: dict[DType, Nest] = {}
-
-
-def _fill_nest(d: DType) -> Nest:
-    found = _nests.get(d)
-    if found is None:
-        chosen = where(operand(0, dtypes.bool), operand(1, d), operand(2, d))
-        found = _nests[d] = Nest(((chosen, d),), (Operand(dtypes.bool), Operand(d), Operand(d)))
-    return found
+@cache
+def _fill_nest(d: DType, number: bool) -> Nest:
+    """value where mask, else x: operands x, mask, value; number: the value is a Python number."""
+    kind = d if not number else dtypes.float64 if d.kind == "f" else dtypes.int64
+    x = operand(0, d)
+    value = cast(scalar(2, kind), x.dtype) if number else operand(2, d)
+    chosen = where(operand(1, dtypes.bool), value, x)
+    return Nest(((chosen, d),), (Operand(d), Operand(dtypes.bool), Operand(kind, number=number)))
 
 
 def scalar_of(name: str, value: Any, of: Form) -> Tensor:
@@ -220,7 +242,28 @@ def _spread_over(x: Tensor, mask: Any, *rest: Any, **options: Any) -> Tensor:
     return x if shape == tuple(x.form.shape) else expand(x, shape)
 
 
-@writing("MaskedFillBackward0", before=_spread_over)
+@remembered("MaskedFillBackward0", 3, gradients=1, kept=(1,))
+def _filled_where(x: Form, mask: Form, kind: type) -> Plan:
+    shape = broadcast("masked_fill", x.shape, mask.shape)
+    made = preserved(x) if shape == x.shape else form(x.dtype, x.device, shape)
+    return plan_pointwise(_fill_nest(x.dtype, True), [x, mask, None], shape, [made])
+
+
+@_filled_where.first
+def _(g: Tensor, x: Form, mask: Tensor) -> Tensor:
+    return sum_to(masked_fill(g, mask, 0), x.shape)
+
+
+@door(3)
+def _fill_by_number(x: Any = None, mask: Any = None, value: Any = None) -> Any:
+    """masked_fill of a floating tensor by a number, where nothing but forms has to be looked at; None for any other call."""
+    usual = type(value) in (int, float) and type(x) in PLAIN and type(mask) in PLAIN
+    if not usual or x.form.dtype.kind != "f" or mask.form.dtype is not dtypes.bool:
+        return None
+    return _filled_where.known(x, mask, value) if x.form.numel and mask.form.numel and x.capsule is not None else None
+
+
+@writing("MaskedFillBackward0", before=_spread_over, short=_fill_by_number.find)
 def masked_fill(x: Tensor, mask: Tensor, value: Any) -> tuple:
     """value (a number or a 0-d tensor) where mask (broadcast) is true, else the element.
 
@@ -241,7 +284,7 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> tuple:
         given = value
         value = converted(value, x.form.dtype)
     else:
-        given, value = None, scalar_of("masked_fill", value, x.form)
+        given, value = None, checked_number("masked_fill", value, x.form.dtype)
     if broadcast("masked_fill", x.form.shape, mask.form.shape) != tuple(x.form.shape):
         raise RuntimeError(
             message(

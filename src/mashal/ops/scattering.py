@@ -7,12 +7,12 @@ from typing import Any
 from mashal.core import dtypes
 from mashal.core.forms import Form, form
 from mashal.core.shapes import broadcast, wrap_dim
-from mashal.core.tensor import Tensor, plan_of
+from mashal.core.tensor import Tensor, empty, plan_of
 from mashal.lower.along import Along, along
 from mashal.lower.schedule import collapse
 from mashal.ops.blocks import RAW, int_at
-from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, zeros_of
-from mashal.ops.define import any_recorded, overlaps, refuse_recorded_out, spelled, write_out
+from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, filled, preserved, zeros_of
+from mashal.ops.define import PLAIN, any_recorded, overlaps, refuse_recorded_out, spelled, write_out
 from mashal.ops.masks import exact_out, masked_fill, scalar_of
 from mashal.ops.parts import as_strided, diagonal, select, slice_op
 from mashal.ops.remembered import door, remembered
@@ -198,7 +198,47 @@ def _whole_source(g: Tensor, of: Form, index: Tensor) -> Tensor:
     return g
 
 
-@writing("ScatterBackward0")
+@remembered("ScatterBackward0", 3, gradients=2, kept=(2,))
+def _scattered(x: Form, source: Any, index: Form, dim: int) -> Plan:
+    to = preserved(x)
+    if isinstance(source, Form):
+        plan = _plan("put", to, index, source, dim)
+        return lambda x, source, index: plan(copied_as(x, to), source, index)
+    one = form(x.dtype, x.device, ())
+    put = _plan("put", to, index, one.viewed(tuple(index.shape), (0,) * index.rank), dim)
+    return lambda x, number, index: put(copied_as(x, to), filled(empty(one), number), index)
+
+
+@_scattered.backward
+def _(node: Any, g: Tensor) -> tuple:
+    index, dim = node.kept()
+    return (
+        scatter(g, dim, index, 0) if node.wants(0) else None,
+        gather(g, dim, index) if node.wants(1) else None,
+    )
+
+
+@door(3)
+def _scattering(x: Any, source: Any, index: Any, dim: Any) -> Any:
+    """scatter of operands that the kernel takes as they are; None for any others."""
+    if type(x) not in PLAIN or type(index) not in PLAIN or type(dim) is not int:
+        return None
+    f, number = x.form, type(source) in (int, float)
+    if not number and (type(source) not in PLAIN or source.form.shape != index.form.shape):
+        return None
+    if (f.dtype.kind != "f" if number else source.form.dtype is not f.dtype) or x.capsule is None:
+        return None
+    if not f.rank or not f.numel or not index.form.numel or index.form.dtype is not dtypes.int64:
+        return None
+    d, _ = _checked("scatter", x, dim, index, source)
+    return _scattered.known(x, source, index, d)
+
+
+def _shortly_scattered(x: Any, dim: Any = None, index: Any = None, src: Any = None, *more: Any) -> Any:
+    return None if more else _scattering.find(x, src, index, dim)
+
+
+@writing("ScatterBackward0", short=_shortly_scattered)
 def scatter(
     x: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
 ) -> tuple:

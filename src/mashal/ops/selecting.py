@@ -11,6 +11,7 @@ from mashal.core.shapes import wrap_dim
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.ops.blocks import (
+    adding_plan,
     index_tensor,
     outside_index,
     outside_select,
@@ -20,8 +21,8 @@ from mashal.ops.blocks import (
     take_plan,
     whole,
 )
-from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, zeros_of
-from mashal.ops.define import any_recorded, recorded, refuse_recorded_out, spelled
+from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, preserved, zeros_of
+from mashal.ops.define import PLAIN, any_recorded, recorded, refuse_recorded_out, spelled
 from mashal.ops.masks import exact_out, scalar_of
 from mashal.ops.remembered import door, remembered
 from mashal.ops.run import Plan
@@ -105,7 +106,38 @@ def _as_vector(x: Tensor) -> Tensor:
     return x if x.form.rank else reshape(x, (1,))
 
 
-@writing("IndexAddBackward0")
+@remembered("IndexAddBackward0", 3, gradients=2, kept=(2,))
+def _index_added(x: Form, source: Form, index: Form, dim: int) -> Plan:
+    to = preserved(x)
+    plan = adding_plan(to, source, dim, index, outside_select)
+    assert plan is not None
+    return lambda x, source, index: plan(copied_as(x, to), source, index)
+
+
+@_index_added.backward
+def _(node: Any, g: Tensor) -> tuple:
+    index, dim = node.kept()
+    return g, index_select(g, dim, index) if node.wants(1) else None
+
+
+@door(3)
+def _adding(x: Any, source: Any, index: Any, dim: Any) -> Any:
+    """index_add of operands that the kernel takes as they are; None for any others."""
+    for operand in (x, source, index):
+        if type(operand) not in PLAIN:
+            return None
+    if index.form.rank != 1 or not x.form.rank or type(dim) is not int or not -x.form.rank <= dim < x.form.rank:
+        return None
+    d = dim % x.form.rank
+    usual = adding_plan(preserved(x.form), source.form, d, index.form, outside_select)
+    return None if usual is None else _index_added.known(x, source, index, d)
+
+
+def _shortly_added(x: Any, dim: Any = None, index: Any = None, source: Any = None, *more: Any) -> Any:
+    return None if more else _adding.find(x, source, index, dim)
+
+
+@writing("IndexAddBackward0", short=_shortly_added)
 def index_add(x: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> tuple:
     """x with alpha · source's slices added at the places in index along dim; those of equal indices add up."""
     d, index = wrap_dim("index_add", dim, x.form.rank), _vector("index_add", index)

@@ -21,10 +21,10 @@ from mashal.core.tape import mode
 from mashal.core.tensor import Tensor, alias, bump
 from mashal.ops.copying import check_tensor, copied_as, preserved
 from mashal.ops.define import (
+    PLAIN,
     WHERE,
     Definition,
     RecordedNode,
-    any_recorded,
     check_not_expanded,
     check_writable,
     define,
@@ -50,6 +50,11 @@ def node_of(kind: type[RecordedNode], operands: Sequence[Any], saved: Sequence[A
     return node
 
 
+def _any_node(operands: tuple) -> bool:
+    """Whether one of these has a history."""
+    return bool([x for x in operands if isinstance(x, Tensor) and x.node is not None])
+
+
 class Writing:
     """One such operation; see the module."""
 
@@ -68,7 +73,7 @@ class Writing:
         operands = (input, *operands)
         if out is not None:
             return write_out(self.name, out, y)
-        if recording and any_recorded(operands) and y.form.dtype.kind in "fc":
+        if recording and _any_node(operands) and y.form.dtype.kind in "fc":
             y.node = node_of(self.node, operands, saved)
         return y
 
@@ -82,7 +87,7 @@ class Writing:
         operands, saved = self._unrecorded(alias(input) if input.node is not None else input, arguments, options)
         operands = (input, *operands)
         bump(input)
-        if recording and any_recorded(operands) and input.form.dtype.kind in "fc":
+        if recording and _any_node(operands) and input.form.dtype.kind in "fc":
             late.rebase(input, node_of(self.node, operands, saved))
         return input
 
@@ -102,10 +107,12 @@ def writing(
     name: str = "",
     aliases: Sequence[str] = (),
     before: Callable[..., Tensor] | None = None,
+    short: Callable[..., Tensor | None] | None = None,
 ) -> Callable[..., Any]:
     """A function that writes into its first operand as an operation; see the module.
 
-    before: what the operand of the form that copies becomes first, given all arguments (expanded, say).
+    before: what the operand of the form that copies becomes first, given all arguments (expanded, say). short: the shortest way
+    for the usual calls of that form (positional arguments alone), None for all others.
     """
 
     def make(write: Callable[..., tuple]) -> Callable[..., Any]:
@@ -113,7 +120,11 @@ def writing(
         op = Writing(write, node, own, before)
 
         def call(input: Tensor, *arguments: Any, **options: Any) -> Tensor:
-            kinds = overrides((input,))
+            if short is not None and not options:
+                found = short(input, *arguments)
+                if found is not None:
+                    return found
+            kinds = () if type(input) in PLAIN else overrides((input,))
             return (
                 dispatched(call, kinds, (input, *arguments), options)
                 if kinds

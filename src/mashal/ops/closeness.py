@@ -55,8 +55,10 @@ def equal(input: Tensor, other: Tensor) -> bool:
     True
     """
     for x in (input, other):
-        if not isinstance(x, Tensor):
+        if type(x) is not Tensor and not isinstance(x, Tensor):
             raise TypeError(f"equal(): argument must be Tensor, not {type(x).__name__}")
+    if input.form is other.form:
+        return element(all_(eq(input, other)))
     if input.form.device is not other.form.device:
         raise RuntimeError(
             message(

@@ -221,12 +221,20 @@ def _door(op: View) -> Callable[..., Any]:
 
 
 def _parts_door(op: View) -> Callable[..., Any]:
+    known = op.known
+
     def call(input: Tensor, *arguments: Any, **options: Any) -> tuple[Tensor, ...]:
-        kinds = overrides((input,))
-        if kinds:
-            return dispatched(call, kinds, (input, *arguments), options)
-        _check_tensor(op.name, input)
-        found, arguments = op.find(input.form, arguments, options)
+        if type(input) not in PLAIN:
+            kinds = overrides((input,))
+            if kinds:
+                return dispatched(call, kinds, (input, *arguments), options)
+            _check_tensor(op.name, input)
+        try:
+            found = None if options else known[input.form, arguments]
+        except (KeyError, TypeError):
+            found = None
+        if found is None:
+            found, arguments = op.find(input.form, arguments, options)
         offset = input.offset
         made = tuple([new_view(input, f, offset + shift) for f, shift in found])
         if input.node is not None and mode.recording:

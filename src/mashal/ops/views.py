@@ -18,8 +18,9 @@ from mashal.core.tape import mode
 from mashal.core.tensor import Tensor, new_view
 from mashal.errors import message
 from mashal.ops.broadcast import sum_to
-from mashal.ops.copying import clone, copied_as
-from mashal.ops.define import DEFINITIONS, spelled
+from mashal.ops.copying import check_tensor, clone, copied_as
+from mashal.ops.define import DEFINITIONS, PLAIN, spelled
+from mashal.ops.remembered import door
 from mashal.ops.viewing import Where, view
 
 IN_PLACE = ("method", "in_place")
@@ -134,15 +135,22 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     >>> torch.flatten(torch.zeros(2, 3, 4), 1).shape
     torch.Size([2, 12])
     """
-    shape = input.form.shape
+    return _flattened.find(input, start_dim, end_dim)
+
+
+@door(1)
+def _flattened(x: Any, start_dim: int, end_dim: int) -> Any:
+    check_tensor("flatten", x)
+    shape = tuple(x.form.shape)
     start, end = (wrap_dim("flatten", d, len(shape)) for d in (start_dim, end_dim))
     if start > end:
         raise RuntimeError(message("flatten", f"start_dim {start_dim} comes after end_dim {end_dim}"))
-    if not shape:
-        return reshape(input, (1,))
-    if start == end:
-        return input
-    return reshape(input, (*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :]))
+    if shape and start == end:
+        return x
+    wanted = (*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :]) if shape else (1,)
+    if not x.form.contiguous or type(x) not in PLAIN:
+        return reshape(x, wanted)
+    return _view.operation.recorded_call(x.form, (wanted,))  # type: ignore[attr-defined]
 
 
 @spelled()

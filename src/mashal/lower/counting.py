@@ -1,7 +1,7 @@
 """Kernels that look places up in sorted rows, count, and find runs of equal elements.
 
     searched    result | boundaries, x | rows, boundaries in a row, x in a row, 1 if boundaries have rows of their own
-    counted     result | x[, weights] | n                        result begins as zeros, x as places
+    counted     result | x[, weights] | bins, n                  result begins as zeros, x as places
     binned      result | x[, weights] | n, bins, low, high       (low and high are doubles)
     runs        first of each run, which run each is in, length of each run, how many runs | x | n
 
@@ -64,7 +64,7 @@ def counted(d: dtype, weight: dtype | None, result: dtype) -> Module:
     module, f, words = _kernel()
     out, x = f.word(words, 0, "ptr"), f.word(words, 1, "ptr")
     weights = f.word(words, 2, "ptr") if weight else None
-    n, bins = (f.word(words, (3 if weight else 2) + k) for k in range(2))
+    bins, n = (f.word(words, (3 if weight else 2) + k) for k in range(2))
     f.call("void", "llvm.memset.p0.i64", out, f.constant("i8", 0), bins * result.itemsize, f.constant("i1", 0))
 
     def one(i: Value) -> None:

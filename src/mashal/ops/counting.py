@@ -6,21 +6,22 @@ from math import prod
 from typing import Any
 
 from mashal.core.dtypes import int32, int64
-from mashal.core.forms import form
+from mashal.core.elements import element
+from mashal.core.forms import Form, form
 from mashal.core.shapes import wrap_dim
-from mashal.core.tensor import Tensor, alias, plan_of
+from mashal.core.tensor import Tensor, alias, empty, new_view, plan_of
 from mashal.errors import message
 from mashal.lower import counting
-from mashal.machine.launch import NUMBER
+from mashal.machine.launch import INTEGER, NUMBER
 from mashal.ops.comparison import refuse_complex
+from mashal.ops.copying import copied_as
 from mashal.ops.creation import as_tensor, zeros
 from mashal.ops.define import row_major, spelled, write_out
 from mashal.ops.moving import collect
-from mashal.ops.parts import narrow
 from mashal.ops.promotion import result_type_of
 from mashal.ops.reducing import in_dtype
 from mashal.ops.reductions import amax, amin
-from mashal.ops.run import kernel_of
+from mashal.ops.run import Plan, kernel_of, remember
 from mashal.ops.sorting import sort
 from mashal.ops.views import reshape
 
@@ -135,19 +136,32 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
                 f"weights {tuple(weights.form.shape)} should have the shape of input {tuple(input.form.shape)}",
             )
         )
-    if n and int(amin(input)) < 0:  # type: ignore[arg-type]
-        raise RuntimeError(
-            message("bincount", f"the least element is {int(amin(input))}", "bincount needs numbers >= 0")
-        )  # type: ignore[arg-type]
-    bins = max(int(amax(input)) + 1 if n else 0, minlength)  # type: ignore[arg-type]
+    input = _compact(input)
+    low, high = (element(amin(input)), element(amax(input))) if n else (0, -1)  # type: ignore[arg-type]
+    if low < 0:
+        raise RuntimeError(message("bincount", f"the least element is {low}", "bincount needs numbers >= 0"))
+    bins = max(high + 1, minlength)
     if weights is not None and weights.form.dtype.name != "float32":
         weights = in_dtype(weights, as_tensor(0.0).double().form.dtype)  # type: ignore[attr-defined]
     made = form(int64 if weights is None else weights.form.dtype, input.form.device, (bins,))
     if not n:
         return zeros((bins,), dtype=made.dtype)
-    operands = [_compact(x) for x in (input, weights) if x is not None]
-    address = kernel_of(counting.counted, input.form.dtype, None if weights is None else weights.form.dtype, made.dtype)
-    return plan_of(address, [(made.nbytes, made)], [x.form.dtype.itemsize for x in operands], [n, bins])(*operands)
+    plan = _counting_plan(input.form, None if weights is None else weights.form.dtype, made.dtype)
+    return plan(empty(made), input, bins) if weights is None else plan(empty(made), input, _compact(weights), bins)
+
+
+def _counting_plan(x: Form, weight: Any, d: Any) -> Plan:
+    """The plan of bincount: plan(counts, x[, weights], how many counts)."""
+    key = "counted", x, weight
+    plan = _plans.get(key)
+    if plan is None:
+        address = kernel_of(counting.counted, x.dtype, weight, d)
+        kinds = [d.itemsize, x.dtype.itemsize, *([] if weight is None else [weight.itemsize]), INTEGER]
+        plan = remember(_plans, key, plan_of(address, [], kinds, [x.numel], returns_first=True))
+    return plan
+
+
+_plans: dict[tuple, Plan] = {}
 
 
 @spelled()
@@ -189,13 +203,21 @@ def _runs(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     if not n:
         none = zeros((0,), dtype=int64)
         return none, none, none
-    made = form(int64, x.form.device, (n,))
-    count = form(int64, x.form.device, ())
-    results = [(made.nbytes, made)] * 3 + [(count.nbytes, count)]
-    plan = plan_of(kernel_of(counting.runs, x.form.dtype), results, [x.form.dtype.itemsize], [n])
+    key = "runs", x.form
+    plan = _plans.get(key)
+    if plan is None:
+        made, count = form(int64, x.form.device, (n,)), form(int64, x.form.device, ())
+        results = [(made.nbytes, made)] * 3 + [(count.nbytes, count)]
+        plan = plan_of(kernel_of(counting.runs, x.form.dtype), results, [x.form.dtype.itemsize], [n])
+        remember(_plans, key, plan)
     firsts, which, lengths, total = plan(x)
-    k = int(total)
-    return narrow(firsts, 0, 0, k).clone(), which, narrow(lengths, 0, 0, k).clone()  # type: ignore[attr-defined]
+    some = form(int64, x.form.device, (element(total),))
+    return new_view(firsts, some, 0), which, new_view(lengths, some, 0)
+
+
+def _whole(x: Tensor | None) -> Tensor | None:
+    """A part of a tensor as one by itself."""
+    return None if x is None else copied_as(x, form(x.form.dtype, x.form.device, x.form.shape))
 
 
 def _results(values: Tensor, inverse: Tensor | None, counts: Tensor | None) -> Any:
@@ -219,7 +241,7 @@ def unique_consecutive(
     flat = _compact(reshape(input, (-1,)))
     firsts, which, lengths = _runs(flat)
     inverse = reshape(which, input.form.shape) if return_inverse else None
-    return _results(collect(flat, firsts, 0), inverse, lengths if return_counts else None)
+    return _results(collect(flat, firsts, 0), inverse, _whole(lengths if return_counts else None))
 
 
 @spelled()
@@ -230,15 +252,18 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
     >>> torch.unique(torch.tensor([3, 1, 3]))
     tensor([1, 3])
     """
-    refuse_complex("unique")(input)
+    _refuse_complex(input)
     if dim is not None and input.form.rank != 1:
         return _unique_slices(input, wrap_dim("unique", dim, input.form.rank), return_inverse, return_counts, True)
-    ordered, places = sort(alias(reshape(input, (-1,))))
+    ordered, places = sort(alias(input if input.form.rank == 1 else reshape(input, (-1,))))
     firsts, which, lengths = _runs(_compact(ordered))
     inverse = None
     if return_inverse:
         inverse = reshape(collect(which, places.argsort(), 0), input.form.shape)
-    return _results(collect(_compact(ordered), firsts, 0), inverse, lengths if return_counts else None)
+    return _results(collect(_compact(ordered), firsts, 0), inverse, _whole(lengths if return_counts else None))
+
+
+_refuse_complex = refuse_complex("unique")
 
 
 def _unique_slices(x: Tensor, dim: int, return_inverse: bool, return_counts: bool, ordered: bool) -> Any:
@@ -259,4 +284,4 @@ def _unique_slices(x: Tensor, dim: int, return_inverse: bool, return_counts: boo
     inverse = None
     if return_inverse:
         inverse = collect(which, order.argsort(), 0)  # type: ignore[attr-defined]
-    return _results(values, inverse, lengths if return_counts else None)
+    return _results(values, inverse, _whole(lengths if return_counts else None))

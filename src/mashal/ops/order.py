@@ -5,20 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from mashal.core.dtypes import int64
+from mashal.core.forms import Form, form
 from mashal.core.shapes import wrap_dim
-from mashal.core.tensor import Tensor
+from mashal.core.tensor import Tensor, view_plan
 from mashal.errors import message
-from mashal.lang.expression import Expression, is_nan, where
+from mashal.lang.expression import Expression, is_nan, operand, where
+from mashal.lang.nest import Nest, Operand
 from mashal.ops import return_types
 from mashal.ops.arithmetic import add, mul, sub
 from mashal.ops.creation import tensor
-from mashal.ops.define import boolean, check_apart, recorded, spelled, write_out, write_outs
+from mashal.ops.define import boolean, check_apart, recorded, row_major, spelled, write_out, write_outs
 from mashal.ops.moving import collect
 from mashal.ops.parts import narrow
 from mashal.ops.picking import place_along
 from mashal.ops.reducing import formula, in_dtype, with_ones
 from mashal.ops.reductions import sum_
-from mashal.ops.sorting import sort
+from mashal.ops.remembered import remembered
+from mashal.ops.run import Plan, plan_pointwise
+from mashal.ops.sorting import sort, sorting_plan
 from mashal.ops.views import reshape
 
 
@@ -82,7 +86,33 @@ def _if_any_nan(numbers: Expression, n: Expression, middle: Expression) -> Expre
 _kthvalue = _chosen("kthvalue", "KthvalueBackward0", _kth)
 _median = _chosen("median", "MedianBackward1", lambda x, dim, k: _middle(x, dim, False))
 _nanmedian = _chosen("nanmedian", "NanmedianBackward1", lambda x, dim, k: _middle(x, dim, True))
-_median_of_all = _chosen("median", "MedianBackward0", lambda x, dim, k: _middle(x, dim, False))
+
+
+@remembered("MedianBackward0", kept=(0,), keeps_result=True)
+def _median_of_all(x: Form) -> Plan:
+    """The middle one of all sorted elements; the last one where that is nan."""
+    n, one = x.numel, form(x.dtype, x.device, ())
+    row = form(x.dtype, x.device, (n,))
+    middle, last = (view_plan(one, place) for place in ((n - 1) // 2, n - 1))
+    y, greatest = operand(0, x.dtype), operand(1, x.dtype)
+    chosen = where(is_nan(greatest), greatest, y) if x.dtype.kind == "f" else y
+    pick = plan_pointwise(Nest(((chosen, x.dtype),), (Operand(x.dtype),) * 2), [one, one], (), [one])
+    sort_row = sorting_plan(row, 0, False, None)
+
+    def plan(x: Tensor) -> Tensor:
+        values, _ = sort_row(x if x.form.contiguous else row_major(x))
+        return pick(middle(values), last(values))
+
+    return plan
+
+
+@_median_of_all.backward
+def _(node: Any, g: Tensor) -> tuple:
+    x, y = node.kept()
+    equal = (x == y) | ((x != x) & (y != y))  # all elements that are the median have an equal share
+    return (equal * (g / equal.sum()),)
+
+
 _nanmedian_of_all = _chosen("nanmedian", "NanmedianBackward0", lambda x, dim, k: _middle(x, dim, True))
 
 
@@ -126,7 +156,7 @@ def _median_any(name: str, along: Any, of_all: Any, x: Tensor, dim: int | None, 
         )
     if dim is None:
         empty = not x.form.numel
-        y = tensor(float("nan"), dtype=x.form.dtype) if empty else of_all(reshape(x, (-1,)), 0, False)[0]
+        y = tensor(float("nan"), dtype=x.form.dtype) if empty else of_all(x)
         return y if out is None else write_out(name, out, y)
     d, _ = _size_along(name, x, dim)
     return _named(name, along(x, d, keepdim), out)
@@ -139,13 +169,14 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out:
     >>> torch.median(torch.tensor([3.0, 1.0, 2.0, 4.0]))
     tensor(2.)
     """
-    return _median_any("median", _median, _median_of_all, input, dim, keepdim, out)
+    return _median_any("median", _median, _median_of_all.find, input, dim, keepdim, out)
 
 
 @spelled()
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The median of the elements that are not nan."""
-    return _median_any("nanmedian", _nanmedian, _nanmedian_of_all, input, dim, keepdim, out)
+    of_all = lambda x: _nanmedian_of_all(reshape(x, (-1,)), 0, False)[0]
+    return _median_any("nanmedian", _nanmedian, of_all, input, dim, keepdim, out)
 
 
 # ---------------------------------------------------------------- mode

@@ -29,11 +29,12 @@ def _sorted_rows(name: str, x: Tensor, dim: int, descending: bool, kept: int | N
         raise RuntimeError(message(name, f"does not support complex numbers ({x.form.dtype})", "they have no order"))
     x = x if x.form.contiguous else row_major(x)
     key = x.form, dim, descending, kept
-    plan = _plans.get(key) or remember(_plans, key, _plan(x.form, dim, descending, kept))
+    plan = _plans.get(key) or remember(_plans, key, sorting_plan(x.form, dim, descending, kept))
     return plan(x)
 
 
-def _plan(of: Form, dim: int, descending: bool, kept: int | None) -> Any:
+def sorting_plan(of: Form, dim: int, descending: bool, kept: int | None) -> Any:
+    """The plan of sorted rows of a contiguous form: plan(x) gives values and places."""
     shape = tuple(of.shape) or (1,)
     outer, length, inner = prod(shape[:dim]), shape[dim], prod(shape[dim + 1 :])
     kept = length if kept is None else kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from mashal import ops
@@ -100,8 +101,38 @@ def spdiags(diagonals: Tensor, offsets: Tensor, shape: Any, layout: Any = None) 
 
 
 def as_sparse_gradcheck(gradcheck: Any) -> Any:
-    """gradcheck for functions of sparse tensors: it differentiates their values anyway, so it is the same function."""
-    return gradcheck
+    """gradcheck for functions that take or give sparse tensors: it is given their values, and results with all elements.
+
+    >>> check = torch.sparse.as_sparse_gradcheck(torch.autograd.gradcheck)
+    >>> x = torch.eye(2, dtype=torch.float64).to_sparse().requires_grad_()
+    >>> check(lambda x: (x * x).to_sparse_csr(), x)
+    True
+    """
+
+    @functools.wraps(gradcheck)
+    def check(func: Any, inputs: Any, **options: Any) -> Any:
+        given = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        values = [_values_of(x) for x in given]
+
+        def of_values(*those: Any) -> Any:
+            made = func(*(_with_values(x, v) for x, v in zip(given, those)))
+            return tuple(map(_whole, made)) if isinstance(made, (tuple, list)) else _whole(made)
+
+        return gradcheck(of_values, values, **options)
+
+    return check
+
+
+def _values_of(x: Any) -> Any:
+    return x._parts[1].detach().requires_grad_(x.requires_grad) if isinstance(x, SparseTensor) else x
+
+
+def _with_values(x: Any, values: Any) -> Any:
+    return x._like(x._parts[0], values, x._parts[2]) if isinstance(x, SparseTensor) else values
+
+
+def _whole(x: Any) -> Any:
+    return x.to_dense() if isinstance(x, SparseTensor) else x
 
 
 class check_sparse_tensor_invariants:

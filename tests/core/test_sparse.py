@@ -323,3 +323,13 @@ def test_a_piece_along_a_dimension():
             assert found.is_coalesced() and found.to_dense().equal(x.narrow(dim, at, length))
     with pytest.raises(RuntimeError, match="narrow_copy"):
         torch.narrow_copy(x.to_sparse(), 0, 1, 2)
+
+
+def test_gradients_of_functions_of_sparse_tensors_are_checked():
+    check = torch.sparse.as_sparse_gradcheck(torch.autograd.gradcheck)
+    x = X.double().to_sparse().requires_grad_()
+    y = torch.rand(3, 2, dtype=torch.float64, requires_grad=True)
+    assert check(lambda x: x.to_sparse_csr(), x)
+    assert check(lambda x, y: (torch.sparse.mm(x, y), x * x), (x, y))
+    with pytest.raises(RuntimeError, match="mismatch"):
+        check(lambda x: x * x.detach(), x)

@@ -166,3 +166,41 @@ def test_what_asks_nobody_is_listed():
 def test_testing_overrides_have_signatures_of_names_and_defaults():
     answer = torch.overrides.get_testing_overrides()[torch.add]
     assert str(inspect.signature(answer)) == "(input, other, alpha=1, out=None)"
+
+
+def plus_one(x, y):
+    if torch.overrides.has_torch_function((x, y)):
+        return torch.overrides.handle_torch_function(plus_one, (x, y), x, y)
+    return x * y + 1
+
+
+class Telling(torch.Tensor):
+    told = []
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        cls.told.append(func.__name__)
+        return torch.overrides.redispatch_function(func, types, args, kwargs)
+
+
+class TellingMode(torch.overrides.TorchFunctionMode):
+    def __init__(self):
+        self.told = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        self.told.append(func.__name__)
+        with self:
+            return torch.overrides.redispatch_function(func, types, args, kwargs)
+
+
+def test_redispatch_skips_one_question():
+    found = plus_one(Telling([3.0]), Telling([4.0]))
+    assert Telling.told == ["plus_one", "mul"]  # the product is plain, so nobody is told of the sum
+    assert type(found) is torch.Tensor and found.tolist() == [13.0]
+
+
+def test_redispatch_in_a_mode_tells_of_what_is_inside():
+    mode = TellingMode()
+    with mode:
+        found = plus_one(torch.tensor([3.0]), torch.tensor([4.0]))
+    assert [name for name in mode.told if name != "tensor"] == ["plus_one", "mul", "add"] and found.tolist() == [13.0]

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import inspect
 import sys
+import threading
 import types as python_types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -17,20 +18,32 @@ from typing import Any
 from mashal.core.tensor import Tensor
 from mashal.machine.observing import changed
 from mashal.nearest import nearest
-from mashal.ops.define import DEFINITIONS, dispatch, overrides
-from mashal.ops.interception import arm, through_modes, watch
+from mashal.ops.define import DEFINITIONS, disabled, dispatch, overrides
+from mashal.ops.interception import arm, original_of, through_modes, watch
 
 __all__ = [
     "BaseTorchFunctionMode", "TorchFunctionMode", "enable_reentrant_dispatch", "get_default_nowrap_functions",
     "get_ignored_functions", "get_overridable_functions", "get_testing_overrides", "handle_torch_function", "has_torch_function",
-    "has_torch_function_unary", "has_torch_function_variadic", "is_tensor_like", "is_tensor_method_or_property", "resolve_name",
-    "wrap_torch_function",
+    "has_torch_function_unary", "has_torch_function_variadic", "is_tensor_like", "is_tensor_method_or_property", "redispatch_function",
+    "resolve_name", "wrap_torch_function",
 ]  # fmt: skip
 
 
 # ---------------------------------------------------------------- asking
+class _Once(threading.local):
+    """Whether the next question in this thread is answered no, for redispatch_function."""
+
+    skipped = False
+
+
+_once = _Once()
+
+
 def has_torch_function(relevant_args: Iterable[Any]) -> bool:
     """Whether a mode, or one of these (with a __torch_function__ of its own), wants to be asked."""
+    if _once.skipped:
+        _once.skipped = False
+        return False
     return bool(watch.modes) or bool(overrides(tuple(relevant_args)))
 
 
@@ -61,6 +74,41 @@ def handle_torch_function(
     raise TypeError(
         f"no implementation found for '{resolve_name(public_api)}' on types that implement __torch_function__: [{names}]"
     )
+
+
+def redispatch_function(
+    func: Callable[..., Any], types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+) -> Any:
+    """A function's own answer, for use in __torch_function__: this call asks nobody, what a function of yours calls does.
+
+    >>> class Telling(torch.Tensor):
+    ...     @classmethod
+    ...     def __torch_function__(cls, func, types, args=(), kwargs=None):
+    ...         print(func.__name__)
+    ...         return torch.overrides.redispatch_function(func, types, args, kwargs)
+    >>> def doubled(x):
+    ...     if torch.overrides.has_torch_function((x,)):
+    ...         return torch.overrides.handle_torch_function(doubled, (x,), x)
+    ...     return torch.mul(x, 2)
+    >>> doubled(Telling([1.0]))
+    doubled
+    mul
+    tensor([2.])
+    """
+    options = kwargs or {}
+    own = original_of(func)
+    if own is func:
+        _once.skipped = True
+        try:
+            return func(*args, **options)
+        finally:
+            _once.skipped = False
+    modes = [watch.modes.pop() for _ in range(len(watch.modes))]
+    try:
+        return disabled(own, types, args, options)
+    finally:
+        for mode in reversed(modes):
+            watch.modes.append(mode)
 
 
 def wrap_torch_function(dispatcher: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,14 +14,15 @@ from mashal.core.dtypes import dtype as DType
 from mashal.core.dtypes import get_default_dtype
 from mashal.core.forms import Form, form
 from mashal.core.nested import tensor_from_data
-from mashal.core.tensor import Tensor, make, new_view
+from mashal.core.tensor import Tensor, make
 from mashal.core.tensor import empty as new
 from mashal.errors import message
 from mashal.lang.complex import joined
-from mashal.lang.expression import Expression, cast, exp, fma, log, operand, place, scalar, where
+from mashal.lang.expression import Expression, cast, constant, exp, fma, log, operand, place, scalar, where
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.define import spelled, write_out
 from mashal.ops.options import check_layout, dtype_of, form_like, form_of, place_of, sizes_of
+from mashal.ops.remembered import Made, door
 from mashal.ops.run import plan_pointwise, plan_rowwise, remember
 
 _fills: dict[Any, Any] = {}
@@ -224,10 +225,15 @@ def _sizes(name: str, size: tuple, options: dict) -> tuple[int, ...]:
     return sizes_of(name, size)
 
 
+def _usual_form(name: str, size: tuple) -> Form:
+    """The form of a new tensor where no options are given."""
+    return form(get_default_dtype(), default_device(), sizes_of(name, size))
+
+
 def _constant(name: str, value: int) -> Callable[..., Tensor]:
     def make_constant(*size: Any, out: Tensor | None = None, requires_grad: bool = False, **options: Any) -> Tensor:
         if not options and out is None:
-            of = form(get_default_dtype(), default_device(), sizes_of(name, size))
+            of = _usual_form(name, size)
             x = (_fills.get((of, dtypes.int64)) or fill_plan(of, dtypes.int64))(value)
             return x.requires_grad_() if requires_grad else x
         shape = _sizes(name, size, options)
@@ -269,7 +275,7 @@ def empty(*size: Any, out: Tensor | None = None, requires_grad: bool = False, **
     >>> torch.empty(2, 3).shape
     torch.Size([2, 3])
     """
-    of = _form("empty", _sizes("empty", size, options), options)
+    of = _form("empty", _sizes("empty", size, options), options) if options else _usual_form("empty", size)
     if out is not None:
         return out if out.form.shape == of.shape else out.resize_(of.shape)
     x = new(of)
@@ -322,6 +328,8 @@ def full(size: Sequence[int], fill_value: Any, *, out: Tensor | None = None, dty
     """
     if isinstance(size, int):
         raise TypeError("full(): argument 'size' (position 1) must be tuple of ints, not int")
+    if type(fill_value) is float and out is dtype is None and not options:
+        return _made(_usual_form("full", (tuple(size),)), fill_value, requires_grad)
     value = fill_value.item() if isinstance(fill_value, Tensor) or hasattr(fill_value, "item") else fill_value
     if not isinstance(value, (bool, int, float, complex)):
         raise TypeError(f"full(): argument 'fill_value' (position 2) must be Number, not {type(value).__name__}")
@@ -384,28 +392,32 @@ def _new_options(x: Tensor, options: dict) -> dict:
     return {**options, "dtype": options.get("dtype") or x.form.dtype, "device": options.get("device") or x.form.device}
 
 
+def _new_form(name: str, x: Tensor, size: tuple, options: dict) -> Form:
+    """The form of a new tensor with the dtype and the device of x, unless others are given."""
+    if not options:
+        return form(x.form.dtype, x.form.device, sizes_of(name, size))
+    return _form(name, _sizes(name, size, options), _new_options(x, options))
+
+
 METHOD = ("method",)
 
 
 @spelled(METHOD)
 def new_zeros(self: Tensor, *size: Any, requires_grad: bool = False, **options: Any) -> Tensor:
     """Zeros of a size, in the dtype and on the device of self."""
-    shape = _sizes("new_zeros", size, options)
-    return _made(_form("new_zeros", shape, _new_options(self, options)), 0, requires_grad)
+    return _made(_new_form("new_zeros", self, size, options), 0, requires_grad)
 
 
 @spelled(METHOD)
 def new_ones(self: Tensor, *size: Any, requires_grad: bool = False, **options: Any) -> Tensor:
     """Ones of a size, in the dtype and on the device of self."""
-    shape = _sizes("new_ones", size, options)
-    return _made(_form("new_ones", shape, _new_options(self, options)), 1, requires_grad)
+    return _made(_new_form("new_ones", self, size, options), 1, requires_grad)
 
 
 @spelled(METHOD)
 def new_empty(self: Tensor, *size: Any, requires_grad: bool = False, **options: Any) -> Tensor:
     """A tensor of a size, not initialised, in the dtype and on the device of self."""
-    shape = _sizes("new_empty", size, options)
-    x = new(_form("new_empty", shape, _new_options(self, options)))
+    x = new(_new_form("new_empty", self, size, options))
     return x.requires_grad_() if requires_grad else x
 
 
@@ -483,15 +495,10 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, o
     >>> torch.arange(1, 2.5, 0.5)
     tensor([1.0000, 1.5000, 2.0000])
     """
-    if (
-        len(bounds) == 1
-        and type(bounds[0]) is int
-        and bounds[0] > 0
-        and start is end is step is out is dtype is None
-        and not options
-    ):
-        return _count(bounds[0], requires_grad)
-    start, end, step = _numbers_of("arange", *_arange_bounds(bounds, start, end, step))
+    start, end, step = _arange_bounds(bounds, start, end, step)
+    if type(start) is type(end) is type(step) is int and out is dtype is None and not options:
+        return _count(start, end, step, requires_grad)
+    start, end, step = _numbers_of("arange", start, end, step)
     if dtype is None:
         whole = all(isinstance(x, int) for x in (start, end, step))
         dtype = out.form.dtype if out is not None else dtypes.int64 if whole else get_default_dtype()
@@ -513,9 +520,11 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, o
     return x.requires_grad_() if requires_grad else x
 
 
-def _count(n: int, requires_grad: bool) -> Tensor:
-    """0 … n - 1, the commonest of all."""
-    x = _progression(form(dtypes.int64, default_device(), (n,)), 0, 1)
+def _count(start: int, end: int, step: int, requires_grad: bool) -> Tensor:
+    """Whole numbers, the commonest of all."""
+    if not step or (end - start) * step < 0:
+        _check_arange(start, end, step)
+    x = _progression(form(dtypes.int64, default_device(), (-((start - end) // step),)), start, step)
     return x.requires_grad_() if requires_grad else x
 
 
@@ -586,11 +595,17 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     >>> torch.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
+    if type(start) in _PLAIN and type(end) in _PLAIN and type(steps) is int and out is dtype is None and not options:
+        x = _between(_steps_form("linspace", steps, options), start, end)
+        return x.requires_grad_() if requires_grad else x
     start, end = _numbers_of("linspace", start, end, complex_too=True)
     of = _steps_form("linspace", steps, {**options, "dtype": _spaced_dtype(dtype, out, start, end)})
     x = _complex_row(of, start, end, None) if of.dtype.kind == "c" else _between(of, start, end)
     x = x if out is None else write_out("linspace", out, x)
     return x.requires_grad_() if requires_grad else x
+
+
+_PLAIN = (int, float)
 
 
 def _spaced_dtype(dtype: DType | None, out: Tensor | None, *numbers: Any) -> DType | None:
@@ -640,13 +655,13 @@ def _between(of: Form, start: Any, end: Any) -> Tensor:
     if of.dtype.kind in "iub":
         start, end, kind = int(start), int(end), dtypes.float64
     step = (end - start) / (n - 1)
-
-    def value(a: Expression, b: Expression, step: Expression, last: Expression, half: Expression) -> Expression:
-        i, left = cast(place(), kind), cast(last - place(), kind)
-        return where(place() < half, fma(step, i, a), fma(-step, left, b))  # rounded once, as PyTorch does
-
     kinds = (kind, kind, kind, dtypes.int64, dtypes.int64)
-    return _row(of, "linspace", value, kinds, (float(start), float(end), float(step), n - 1, n // 2))
+    return _row(of, "linspace", _spaced, kinds, (float(start), float(end), float(step), n - 1, n // 2))
+
+
+def _spaced(a: Expression, b: Expression, step: Expression, last: Expression, half: Expression) -> Expression:
+    i, left = cast(place(), a.dtype), cast(last - place(), a.dtype)
+    return where(place() < half, fma(step, i, a), fma(-step, left, b))  # rounded once, as PyTorch does
 
 
 @spelled(TORCH)
@@ -674,6 +689,22 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
     return x.requires_grad_() if requires_grad else x
 
 
+@door(0)
+def _eye(n: int, m: int | None, dtype: DType, device: Any) -> Any:
+    rows, columns = sizes_of("eye", (n, n if m is None else m))
+    for what, size in ("n", rows), ("m", columns):
+        if size < 0:
+            raise RuntimeError(message("eye", f"{what} must be greater or equal to 0, got {size}"))
+    of = form(dtype, device, (rows, columns))
+    i, j = (tensor_from_data(list(range(size)), dtypes.int32, device) for size in (rows, columns))
+    same = where(
+        operand(0, dtypes.int32) == operand(1, dtypes.int32), constant(1, dtypes.int32), constant(0, dtypes.int32)
+    )
+    nest = Nest(((cast(same, operand(0, dtype).dtype), dtype),), (Operand(dtypes.int32), Operand(dtypes.int32)))
+    plan = plan_pointwise(nest, [i.form.viewed((rows, 1), (1, 0)), j.form], of.shape, [of])
+    return Made(lambda: plan(i, j))
+
+
 @spelled(TORCH)
 def eye(
     n: int, m: int | None = None, *, out: Tensor | None = None, requires_grad: bool = False, **options: Any
@@ -684,16 +715,12 @@ def eye(
     tensor([[1., 0.],
             [0., 1.]])
     """
-    rows, columns = sizes_of("eye", (n, n if m is None else m))
-    for what, size in ("n", rows), ("m", columns):
-        if size < 0:
-            raise RuntimeError(message("eye", f"{what} must be greater or equal to 0, got {size}"))
+    if out is None and not options:
+        x = _eye.find(n, m, get_default_dtype(), default_device())
+        return x.requires_grad_() if requires_grad else x
     if out is not None:
         options.setdefault("dtype", out.form.dtype)
-    x = filled(_form("eye", (rows, columns), options), 0)
-    diagonal = form(x.form.dtype, x.form.device, (min(rows, columns),), (columns + 1,))
-    if diagonal.numel and x.form.device is CPU:
-        write_out("eye", new_view(x, diagonal, 0), filled(diagonal.viewed(diagonal.shape, (1,)), 1))
-        x.version = None
+    of = _form("eye", (), options)
+    x = _eye(n, m, of.dtype, of.device)
     x = x if out is None else write_out("eye", out, x)
     return x.requires_grad_() if requires_grad else x

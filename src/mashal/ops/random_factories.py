@@ -70,9 +70,10 @@ def randint(*bounds_and_size: Any, low: int = 0, high: int | None = None, size: 
             message("randint", "the bounds are not clear", "say randint(high, size) or randint(low, high, size)")
         )
     low, high = whole_number("randint", "low", low), whole_number("randint", "high", high)
-    options["dtype"] = options.get("dtype") or getattr(options.get("out"), "dtype", int64)
-    check_range("randint", options["dtype"], low, high)
-    return _made("randint", (size,), options, random_, filling.integers, low, high)
+    if options:
+        options["dtype"] = options.get("dtype") or getattr(options.get("out"), "dtype", int64)
+    check_range("randint", options["dtype"] if options else int64, low, high)
+    return _made("randint", (size,), options, random_, filling.integers, low, high, usual=int64)
 
 
 @spelled(("torch",))
@@ -86,6 +87,8 @@ def randperm(n: int, **options: Any) -> Tensor:
     if isinstance(n, (bool, float)):
         raise TypeError(f"randperm(): argument 'n' (position 1) must be int, not {type(n).__name__}")
     n = whole_number("randperm", "n", n)
+    if not options:
+        return _made("randperm", (n,), options, _permute, filling.permutation, usual=int64)
     wanted = options.pop("dtype", None) or getattr(options.get("out"), "dtype", int64)
     if wanted.is_complex or wanted.kind == "b":
         raise NotImplementedError(
@@ -146,13 +149,13 @@ def normal(
 @spelled(("torch",))
 def rand_like(input: Tensor, **options: Any) -> Tensor:
     """Uniform numbers from [0, 1) in the shape, dtype, device and strides of input."""
-    return _made_like("rand_like", input, options, uniform_)
+    return _made_like("rand_like", input, options, uniform_, filling.uniform)
 
 
 @spelled(("torch",))
 def randn_like(input: Tensor, **options: Any) -> Tensor:
     """Standard normal numbers in the shape, dtype, device and strides of input."""
-    return _made_like("randn_like", input, options, normal_)
+    return _made_like("randn_like", input, options, normal_, filling.normal)
 
 
 @spelled(("torch",))
@@ -166,6 +169,7 @@ def randint_like(input: Tensor, *bounds: int, low: int = 0, high: int | None = N
         input,
         options,
         random_,
+        None,
         whole_number("randint_like", "low", below),
         whole_number("randint_like", "high", above),
     )
@@ -176,31 +180,48 @@ _OPTIONS = {"generator", "out", "dtype", "layout", "device", "requires_grad", "p
 
 
 def _made(
-    name: str, size: tuple, options: dict, fill: Callable[..., Tensor], draw: filling.Draw | None = None, *numbers: Any
+    name: str,
+    size: tuple,
+    options: dict,
+    fill: Callable[..., Tensor],
+    draw: filling.Draw | None = None,
+    *numbers: Any,
+    usual: DType | None = None,
 ) -> Tensor:
-    """A tensor of a size, filled: by the draw as it is allocated where that can be, else in place."""
-    generator, out, wants = None, None, False
-    if options:
-        if options.keys() - _OPTIONS:
-            raise TypeError(f"{name}() got an unexpected keyword argument {min(options.keys() - _OPTIONS)!r}")
-        generator, out = options.pop("generator", None), options.pop("out", None)
-        wants = options.pop("requires_grad", False)
-        size = (options.pop("size"),) if "size" in options else size
+    """A tensor of a size, filled. usual: the dtype, where there are no options."""
+    if not options:
+        of = form(usual or get_default_dtype(), default_device(), _sizes(name, size))
+        return _filled(name, of, None, fill, draw, *numbers)
+    if options.keys() - _OPTIONS:
+        raise TypeError(f"{name}() got an unexpected keyword argument {min(options.keys() - _OPTIONS)!r}")
+    generator, out = options.pop("generator", None), options.pop("out", None)
+    wants = options.pop("requires_grad", False)
+    size = (options.pop("size"),) if "size" in options else size
     of = _form(name, _sizes(name, size), **options)
     if out is not None:
         with tape.no_grad():
             x = fill(result_of(name, of.shape, options.get("dtype"), out=out), *numbers, generator=generator)
-    elif draw and of.device is CPU and of.numel and (of.dtype.is_floating_point or draw not in _FLOATING):
-        x = filling.new(of, draw, default_generator if generator is None else checked(name, generator), *numbers)
     else:
-        x = fill(empty(of), *numbers, generator=generator)
+        x = _filled(name, of, generator, fill, draw, *numbers)
     return x.requires_grad_() if wants else x
+
+
+def _filled(
+    name: str, of: Form, generator: Any, fill: Callable[..., Tensor], draw: filling.Draw | None, *numbers: Any
+) -> Tensor:
+    """A new tensor of a form: filled by the draw as it is allocated where that can be, else in place."""
+    if draw and of.device is CPU and of.numel and (of.dtype.kind == "f" or draw not in _FLOATING):
+        return filling.new(of, draw, default_generator if generator is None else checked(name, generator), *numbers)
+    return fill(empty(of), *numbers, generator=generator)
 
 
 _FLOATING = (filling.uniform, filling.normal)
 
 
-def _made_like(name: str, template: Tensor, options: dict, fill: Callable[..., Tensor], *numbers: Any) -> Tensor:
+def _made_like(name: str, template: Tensor, options: dict, fill: Callable[..., Tensor], draw: filling.Draw | None,
+               *numbers: Any) -> Tensor:  # fmt: skip
+    if not options:
+        return _filled(name, like(template.form), None, fill, draw, *numbers)
     generator, wants = options.pop("generator", None), options.pop("requires_grad", False)
     order = str(options.pop("memory_format", None) or "preserve")
     kind, place = options.pop("dtype", None) or template.dtype, options.pop("device", None)
@@ -210,7 +231,7 @@ def _made_like(name: str, template: Tensor, options: dict, fill: Callable[..., T
     if place is not None or "contiguous" in order:
         place = template.device if place is None else usable(device_of(place))
         of = form(kind, place, template.shape, None if "contiguous" in order else of.strides)
-    x = fill(empty(of), *numbers, generator=generator)
+    x = _filled(name, of, generator, fill, draw, *numbers)
     return x.requires_grad_() if wants else x
 
 

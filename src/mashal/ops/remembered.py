@@ -21,7 +21,7 @@ from typing import Any
 from mashal.core import saved
 from mashal.core.devices import device
 from mashal.core.dtypes import dtype
-from mashal.core.tape import mode
+from mashal.core.tape import PlannedCall, mode
 from mashal.core.tensor import PLAIN, Tensor, finder_with_options
 from mashal.machine.lookup import key_with_options
 from mashal.ops.planned import Part, Planned, PlanNode
@@ -29,7 +29,7 @@ from mashal.ops.recording import Wanting
 from mashal.ops.run import Plan, remember
 from mashal.ops.subclasses import dispatched, overrides
 
-__all__ = ["Door", "Known", "Part", "Remembered", "door", "remembered", "unrecorded"]
+__all__ = ["Door", "Known", "Made", "Part", "Remembered", "door", "remembered", "unrecorded"]
 
 _SIMPLE = {int, float, bool, str, type(None), dtype, device}
 
@@ -37,13 +37,13 @@ _SIMPLE = {int, float, bool, str, type(None), dtype, device}
 class Door:
     """A function whose calls are found by their first `operands` arguments' forms and the values of the others.
 
-    function(*arguments) gives a `Known`, or the result where that is not to be found again.
+    function(*arguments) gives a `Known`, a `Made`, or the result where that is not to be found again.
     """
 
     def __init__(self, function: Callable[..., Any], operands: int):
         self.function, self.operands = function, operands
         self.__name__ = getattr(function, "__name__", "call")
-        self.entries: dict[Any, Planned] = {}
+        self.entries: dict[Any, PlannedCall] = {}
         self.find = finder_with_options(self.entries, self.long, operands)
 
     def __call__(self, *arguments: Any) -> Any:
@@ -52,7 +52,7 @@ class Door:
     def long(self, *arguments: Any) -> Any:
         """A call that the table does not know yet."""
         found = self.function(*arguments)
-        if not isinstance(found, Planned):
+        if not isinstance(found, PlannedCall):
             return found
         operands, options = arguments[: self.operands], arguments[self.operands :]
         plain = all(type(x) in PLAIN or not isinstance(x, Tensor) for x in operands)
@@ -74,6 +74,15 @@ def door(operands: int) -> Callable[[Callable[..., Any]], Door]:
 
 
 # ---------------------------------------------------------------- what is known of a call
+class Made(PlannedCall):
+    """A call that nothing is recorded of: its plan alone."""
+
+    __slots__ = ()
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+
+
 class Known(Planned):
     """A call on operands of certain forms with certain options; present: which operands there are."""
 

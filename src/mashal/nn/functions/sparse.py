@@ -25,18 +25,20 @@ def embedding(
     >>> F.embedding(torch.tensor([1]), torch.tensor([[0.0, 1.0], [2.0, 3.0]]))
     tensor([[2., 3.]])
     """
-    if weight.dim() != 2:
-        raise RuntimeError(f"embedding: weight {tuple(weight.shape)} must be 2-D, one row an index")
-    rows = weight.size(0)
-    if padding_idx is None:
-        padding = -1  # the operation's word for none
-    elif -rows <= padding_idx < rows:
-        padding = padding_idx % rows
-    else:
-        raise AssertionError(f"embedding: padding_idx {padding_idx} is outside the {rows} rows of weight")
+    padding = -1 if padding_idx is None else _place(padding_idx, weight)  # -1 is the operation's word for none
     if max_norm is not None:
         shorten_rows(weight, input, max_norm, norm_type)
     return ops.embedding(weight, input, padding, scale_grad_by_freq, sparse)  # pyright: ignore[reportCallIssue]
+
+
+def _place(padding_idx: int, weight: Tensor) -> int:
+    """Which row gets no gradient, counted from the first."""
+    if weight.dim() != 2:
+        raise RuntimeError(f"embedding: weight {tuple(weight.shape)} must be 2-D, one row an index")
+    rows = weight.size(0)
+    if not -rows <= padding_idx < rows:
+        raise AssertionError(f"embedding: padding_idx {padding_idx} is outside the {rows} rows of weight")
+    return padding_idx % rows
 
 
 def shorten_rows(weight: Tensor, indices: Tensor, max_norm: float, norm_type: float) -> None:

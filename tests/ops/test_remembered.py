@@ -92,3 +92,27 @@ def test_gradients_of_many_samples_follow_those_of_one():
         one = [torch.autograd.grad(y, x, each, retain_graph=True)[0] for each in g]
         (many,) = torch.autograd.grad(y, x, g, is_grads_batched=True, retain_graph=True)
         assert torch.allclose(many, torch.stack(one), atol=1e-6)
+
+
+@pytest.mark.parametrize("equation", ["ij,kj->ik", "ij,kj->ki", "ij,ij->i", "bij,bkj->kib", "i,j->ij", "bij,jb->ib"])
+def test_einsum_of_two_operands_and_its_gradients_are_those_of_sums(equation):
+    left, output = equation.split("->")
+    sizes = {"i": 2, "j": 3, "k": 4, "b": 5}
+    x, y = (torch.randn([sizes[n] for n in term], dtype=torch.float64, requires_grad=True) for term in left.split(","))
+    z = torch.einsum(equation, x, y)
+    assert z.shape == tuple(sizes[n] for n in output)
+    assert torch.autograd.gradgradcheck(lambda x, y: torch.einsum(equation, x, y), (x, y))
+    one = torch.einsum(f"{equation},", x, y, torch.ones((), dtype=torch.float64))
+    assert torch.allclose(z, one)
+
+
+def test_whole_numbers_that_equal_floats_make_other_numbers():
+    assert torch.arange(0, 4, 2).dtype is torch.int64
+    assert torch.arange(0, 4, 2.0).dtype is torch.float32
+    assert torch.eye(2, 3, dtype=torch.bool).tolist() == [[True, False, False], [False, True, False]]
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.eye(2).dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.eye(2).dtype is torch.float32

@@ -16,12 +16,15 @@ from math import prod
 from typing import Any
 
 from mashal.core.dtypes import promote
-from mashal.core.shapes import wrap_dims
-from mashal.core.tensor import Tensor
+from mashal.core.forms import Form, form
+from mashal.core.shapes import contiguous_strides, view_strides, wrap_dims
+from mashal.core.tensor import Tensor, make
 from mashal.errors import message
-from mashal.ops.contraction import matmul
-from mashal.ops.copying import check_tensor, converted
+from mashal.ops.contraction import matmul, plan_product
+from mashal.ops.copying import check_tensor, converted, copied_as
 from mashal.ops.define import spelled, write_out
+from mashal.ops.remembered import Part, door, remembered
+from mashal.ops.run import Plan
 
 __all__ = ["einsum", "inner", "kron", "tensordot", "vdot"]
 
@@ -166,13 +169,28 @@ def einsum(*args: Any) -> Tensor:
         )
     if isinstance(args[0], str):
         equation, *rest = args
+        if len(rest) == 2:
+            return _of_two.find(*rest, equation)
         operands = list(rest[0]) if len(rest) == 1 and isinstance(rest[0], (list, tuple)) else rest
-        for i, x in enumerate(operands):
-            check_tensor("einsum", x, "operands", i + 2)
-        inputs, output = _read(equation, tuple([x.form.rank for x in operands]))
+        inputs, output = _labels_of(operands, equation)
     else:
         operands, inputs, output = _from_lists(args)
     return _contracted([_diagonals(x, labels) for x, labels in zip(operands, inputs)], output)
+
+
+def _labels_of(operands: Sequence[Any], equation: str) -> tuple[list[Labels], Labels]:
+    for i, x in enumerate(operands):
+        check_tensor("einsum", x, "operands", i + 2)
+    return _read(equation, tuple([x.form.rank for x in operands]))
+
+
+@door(2)
+def _of_two(x: Tensor, y: Tensor, equation: str) -> Any:
+    """What is known of the product of two operands, or the result."""
+    (a, b), output = _labels_of((x, y), equation)
+    if _is_product(x.form, y.form, a, b, output):
+        return _product.known(x, y, a, b, output)
+    return _contracted([_diagonals(x, a), _diagonals(y, b)], output)
 
 
 def _contracted(terms: list[tuple[Tensor, Labels]], output: Labels) -> Tensor:
@@ -182,6 +200,65 @@ def _contracted(terms: list[tuple[Tensor, Labels]], output: Labels) -> Tensor:
         x, a = _pair(x, a, y, b, (*output, *later))
     x, a = _summed(x, a, output)
     return _arranged(x, a, output)
+
+
+# ---------------------------------------------------------------- two operands as one product
+def _is_product(x: Form, y: Form, a: Labels, b: Labels, output: Labels) -> bool:
+    """Whether nothing has to be summed, expanded, converted or taken from a diagonal before the product."""
+    if x.dtype is not y.dtype or x.dtype.kind != "f" or x.device is not y.device or not (x.numel and y.numel):
+        return False
+    sizes = dict(zip(b, y.shape))
+    fits = all(sizes.get(label, n) == n for label, n in zip(a, x.shape))
+    single = len(set(a)) == len(a) and len(set(b)) == len(b)
+    return fits and single and {*a} <= {*b, *output} and {*b} <= {*a, *output}
+
+
+@remembered("ViewBackward0", 2, kept=(0, 1))
+def _product(x: Form, y: Form, a: Labels, b: Labels, output: Labels) -> Plan:
+    """The product of operands with labels a and b, their dimensions put together to matrices where they lie."""
+    sizes = {**dict(zip(a, x.shape)), **dict(zip(b, y.shape))}
+    alone = [label for label in output if (label in a) != (label in b)]
+    if alone and alone[0] in b:  # so that the result lies in order
+        turned = _product.make(y, x, b, a, output)
+        return lambda x, y: turned(y, x)
+    count = lambda labels: prod(sizes[label] for label in labels)
+    batch, left = [n for n in output if n in a and n in b], [n for n in output if n not in b]
+    summed, right = [n for n in a if n not in output], [n for n in output if n not in a]
+    stack = (count(batch),) if batch else ()
+    of_x, p = _matrix(x, a, (*batch, *left, *summed), (*stack, count(left), count(summed)))
+    of_y, q = _matrix(y, b, (*batch, *summed, *right), (*stack, count(summed), count(right)))
+    labels = (*batch, *left, *right)
+    steps = dict(zip(labels, contiguous_strides([sizes[label] for label in labels])))
+    made = form(x.dtype, x.device, tuple([sizes[n] for n in output]), tuple([steps[n] for n in output]))
+    plan = plan_product("einsum", p, q, None, made)
+    return lambda x, y: plan(of_x(x) if of_x else x, of_y(y) if of_y else y, 0)
+
+
+def _matrix(f: Form, labels: Labels, order: Labels, shape: tuple[int, ...]) -> tuple[Any, Form]:
+    """A tensor's form as that of matrices; and what copies it, if its elements do not lie so."""
+    places = [labels.index(label) for label in order]
+    seen = f.viewed(tuple([f.shape[i] for i in places]), tuple([f.strides[i] for i in places]))
+    strides = view_strides(seen.shape, seen.strides, shape)
+    if strides is not None:
+        return None, f.viewed(shape, strides)
+    flat = form(f.dtype, f.device, tuple(seen.shape))
+    return (lambda x: copied_as(make(x.capsule, x.offset, seen), flat)), form(f.dtype, f.device, shape)
+
+
+@_product.backward
+def _(node: Any, g: Tensor) -> tuple:
+    x, y, a, b, output = node.kept()
+    return (
+        _product(g, y, output, b, a) if node.wants(0) else None,
+        _product(g, x, output, a, b) if node.wants(1) else None,
+    )
+
+
+@_product.parts
+def _(call: Any, things: list[Tensor], g: Tensor) -> list[Part]:
+    (x, y), (a, b, output) = things, call.options
+    of_x, of_y = _product.known(g, y, output, b, a), _product.known(g, x, output, a, b)
+    return [Part(of_x.bare, (2, 1)), Part(of_y.bare, (2, 0))]
 
 
 # ---------------------------------------------------------------- relatives

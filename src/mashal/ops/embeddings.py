@@ -8,7 +8,7 @@ from mashal.core.dtypes import int64
 from mashal.core.forms import Form, form
 from mashal.core.tensor import Tensor
 from mashal.errors import message
-from mashal.ops.blocks import STRICT, put_blocks, take_blocks, whole
+from mashal.ops.blocks import STRICT, put_blocks, take_blocks, take_plan, whole
 from mashal.ops.copying import check_tensor, converted, zeros_of
 from mashal.ops.define import RecordedNode, recorded, spelled
 from mashal.ops.masks import masked_fill, scalar_of
@@ -29,7 +29,7 @@ STRICT.add(_outside)
 
 @remembered("EmbeddingBackward0", 2, gradients=1, kept=(1,))
 def _embedding(weight: Form, indices: Form, padding: int, by_frequency: bool) -> Plan:
-    return lambda weight, indices: take_blocks(weight, 0, (indices,), _outside)
+    return take_plan(weight, (indices,), 0, _outside)
 
 
 @_embedding.backward

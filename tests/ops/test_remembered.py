@@ -102,7 +102,7 @@ def test_einsum_of_two_operands_and_its_gradients_are_those_of_sums(equation):
     z = torch.einsum(equation, x, y)
     assert z.shape == tuple(sizes[n] for n in output)
     assert torch.autograd.gradgradcheck(lambda x, y: torch.einsum(equation, x, y), (x, y))
-    one = torch.einsum(f"{equation},", x, y, torch.ones((), dtype=torch.float64))
+    one = torch.einsum(f"{left},->{output}", x, y, torch.ones((), dtype=torch.float64))
     assert torch.allclose(z, one)
 
 

@@ -101,7 +101,8 @@ def weigh(g: Form, x: Form, geometry: Geometry, kernel: tuple[int, ...]) -> Plan
         return lambda g, x: zeros_of(made)
     if g.dtype.kind != "f":
         return unrecorded(partial(_weighed_by_columns, geometry, kernel))
-    plan = weighing_plan(*[form(f.dtype, f.device, tuple(f.shape)) for f in (g, x)], geometry, made)
+    flat_g, flat_x = (form(f.dtype, f.device, tuple(f.shape)) for f in (g, x))
+    plan = weighing_plan(flat_g, flat_x, geometry, made)
     return plan if g.contiguous and x.contiguous else lambda g, x: plan(compact(g), compact(x))
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from mashal.core import dtypes
+from mashal.core.dtypes import bool as bool_
 from mashal.core.elements import element
+from mashal.core.forms import Form
 from mashal.core.tensor import Tensor
 from mashal.errors import message
-from mashal.lang.expression import Expression, abs_, cast
+from mashal.lang.expression import Expression, abs_, cast, over
 from mashal.ops.comparison import eq
-from mashal.ops.define import boolean, pointwise, spelled
+from mashal.ops.define import PLAIN, boolean, pointwise, spelled
 from mashal.ops.reductions import all_
+from mashal.ops.rows import row_formula
+from mashal.ops.run import Plan, remember
 
 
 def _check_close(x: Tensor, y: Tensor, *, rtol: float, atol: float, equal_nan: bool) -> None:
@@ -47,6 +51,14 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     return bool(element(all_(isclose(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan))))
 
 
+@row_formula(bool_)
+def _all_equal(x: Expression, y: Expression) -> Expression:
+    return over("all", x == y)
+
+
+_equalities: dict[Form, Plan] = {}
+
+
 @spelled()
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether both have one shape and the same elements.
@@ -54,11 +66,16 @@ def equal(input: Tensor, other: Tensor) -> bool:
     >>> torch.equal(torch.tensor([1, 2]), torch.tensor([1, 2]))
     True
     """
+    if type(input) in PLAIN and type(other) in PLAIN and input.form is other.form:
+        f = input.form
+        plan = _equalities.get(f)
+        if plan is None and f.rank and f.numel and f.dtype.kind != "c":
+            plan = remember(_equalities, f, _all_equal.plan(tuple(range(f.rank)), input, other))
+        if plan is not None:
+            return element(plan(input, other))
     for x in (input, other):
-        if type(x) is not Tensor and not isinstance(x, Tensor):
+        if not isinstance(x, Tensor):
             raise TypeError(f"equal(): argument must be Tensor, not {type(x).__name__}")
-    if input.form is other.form:
-        return element(all_(eq(input, other)))
     if input.form.device is not other.form.device:
         raise RuntimeError(
             message(

@@ -74,7 +74,13 @@ def put_blocks(
     x: Tensor, source: Tensor, dim: int, indices: Sequence[Tensor], add: bool = False, outside: Outside = outside_index
 ) -> None:
     """Writes source to the blocks of x at indices (add: adds it); records nothing. Of equal indices the last one counts."""
-    f, shape = x.form, indices[0].form.shape
+    f, given = x.form, source
+    call = (add, f, source.form, dim, outside, *[i.form for i in indices])
+    plan = _puts.get(call)
+    if plan is not None and source.capsule is not x.capsule:
+        plan(x, source, *indices)
+        return
+    shape = indices[0].form.shape
     dense = form(f.dtype, f.device, (*f.shape[:dim], *shape, *f.shape[dim + len(indices) :]))
     if not dense.numel or x.capsule is None:
         return
@@ -91,7 +97,13 @@ def put_blocks(
     plan = _plans.get(key)
     if plan is None:
         plan = remember(_plans, key, _plan(kind, f, dense, dim, [i.form for i in indices], one, outside))
+    if source is given:
+        remember(_puts, call, plan)
     plan(x, source, *indices)
+
+
+_puts: dict[tuple, Plan] = {}
+"""What puts a source as it is; by all that put_blocks is given."""
 
 
 def adding_plan(x: Form, source: Form, dim: int, index: Form, outside: Outside) -> Plan | None:

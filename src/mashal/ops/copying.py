@@ -392,6 +392,8 @@ def _filled_in_place(x: Tensor, value: Any, node: Callable[..., tape.Node]) -> T
 
 def checked_number(name: str, value: Any, d: DType) -> Any:
     """A number that a dtype's elements can be; RuntimeError if an integer dtype cannot hold it."""
+    if type(value) is int and 0 <= value < 128 and d.kind in "iu":
+        return value
     if type(value) is float or (type(value) is int and d.kind in "fcb"):
         if d.kind in "fcb":
             return value

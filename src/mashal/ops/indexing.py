@@ -14,7 +14,7 @@ from typing import Any
 
 from mashal.core.devices import CPU
 from mashal.core.dtypes import bool as bool_
-from mashal.core.dtypes import int64
+from mashal.core.dtypes import int64, uint8
 from mashal.core.elements import element
 from mashal.core.forms import Form, form
 from mashal.core.interop import is_array
@@ -27,7 +27,7 @@ from mashal.ops.broadcast import sum_to
 from mashal.ops.copying import checked_number, converted, copy_, fill_, filled, zeros_of
 from mashal.ops.define import PLAIN, dispatched, overrides, spelled
 from mashal.ops.masks import fill_where, masked_fill, scalar_of, true_places, where_true
-from mashal.ops.parts import SelectBackward0, _row, select, slice_op
+from mashal.ops.parts import SelectBackward0, _row, select, slice_op, unbind
 from mashal.ops.run import remember
 from mashal.ops.viewing import Where, view
 from mashal.ops.views import expand, permute, reshape, unsqueeze
@@ -56,16 +56,19 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         if kinds:
             return dispatched(getitem, kinds, (input, index), {})
     if kind is Tensor:
+        f = index.form
+        if f.dtype is int64 and f.rank and input.form.rank:
+            return taken(input, whole(index), dim=0, outside=outside_index)
         if _is_whole_mask(index, input):
             return where_true(input, index)
-        if index.form.dtype is int64 and index.form.rank and input.form.rank:
-            return taken(input, whole(index), dim=0, outside=outside_index)
     else:
-        found = _view(input, index, kind)
-        if found is None and kind is tuple:
-            found = _side_by_side(input, index)
+        view = _view(input, index, kind)
+        if view is not None:
+            return view
+    if kind is tuple or kind is Tensor:
+        found = _at_rows(input.form, index) or _side_by_side(input.form, index if kind is tuple else (index,))
         if found is not None:
-            return found
+            return taken(input, *found[1], dim=found[0], outside=outside_index)
     x, picks = _viewed(input, index if kind is tuple else (index,))
     if picks:
         return _picked(x, picks)
@@ -85,8 +88,17 @@ def _view(x: Tensor, index: Any, kind: type) -> Tensor | None:
     return unsqueeze(x, 0) if index is None else None
 
 
-def _side_by_side(x: Tensor, index: tuple) -> Tensor | None:
-    """x[:, …, i, j]: whole dimensions, then int64 tensors of one form; None for any other index."""
+def _at_rows(f: Form, index: Any) -> tuple[int, tuple[Tensor, ...]] | None:
+    """A mask of the first dimensions as what `_side_by_side` gives; None for any other index."""
+    if type(index) is not Tensor or index.form.dtype is not bool_ or not index.form.rank:
+        return None
+    if index.form.shape != f.shape[: index.form.rank]:
+        return None
+    return 0, unbind(true_places(index), 0)
+
+
+def _side_by_side(f: Form, index: tuple) -> tuple[int, tuple[Tensor, ...]] | None:
+    """Of [:, …, i, j], whole dimensions and then int64 tensors of one form: the first one's dimension and they; else None."""
     dim, first = 0, None
     for item in index:
         kind = type(item)
@@ -98,9 +110,9 @@ def _side_by_side(x: Tensor, index: tuple) -> Tensor | None:
             dim += 1
         else:
             return None
-    if first is None or first.dtype is not int64 or not first.contiguous or not first.rank or len(index) > x.form.rank:
+    if first is None or first.dtype is not int64 or not first.contiguous or not first.rank or len(index) > f.rank:
         return None
-    return taken(x, *index[dim:], dim=dim, outside=outside_index)
+    return dim, index[dim:]
 
 
 def _one(x: Tensor, i: int) -> Tensor:
@@ -225,15 +237,17 @@ def _view_at(x: Tensor, found: tuple) -> Tensor:
 
 def _viewed(x: Tensor, index: tuple) -> tuple[Tensor, dict[int, Tensor]]:
     """x with everything applied that gives a view, and the tensors of the index by the dimensions that they pick from."""
-    items = [_item(i) for i in index]
-    used = sum(
-        i.form.rank if _is_mask(i) else 1
-        for i in items
-        if i is not None and i is not ... and i is not True and i is not False
-    )
-    if sum(i is ... for i in items) > 1:  # the first stands for all dimensions that are left, the others for none
-        first = [i is ... for i in items].index(True)
-        items = [i for place, i in enumerate(items) if i is not ... or place == first]
+    items: list[Any] = []
+    used, spread = 0, False
+    for i in index:
+        item = _item(i)
+        if item is ...:
+            if spread:  # the first stands for all dimensions that are left, the others for none
+                continue
+            spread = True
+        elif item is not None and item is not True and item is not False:
+            used += item.form.rank if _is_mask(item) else 1
+        items.append(item)
     if used > x.form.rank:
         if not x.form.rank:
             raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` to have it as a number")
@@ -281,7 +295,10 @@ def _bound(b: Any) -> int:
 
 
 def _is_mask(x: Any) -> bool:
-    return isinstance(x, Tensor) and x.form.dtype.name in ("bool", "uint8")
+    return isinstance(x, Tensor) and x.form.dtype in _MASKS
+
+
+_MASKS = (bool_, uint8)
 
 
 def _item(i: Any) -> Any:
@@ -327,6 +344,11 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         return None
     x = _view(input, index, kind)
     if x is None:
+        found = _at_rows(input.form, index) or _side_by_side(input.form, index if kind is tuple else (index,))
+        if found is not None:
+            dim, indices = found
+            write_blocks(input, dim, outside_index, _value_for(input, value), False, *indices)
+            return None
         x, picks = _viewed(input, index if type(index) is tuple else (index,))
         if picks:
             return _put(x, picks, value)
@@ -360,6 +382,10 @@ def _whether(item: bool) -> Tensor:
 
 def index_lists(x: Tensor, picks: dict[int, Tensor]) -> tuple[list[int], list[Tensor]]:
     """The dimensions that are picked from and, for each, an int64 index tensor; all of one shape."""
+    if len(picks) == 1:
+        ((dim, index),) = picks.items()
+        if index.form.dtype is int64:
+            return [dim], [whole(alias(index))]
     dims, indices = [], []
     for dim, index in sorted(picks.items()):
         if _is_mask(index):
@@ -396,14 +422,14 @@ def index_lists(x: Tensor, picks: dict[int, Tensor]) -> tuple[list[int], list[Te
 
 def _in_front(x: Tensor, dims: list[int]) -> tuple[Tensor, int]:
     """x with the picked dimensions side by side, and where they begin: as they are, or else in front."""
-    if dims == list(range(dims[0], dims[0] + len(dims))):
+    if len(dims) == 1 or dims == list(range(dims[0], dims[0] + len(dims))):
         return x, dims[0]
     return permute(x, (*dims, *(d for d in range(x.form.rank) if d not in dims))), 0
 
 
 def _error(dims: list[int]) -> Any:
     """outside_index, with the dimensions as the user counts them."""
-    if dims == list(range(dims[0], dims[0] + len(dims))):
+    if len(dims) == 1 or dims == list(range(dims[0], dims[0] + len(dims))):
         return outside_index
     order = tuple(dims)
     found = _errors.get(order)
@@ -423,20 +449,25 @@ def _picked(x: Tensor, picks: dict[int, Tensor]) -> Tensor:
     return taken(moved, *indices, dim=first, outside=_error(dims))
 
 
-def _put(x: Tensor, picks: dict[int, Tensor], value: Any, accumulate: bool = False) -> None:
-    """x[picks] = value, recorded."""
+def _value_for(x: Tensor, value: Any, accumulate: bool = False, one_for_all: bool = False) -> Tensor:
+    """A value as a tensor of x's dtype. one_for_all: a tensor of one element may have another dtype."""
     if not isinstance(value, Tensor):
         if isinstance(value, (bool, int, float, complex)):
-            value = scalar_of("index_put_", value, x.form)
-        else:
-            value = tensor_from_data(value, x.form.dtype)
-    elif value.form.dtype is not x.form.dtype:
-        one_for_all = value.form.numel == 1 and len(picks) == 1 and _is_mask(next(iter(picks.values())))
-        if (value.form.rank or accumulate) and not one_for_all:
-            raise RuntimeError(
-                f"Index put requires the source and destination dtypes match, got {value.dtype} to be put into {x.dtype}"
-            )
-        value = converted(value, x.form.dtype)
+            return scalar_of("index_put_", value, x.form)
+        return tensor_from_data(value, x.form.dtype)
+    if value.form.dtype is x.form.dtype:
+        return value
+    if (value.form.rank or accumulate) and not (one_for_all and value.form.numel == 1):
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {value.dtype} to be put into {x.dtype}"
+        )
+    return converted(value, x.form.dtype)
+
+
+def _put(x: Tensor, picks: dict[int, Tensor], value: Any, accumulate: bool = False) -> None:
+    """x[picks] = value, recorded."""
+    one_for_all = len(picks) == 1 and _is_mask(next(iter(picks.values())))
+    value = _value_for(x, value, accumulate, one_for_all)
     ((_, mask), *more) = picks.items()
     if (
         not more
@@ -471,8 +502,12 @@ _write_where = _write_where_op.in_place
 @writing("IndexPutBackward0", where=())
 def _write_blocks(x: Tensor, first: int, outside: Any, value: Tensor, accumulate: bool, *indices: Tensor) -> tuple:
     f = x.form
-    shape = (*f.shape[:first], *indices[0].form.shape, *f.shape[first + len(indices) :])
     source = value
+    key = f, value.form, first, len(indices), indices[0].form
+    if key in _fitting:
+        put_blocks(x, source, first, indices, accumulate, outside)
+        return (value,), (first, outside, accumulate, value.form, *indices)
+    shape = (*f.shape[:first], *indices[0].form.shape, *f.shape[first + len(indices) :])
     if source.form.numel != 1 or source.form.rank > len(shape):
         while source.form.rank > len(shape) and source.form.shape[0] == 1:
             source = reshape(source, tuple(source.form.shape[1:]))
@@ -480,8 +515,14 @@ def _write_blocks(x: Tensor, first: int, outside: Any, value: Tensor, accumulate
             raise RuntimeError(
                 f"shape mismatch: value tensor of shape {list(value.shape)} cannot be broadcast to indexing result of shape {list(shape)}"
             )
+    if source is value:
+        remember(_fitting, key, True)
     put_blocks(x, source, first, indices, accumulate, outside)
     return (value,), (first, outside, accumulate, value.form, *indices)
+
+
+_fitting: dict[tuple, bool] = {}
+"""The forms of values that have been found to fit: (x, value, first dimension, how many indices, their form)."""
 
 
 @_write_blocks.backward

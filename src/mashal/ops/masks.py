@@ -285,7 +285,8 @@ def masked_fill(x: Tensor, mask: Tensor, value: Any) -> tuple:
         value = converted(value, x.form.dtype)
     else:
         given, value = None, checked_number("masked_fill", value, x.form.dtype)
-    if broadcast("masked_fill", x.form.shape, mask.form.shape) != tuple(x.form.shape):
+    shape = x.form.shape
+    if mask.form.shape != shape and broadcast("masked_fill", shape, mask.form.shape) != shape:
         raise RuntimeError(
             message(
                 "masked_fill", f"mask {tuple(mask.shape)} does not broadcast to the tensor's shape {tuple(x.shape)}"

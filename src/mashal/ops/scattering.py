@@ -33,7 +33,10 @@ def _run(kind: str, target: Tensor, index: Tensor, source: Tensor, dim: int) -> 
     key = kind, target.form, index.form, source.form, dim
     plan = _plans.get(key)
     if plan is None:
-        plan = remember(_plans, key, _plan(kind, target.form, index.form, source.form, dim))
+        read = source.form
+        if not read.rank and index.form.rank:  # one number for all places
+            read = read.viewed(tuple(index.form.shape), (0,) * index.form.rank)
+        plan = remember(_plans, key, _plan(kind, target.form, index.form, read, dim))
     plan(target, source, index)
 
 
@@ -170,6 +173,20 @@ _REDUCE = {"add": "add", "multiply": "mul"}
 
 
 def _checked(name: str, x: Tensor, dim: int, index: Any, src: Any) -> tuple[int, Tensor]:
+    if type(index) in PLAIN and type(dim) is int:
+        key = name, x.form, dim, index.form, src.form if isinstance(src, Tensor) else None
+        d = _dims.get(key)
+        if d is None:
+            d = remember(_dims, key, _check(name, x, dim, index, src))
+        return d, _long(index)
+    return _check(name, x, dim, index, src), _index(name, index)
+
+
+_dims: dict[tuple, int] = {}
+
+
+def _check(name: str, x: Tensor, dim: int, index: Any, src: Any) -> int:
+    """The dimension, counted from the front; errors where forms don't fit."""
     index = _index(name, index)
     d = wrap_dim(name, dim, x.form.rank)
     if isinstance(src, Tensor):
@@ -177,11 +194,13 @@ def _checked(name: str, x: Tensor, dim: int, index: Any, src: Any) -> tuple[int,
             raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype, got {x.dtype} and {src.dtype}")
         _check_sizes(name, x.form, d, index.form, "src", src.form, False)
     _check_sizes(name, x.form, d, index.form, "self", x.form, True)
-    return d, index
+    return d
 
 
 def _part(src: Tensor, index: Tensor) -> Tensor:
     """The part of src where index is."""
+    if src.form.shape == index.form.shape:
+        return src
     for d, (n, m) in enumerate(zip(index.form.shape, src.form.shape)):
         if n != m:
             src = slice_op(src, d, 0, n)
@@ -255,7 +274,7 @@ def scatter(
     if isinstance(src, Tensor):
         _run(kind, x, index, _part(src, index), d)
         return (src,), (d, index, src.form)
-    _run(kind, x, index, expand(scalar_of("scatter", src, x.form), index.form.shape), d)
+    _run(kind, x, index, scalar_of("scatter", src, x.form), d)
     return (), (d, index, None)
 
 

@@ -25,7 +25,7 @@ from mashal.ops.copying import check_tensor, converted, copied_as, copy_into, pr
 from mashal.ops.define import PLAIN, any_recorded, recorded, refuse_recorded_out, spelled
 from mashal.ops.masks import exact_out, scalar_of
 from mashal.ops.remembered import door, remembered
-from mashal.ops.run import Plan
+from mashal.ops.run import Plan, remember
 from mashal.ops.views import reshape
 from mashal.ops.writing import writing
 
@@ -86,6 +86,9 @@ def _vector(name: str, index: Any) -> Tensor:
 # ---------------------------------------------------------------- writing
 def _check_source(name: str, x: Form, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """The source as the slices that are written: its other sizes are x's."""
+    key = name, x, dim, index.form, source.form
+    if key in _fitting:
+        return source
     if source.form.dtype is not x.dtype:
         raise RuntimeError(f"{name}(): self ({x.dtype}) and source ({source.dtype}) must have the same dtype")
     n = index.form.numel
@@ -99,7 +102,12 @@ def _check_source(name: str, x: Form, dim: int, index: Tensor, source: Tensor) -
         )
     if own[:dim] != x.shape[:dim] or own[dim + 1 :] != x.shape[dim + 1 :]:
         raise RuntimeError(f"{name}(): source {tuple(own)} must match self {tuple(x.shape)} except in dimension {dim}")
+    remember(_fitting, key, True)
     return source
+
+
+_fitting: dict[tuple, bool] = {}
+"""What `_check_source` has found good: name, form, dimension, the index's and the source's form."""
 
 
 def _as_vector(x: Tensor) -> Tensor:

@@ -67,8 +67,11 @@ class Writing:
         check_tensor(self.name, input)
         if self.before is not None:
             input = self.before(input, *arguments, **options)
-        recording = mode.recording
         y = copied_as(input, preserved(input.form))
+        if out is None and not (mode.recording and _any_node((input, *arguments, *options.values()))):
+            self.write(y, *arguments, **options)
+            return y
+        recording = mode.recording
         operands, saved = self._unrecorded(y, arguments, options)
         operands = (input, *operands)
         if out is not None:
@@ -81,6 +84,10 @@ class Writing:
         """The operation on the tensor itself."""
         check_tensor(f"{self.name}_", input)
         check_not_expanded(input)
+        if not (mode.recording and _any_node((input, *arguments, *options.values()))):
+            self.write(input, *arguments, **options)  # nothing has a history that is recorded
+            bump(input)
+            return input
         recording = mode.recording
         if recording:
             check_writable(input, f"{self.name}_")

@@ -441,3 +441,14 @@ def test_numbers_become_what_torch_makes_of_them(d, data):
             tensor_from_data(data, d)
     else:
         assert to_list(tensor_from_data(data, d)) == expected
+
+
+def test_an_array_keeps_the_storage_and_sees_its_changes():
+    x = from_list([[4.0, 5, 6, 7], [8, 9, 10, 11]])
+    part = make(x.capsule, 1, form(dtypes.float32, x.form.device, (2, 2), (4, 2)))
+    seen = to_numpy(part)
+    to_numpy(x)[0, 1] = 1
+    assert seen.tolist() == [[1, 7], [9, 11]] and seen.strides == (16, 8)
+    del x, part
+    from_list([[0.0] * 4] * 2)
+    assert seen.tolist() == [[1, 7], [9, 11]]

@@ -161,3 +161,59 @@ def test_a_mask_takes_one_value_of_any_dtype():
     x = torch.zeros(3)
     x[torch.tensor([True, False, True])] = torch.tensor([2])
     assert x.tolist() == [2, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("index", "names"),
+    [
+        (slice(1, 3), ["SliceBackward0"]),
+        ((ALL, 0), ["SelectBackward0"]),
+        ((..., slice(0, 2)), ["SliceBackward0"]),
+        ((None, ...), ["UnsqueezeBackward0"]),
+        ((ALL, ALL), ["AliasBackward0"]),
+        ((0, slice(1, 3)), ["SliceBackward0", "SelectBackward0"]),
+    ],
+    ids=str,
+)
+def test_a_view_has_the_nodes_of_its_steps(index, names):
+    x = torch.zeros(4, 5, 6, requires_grad=True)
+    for _ in range(2):
+        node, found = x[index].grad_fn, []
+        while node is not None and node.name() != "torch::autograd::AccumulateGrad" and node.next_functions:
+            found.append(node.name())
+            node = node.next_functions[0][0]
+        assert found == names
+
+
+def test_a_float_is_no_bound_though_the_integer_was_one():
+    x = torch.zeros(4)
+    assert x[1:2].shape == (1,)
+    with pytest.raises(TypeError):
+        x[1.0:2]
+
+
+def test_a_bool_is_not_the_number_that_equals_it():
+    x = torch.arange(4)
+    assert x[1, ...].shape == () and x[True, ...].shape == (1, 4)
+
+
+def test_the_next_mask_has_other_places():
+    x = torch.arange(6)
+    for k in range(4):
+        mask = x > k
+        assert x[mask].tolist() == x.masked_select(mask).tolist() == list(range(k + 1, 6))
+        assert mask.nonzero().tolist() == [[i] for i in range(k + 1, 6)]
+
+
+def test_a_mask_of_rows_is_written_and_read():
+    x = torch.zeros(3, 2)
+    x[torch.tensor([True, False, True])] = torch.tensor([1.0, 2.0])
+    assert x.tolist() == [[1, 2], [0, 0], [1, 2]]
+    assert x[torch.tensor([False, True, True])].tolist() == [[0, 0], [1, 2]]
+
+
+def test_a_value_over_the_same_data_is_read_before_it_is_written():
+    for _ in range(2):
+        x = torch.arange(4)
+        x[torch.tensor([1, 2, 3])] = x[:3]
+        assert x.tolist() == [0, 0, 1, 2]

@@ -114,3 +114,13 @@ def test_scaled_additions_are_rounded_once():
     assert (
         torch.sub(torch.tensor([250], dtype=torch.uint8), torch.tensor([2], dtype=torch.uint8), alpha=3).item() == 244
     )
+
+
+def test_equal_medians_share_the_gradient():
+    x = torch.tensor([1.0, 2.0, 2.0, 3.0], requires_grad=True)
+    x.median().backward()
+    assert x.grad.tolist() == [0, 0.5, 0.5, 0]
+
+
+def test_the_median_of_all_is_nan_if_one_is():
+    assert torch.tensor([[1.0, float("nan")], [2.0, 0.0]]).T.median().isnan()

@@ -89,8 +89,8 @@ def _view(x: Tensor, index: Any, kind: type) -> Tensor | None:
 
 
 def _at_rows(f: Form, index: Any) -> tuple[int, tuple[Tensor, ...]] | None:
-    """A mask of the first dimensions as what `_side_by_side` gives; None for any other index."""
-    if type(index) is not Tensor or index.form.dtype is not bool_ or not index.form.rank:
+    """A mask of some first dimensions as what `_side_by_side` gives; None for any other index."""
+    if type(index) is not Tensor or index.form.dtype is not bool_ or not 0 < index.form.rank < f.rank:
         return None
     if index.form.shape != f.shape[: index.form.rank]:
         return None
@@ -347,7 +347,8 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
         found = _at_rows(input.form, index) or _side_by_side(input.form, index if kind is tuple else (index,))
         if found is not None:
             dim, indices = found
-            write_blocks(input, dim, outside_index, _value_for(input, value), False, *indices)
+            value = _value_for(input, value, one_for_all=kind is Tensor and index.form.dtype is bool_)
+            write_blocks(input, dim, outside_index, value, False, *indices)
             return None
         x, picks = _viewed(input, index if type(index) is tuple else (index,))
         if picks:

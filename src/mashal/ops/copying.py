@@ -361,7 +361,7 @@ def zero_(input: Tensor) -> Tensor:
 def _distinct(x: Tensor) -> Tensor:
     """x without the repetitions of an expanded dimension: what has to be written to change all of it."""
     f = x.form
-    if f.contiguous or not any(s == 0 and n > 1 for n, s in zip(f.shape, f.strides)):
+    if f.contiguous or 0 not in f.strides:
         return x
     once = alias(x)
     once.form = f.viewed(tuple([n if s else min(n, 1) for n, s in zip(f.shape, f.strides)]), f.strides)

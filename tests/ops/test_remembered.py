@@ -116,3 +116,19 @@ def test_whole_numbers_that_equal_floats_make_other_numbers():
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.eye(2).dtype is torch.float32
+
+
+def test_batch_norm_follows_the_statistics_that_there_are():
+    x = torch.tensor([[1.0, 2.0], [3.0, 6.0]])
+    for mean, variance in ((torch.zeros(2), torch.ones(2)), (torch.zeros(2), None), (None, torch.ones(2))):
+        torch.batch_norm(x, mean, variance, training=True, momentum=0.5)
+        assert mean is None or mean.tolist() == [1.0, 2.0]
+        assert variance is None or variance.tolist() == [1.5, 4.5]
+        assert all(each is None or each._version == 1 for each in (mean, variance))
+
+
+def test_batch_norm_with_another_momentum_is_no_other_plan():
+    x, mean = torch.ones(2, 1), torch.zeros(1)
+    for momentum in (0.5, 1, torch.tensor(0.25)):
+        torch.batch_norm(x, mean, None, training=True, momentum=momentum)
+    assert mean.tolist() == [1.0]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+from mashal.core.dtypes import float64
 from mashal.core.forms import Form, form
 from mashal.core.tape import mode, no_grad
-from mashal.core.tensor import Tensor, alias
+from mashal.core.tensor import Tensor, alias, bump
 from mashal.errors import message
-from mashal.lang.expression import Expression, row_length, sqrt, sum_over
+from mashal.lang.expression import Expression, cast, operand, row_length, scalar, sqrt, sum_over
+from mashal.lang.nest import Nest, Operand
 from mashal.ops.arithmetic import mul
 from mashal.ops.copying import compact
 from mashal.ops.define import recorded, spelled, write_out
@@ -19,7 +21,7 @@ from mashal.ops.reducing import formula, in_dtype
 from mashal.ops.reductions import mean as mean_of
 from mashal.ops.remembered import door, remembered
 from mashal.ops.rows import one, row_formula
-from mashal.ops.run import Plan, check_floating
+from mashal.ops.run import Plan, check_floating, plan_pointwise
 from mashal.ops.views import reshape
 
 
@@ -151,6 +153,12 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     training: mean and variance are the batch's, and the running ones move towards them by momentum; otherwise they
     are the running ones.
     """
+    return _batch_norm_of.find(input, weight, bias, running_mean, running_var, momentum, training, eps)
+
+
+@door(6)
+def _batch_norm_of(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None,
+                   running_var: Tensor | None, momentum: float, training: bool, eps: float) -> Any:  # fmt: skip
     check_floating("batch_norm", input.form.dtype)
     shape = tuple(input.form.shape)
     if shape == (0,):
@@ -172,15 +180,66 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
         b = mul(one_like(input), 0) if bias is None else reshape(bias, wide)
         y = _with_statistics(input, reshape(running_mean, wide), reshape(running_var, wide), w, b, eps)
         return in_dtype(y, input.form.dtype)
-    rows = (0, *range(2, len(shape)))
-    y, m, v = _by_channel(input, _shaped(weight, wide), _shaped(bias, wide), rows, rows, eps)
-    n = input.form.numel // max(channels, 1)
-    if not n:
-        return y
-    with no_grad():
-        _follow(running_mean, m, momentum)
-        _follow(running_var, mul(v, n / (n - 1)) if n > 1 else v, momentum)
-    return y
+    return _by_batch.known(input, weight, bias, running_mean, running_var, float(momentum), eps)
+
+
+@remembered("NativeBatchNormBackward0", 6, gradients=3, kept=(0, 1), results=3)
+def _by_batch(x: Form, weight: Form | None, bias: Form | None, mean: Form | None, variance: Form | None, momentum: type,
+              eps: float) -> Plan:  # fmt: skip
+    """The plan of x over each channel's mean and deviation, which moves the running ones: gives result, means, 1 / deviations."""
+    channels, rows = x.shape[1], (0, *range(2, x.rank))
+    wide = (1, channels, *(1,) * (x.rank - 2))
+    parameters = [f and f.viewed(wide, (0, f.strides[0], *(0,) * (x.rank - 2))) for f in (weight, bias)]
+    normalize = _normalized_and_variance.plan(rows, x, *parameters, eps=eps)
+    count = 1 + sum(f is not None for f in parameters)
+    n = x.numel // max(channels, 1)
+    seen = form(x.dtype, x.device, (channels,))
+    move = _moving_plan(mean, variance, seen, n) if n and (mean or variance) else None
+
+    def plan(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
+        y, m, r, v = normalize(*operands[:count])
+        if move is not None:
+            *running, momentum = operands[count:]
+            move(*running, *running, m, v, momentum)
+            for each in running:
+                bump(each)
+        return y, m, r
+
+    return plan
+
+
+def _moving_plan(mean: Form | None, variance: Form | None, new: Form, n: int) -> Plan:
+    """plan(*running, *running, the batch's mean, its variance, momentum) for the running statistics that there are."""
+    running = [f for f in (mean, variance) if f is not None]
+    places = len(running)
+    momentum = scalar(places + 2, float64)
+    results = []
+    for which, (f, factor) in enumerate(((mean, 1.0), (variance, n / max(n - 1, 1)))):
+        if f is not None:
+            old = operand(len(results), f.dtype)
+            batch, share = cast(operand(places + which, new.dtype), old.dtype) * factor, cast(momentum, old.dtype)
+            results.append((old * (1 - share) + batch * share, f.dtype))
+    kinds = [
+        *(Operand(f.dtype) for f in running),
+        Operand(new.dtype),
+        Operand(new.dtype),
+        Operand(float64, number=True),
+    ]
+    nest = Nest(tuple(results), tuple(kinds))
+    return plan_pointwise(nest, [*running, new, new, None], new.shape, running, in_place=True)
+
+
+@_by_batch.backward
+def _(node: Any, g: Tensor) -> tuple:
+    x, w, m, r, eps = node.kept()
+    rows, channels = (0, *range(2, x.form.rank)), x.form.shape[1:2]
+    w = _shaped(w, tuple(m.form.shape))
+    if not mode.recording and node.wants(0):
+        found = _channel_gradients(rows, g, x, m, r, w)
+    else:
+        found = gradients(node, g, x, m, r, w, rows, rows, eps)
+    gx, gw, gb = found
+    return gx, *(None if part is None else reshape(part, channels) for part in (gw, gb))
 
 
 def _follow(running: Tensor | None, new: Tensor, momentum: float) -> None:

@@ -300,9 +300,8 @@ def is_tensor(obj: Any) -> bool:
     return isinstance(obj, Tensor)
 
 
-def make(capsule: Any, offset: int, form: Form) -> Tensor:
-    """A new tensor over a storage's capsule, with no history."""
-    return _make(capsule, offset, form)
+make = _make
+"""make(capsule, offset, form): a new tensor over a storage's capsule, with no history."""
 
 
 def plan_of(kernel: int, results: Sequence[tuple[int, Form]], *operands: Any, **options: Any) -> Callable[..., Any]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from mashal.core.forms import form
+from mashal.core.forms import Form, form
 from mashal.core.tape import mode
 from mashal.core.tensor import Tensor, empty, make
 from mashal.lang import expression as e
@@ -160,19 +160,28 @@ class _Rows:
     """Pieces of a tensor of rows: some rows, of them one gate's columns."""
 
     def __init__(self, x: Tensor, hidden: int):
-        self.x, self.hidden, self.width = x, hidden, x.form.shape[1]
+        self.capsule, self.offset, self.hidden, self.width = x.capsule, x.offset, hidden, x.form.shape[1]
+        self.dtype, self.device, self.count = x.form.dtype, x.form.device, -1
 
-    def part(self, start: int, count: int, gate: int = 0) -> Tensor:
-        f = self.x.form
-        piece = form(f.dtype, f.device, (count, self.hidden), (self.width, 1))
-        return make(self.x.capsule, self.x.offset + start * self.width + gate * self.hidden, piece)
+    def part(self, start: int, count: int) -> Tensor:
+        """Rows of the first gate."""
+        return make(self.capsule, self.offset + start * self.width, self._piece(count))
 
     def parts(self, start: int, count: int) -> list[Tensor]:
-        return [self.part(start, count, gate) for gate in range(self.width // self.hidden)]
+        """Rows of each gate."""
+        first, capsule, piece = self.offset + start * self.width, self.capsule, self._piece(count)
+        return [make(capsule, first + gate, piece) for gate in range(0, self.width, self.hidden)]
 
     def rows(self, start: int, count: int) -> Tensor:
-        f = self.x.form
-        return make(self.x.capsule, self.x.offset + start * self.width, form(f.dtype, f.device, (count, self.width)))
+        """Rows of all gates."""
+        return make(self.capsule, self.offset + start * self.width, form(self.dtype, self.device, (count, self.width)))
+
+    def _piece(self, count: int) -> Form:
+        """The form of some rows of a gate; most steps have as many as the one before."""
+        if count != self.count:
+            self.count = count
+            self.piece = form(self.dtype, self.device, (count, self.hidden), (self.width, 1))
+        return self.piece
 
 
 _plans: dict[Any, Any] = {}

@@ -205,3 +205,13 @@ def test_anomaly_mode_names_the_operation_that_gave_nan():
         pytest.raises(RuntimeError, match=r"DivBackward0.*nan"),
     ):
         (x / x).backward()
+
+
+def test_a_node_shows_the_operands_that_were_not_given():
+    x, bias = torch.ones(2, 3, requires_grad=True), torch.ones(3, requires_grad=True)
+    node = torch.nn.functional.layer_norm(x, (3,), None, bias).grad_fn
+    assert [after and type(after).__name__ for after, _ in node.next_functions] == [
+        "AccumulateGrad",
+        None,
+        "AccumulateGrad",
+    ]

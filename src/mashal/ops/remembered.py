@@ -128,6 +128,12 @@ class KnownNode(Wanting, PlanNode):
         found = self.entry.operation.rule(self, g)
         return tuple([found[i] if e is not None else None for i, e in zip(self.entry.present, self.edges)])
 
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """The nodes that the gradients go to: (None, 0) also for an operand that was not given."""
+        given = dict(zip(self.entry.present, super().next_functions))
+        return tuple([given.get(i, (None, 0)) for i in range(self.entry.operation.gradients)])
+
     def place_of(self, i: int) -> int | None:
         """Which of the edges is operand i's."""
         return self.entry.present.index(i) if i in self.entry.present else None

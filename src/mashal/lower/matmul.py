@@ -30,7 +30,7 @@ FOLLOWED = ("dot", "tiny", "few", "small", "blocked")  # forms whose results can
 SMALL = 1 << 15  # multiply-adds up to which half types are widened as they are read
 CACHED = 1 << 18  # elements of A that stay in the second-level cache, so that packing A isn't worth it
 TINY = 1 << 10  # multiply-adds up to which one row isn't worth a matrix-vector kernel, and bits are PyTorch's
-NARROW = (4, 12)  # of tiny products, those with fewer rows or columns are computed there without fused multiply-adds
+NARROW = 12  # of tiny products, those with fewer rows and columns are computed there without fused multiply-adds
 GROUP = 1 << 18  # multiply-adds in a chunk of small items
 SERIAL = 1 << 22  # multiply-adds of an item from which few items are shared out inside, not side by side
 MANY = 16  # items from which bigger ones are side by side too
@@ -47,7 +47,7 @@ def choose(m: int, n: int, k: int, element: str, rsa: int, csa: int, rsb: int, c
     """
     if m == n == csa == rsb == 1 and k <= dot.LONGEST and element in ("float", "double"):
         return "dot"
-    if m * n * k <= TINY and (m < NARROW[0] or n < NARROW[1]) and element in ("float", "double"):
+    if m * n * k <= TINY and max(m, n) < NARROW and element in ("float", "double"):
         return "tiny"
     if m == 1 and n * k > TINY and 1 in (rsb, csb) or n == 1 and m * k > TINY // 4 and 1 in (rsa, csa):
         return "matvec"

@@ -145,6 +145,8 @@ class Tile:
         >>> tile.rows, tile.across
         (6, 16)
         """
+        if not numbers.fused:  # for tiny products, which have few columns
+            return Tile(4, 1, numbers.width)
         vectors = 2 if host.vector_bytes > 16 else 3
         rows = (host.registers - vectors - 1) // vectors
         depth = 512 if host.vector_bytes == 64 and SIZES[numbers.compute] == 4 else 384  # 10 % where k is 1024 to 2048

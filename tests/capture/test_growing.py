@@ -8,6 +8,7 @@ import pytest
 
 import mashal as torch
 from mashal import nn
+from mashal.machine.observing import watch
 from mashal.nn import functional as F
 
 pytestmark = pytest.mark.filterwarnings("ignore:compile")
@@ -283,3 +284,4 @@ def test_threads_with_sizes_of_their_own():
     for thread in threads:
         thread.join()
     assert not wrong
+    assert watch.recorder is None  # whoever computed while another thread recorded has left nothing behind

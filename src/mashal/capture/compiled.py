@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from types import FunctionType
@@ -32,6 +33,7 @@ does), up to the limit. All other calls run as they are written."""
 
 MOST_TRIES = 12  # at a replay for many sizes
 MOST_KINDS = 4096
+_one_at_a_time = threading.Lock()
 _all: WeakSet[Recordings] = WeakSet()
 
 
@@ -130,8 +132,17 @@ class Recordings:
         self.latest = recording.direct or _always_miss
 
     def _record(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
-        if self._generalised(structure, leaves):
-            return self.call(args, options)
+        """The answer of a call for which there is no replay; while another thread records, the function runs as written."""
+        if not _one_at_a_time.acquire(blocking=False):
+            return self.fn(*args, **options)
+        try:
+            if not self._generalised(structure, leaves):
+                return self._recorded(args, options, structure, leaves)
+        finally:
+            _one_at_a_time.release()
+        return self.call(args, options)
+
+    def _recorded(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
         first = self._is_first(structure, leaves)
         if len(self.all) >= (EAGERLY if first else LIMIT):
             self._warn(lambda: too_often(self.name, len(self.all), self.all[0].difference(structure, leaves)))

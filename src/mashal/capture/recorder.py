@@ -75,7 +75,7 @@ class Recorder:
         self.new: set[int] = set()
         """ids of tensors that were made in the call (what was there before is alive, so no id is mistaken)."""
         self._modules: dict[int, Any] = {}
-        self._thread = threading.get_ident()
+        self._thread, self._begun = threading.get_ident(), False
         self.lines: Callable[[], Any] = tuple
         """Gives the program's frames at this moment (capture.watch)."""
         self._operands = list(operands)
@@ -86,10 +86,12 @@ class Recorder:
         self._random = ctypes.string_at(default_generator.address, RANDOM_BYTES)
         for x in self._operands:
             self.value(x)
+        self._begun = True
         self._listen(True)
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        self._begun = False
         self._listen(False)
         if kind is not None:
             self.undo()
@@ -114,7 +116,7 @@ class Recorder:
         self._listen(False)
         try:
             if threading.get_ident() != self._thread:
-                self.obstacle("another thread computes")
+                self.obstacles.append(Obstacle("another thread computes", (), False))
                 return _LAYOUT.rerun(owner)(*operands)
             step = self._step(owner, operands)
             for value in step.operands[: step.writes]:
@@ -127,7 +129,8 @@ class Recorder:
                 _note_computed(step)
             return result
         finally:
-            self._listen(True)
+            if self._begun:  # it may have ended while another thread was in here
+                self._listen(True)
 
     def _step(self, owner: tuple, operands: tuple) -> Step:
         block, _, fail, *_, recipe = owner

@@ -293,6 +293,7 @@ class _Launcher:
         parameters = [("ptr", "recorder"), ("ptr", "owner"), ("ptr", "args"), ("i64", "n")]
         f = self.module.function("launch_record", "ptr", parameters, linkage="internal")
         recorder, owner, args, n = f.parameters
+        f.call("void", "Py_IncRef", recorder)  # another thread may end the recording meanwhile
         arguments = f.call("ptr", "PyTuple_New", n + 1)
 
         def put(i, obj):
@@ -302,7 +303,8 @@ class _Launcher:
         put(f.i64(0), owner)
         f.loop(0, n, 1, lambda i: put(i + 1, f.load(args, i, "ptr")))
         answer = f.call("ptr", "PyObject_CallObject", recorder, arguments)
-        f.call("void", "Py_DecRef", arguments)
+        for x in (arguments, recorder):
+            f.call("void", "Py_DecRef", x)
         f.end(answer)
 
     def _raise_unless(self, f: Function, condition: Value, message: str) -> None:

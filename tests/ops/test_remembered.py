@@ -132,3 +132,9 @@ def test_batch_norm_with_another_momentum_is_no_other_plan():
     for momentum in (0.5, 1, torch.tensor(0.25)):
         torch.batch_norm(x, mean, None, training=True, momentum=momentum)
     assert mean.tolist() == [1.0]
+
+
+def test_a_list_among_the_options_is_no_trouble(capfd):
+    x = torch.arange(6.0).view(2, 3)
+    assert x.roll([1, 1], [0, 1]).tolist() == [[5, 3, 4], [2, 0, 1]]
+    assert capfd.readouterr().err == ""

@@ -23,7 +23,7 @@ from mashal.machine.objects import Writer, member
 from mashal.machine.recording import block_of
 from mashal.machine.text import Function, Value
 
-provide_from_process("PyDict_GetItem", "PySet_Contains", "PyFloat_Type")
+provide_from_process("PyDict_GetItem", "PyDict_GetItemWithError", "PyErr_Clear", "PySet_Contains", "PyFloat_Type")
 
 # members of __self__
 _ENTRIES, _OTHERWISE, _TYPE, _PLAIN, _OPERANDS = range(5)
@@ -129,9 +129,14 @@ class _Finder(Writer):
         operands = f.word(self.words(f, self.item(f, owner, _OPERANDS)), 0)
         f.if_(n.compare("slt", operands), lambda: self.leave(f, self._otherwise(f, owner, args, n)))
         key = f.call("ptr", "find_long_key", owner, args, n)
-        entry = f.call("ptr", "PyDict_GetItem", self.item(f, owner, _ENTRIES), key)
+        entry = f.call("ptr", "PyDict_GetItemWithError", self.item(f, owner, _ENTRIES), key)
         self.drop(f, key)
-        f.if_(self.is_null(f, entry), lambda: self.leave(f, self._otherwise(f, owner, args, n)))
+
+        def unknown() -> None:
+            f.call("void", "PyErr_Clear")  # a list among the options is no key
+            self.leave(f, self._otherwise(f, owner, args, n))
+
+        f.if_(self.is_null(f, entry), unknown)
         plan = self.read(f, entry, self.plan)
         self.keep(f, plan)
         given = f.op("ptr", f"alloca ptr, i64 {operands.spelling}, align 16")

@@ -197,9 +197,9 @@ class Program:
     def _undo(self) -> None:
         """What was there before and is changed before a kernel that may fail: copied first, put back if it does."""
         steps = self.plan.trail.steps
-        last = max((i for i, step in enumerate(steps) if step.fails), default=-1)
+        last = max((i for i, step in enumerate(steps) if step.fails), default=0)
         changed = dict.fromkeys(v.buffer for step in steps[:last] for v in step.written if v.buffer.source is not MADE)
-        if last > 0:
+        if last:
             self._save(self._base(), default_generator.address, RANDOM_BYTES)  # a base that is never set: 0
         for buffer in changed:
             base, added = self._bases[buffer]

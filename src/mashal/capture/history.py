@@ -7,6 +7,7 @@ edges are where the recorded graph ended: leaves, and nodes that were there befo
 from __future__ import annotations
 
 from collections.abc import Iterable
+from threading import Lock
 from typing import Any
 
 from mashal.autograd import grad
@@ -80,14 +81,16 @@ def users(trail: Any, given: list[Any]) -> dict[Any, set[int]]:
 
 class BackwardProgram:
     """The gradients of a boundary from those of the results. forms: what the gradients of the results look like; answers: how
-    each gradient is built of the program's operands and results; sources: `dependences`."""
+    each gradient is built of the program's operands and results; sources: `dependences`. One backward at a time takes its turn."""
 
     def __init__(self, program: Any, forms: list[Any], answers: list[Any], sources: list[list[int]]):
         self.program, self.forms, self.answers, self.sources = program, forms, answers, sources
+        self.turn = Lock()
 
     def __call__(self, gradients: tuple, kept: list[Tensor]) -> tuple:
         operands = [*map(self._fitted, gradients, self.forms), *kept]
-        made = self.program.replay(*operands)
+        with self.turn:
+            made = self.program.replay(*operands)
         assert made is not MISS, "what backward needs is as it was recorded"
         comes = [any(gradients[k] is not None for k in sources) for sources in self.sources]
         return tuple(answer(operands, made) if some else None for answer, some in zip(self.answers, comes))

@@ -352,7 +352,7 @@ class _Maker:
         program), and the call's own operands that it reads.
         """
         recorder = self.recorder
-        back = Plan(trail)
+        back = Plan(trail, asked=0)
         given = [recorder.value(x) for x in self.given]
         back.operands = [Operand(value) for value in given]
         mine = {value.buffer for value in given}

@@ -25,7 +25,7 @@ from mashal.machine import memory
 from mashal.machine.launch import NUMBER
 from mashal.machine.observing import changes
 from mashal.machine.replay import ReplayLayout
-from mashal.machine.replay_tables import NOTHING, SAME, TENSOR, Tables
+from mashal.machine.replay_tables import ASKED_USUALLY, NOTHING, SAME, TENSOR, Tables
 
 MISS = type("Miss", (), {"__repr__": lambda self: "MISS"})()
 _ALIGN = 64
@@ -49,7 +49,7 @@ class Plan:
     gradients: buffers that are the gradient of a tensor when the call begins. results: what outlives the call, (value, node);
     the first `returned` of them are handed out. kept: whose slots are compared. leaves: (tensor, place in results or -1).
     apart: storages that must differ, (operand, other operand or -1, capsule or None). together: operands that share memory,
-    (operand, other operand, how many bytes further that one lies).
+    (operand, other operand, how many bytes further that one lies). asked: the modes that a replay needs as they are now.
     """
 
     trail: Trail
@@ -70,6 +70,7 @@ class Plan:
     modules: Seen = field(default_factory=lambda: Seen(()))
     returned: int = 0
     returns: int = 0
+    asked: int = ASKED_USUALLY
 
 
 @cache
@@ -82,7 +83,7 @@ class Program:
 
     def __init__(self, plan: Plan):
         self.plan = plan
-        self.tables = Tables(returned=plan.returned, returns=plan.returns, keeps=list(plan.kept))
+        self.tables = Tables(returned=plan.returned, returns=plan.returns, asked=plan.asked, keeps=list(plan.kept))
         self.numbers: list[tuple[UpdateStep, Any]] = []
         self._bases: dict[Buffer, tuple[int, int]] = {}  # buffer -> (base, what to add to an offset in bytes)
         self._patches: list[list[tuple[int, int]]] = [[]]  # base 0 is the arena

@@ -1,8 +1,8 @@
 """Replays: a recorded sequence of kernels as one native call.
 
     replay = ReplayLayout(Tensor, …).replay(tables)
-    replay(*operands) -> what the recorded call returned, or `miss`: something is not as it was recorded, or a kernel
-                         found an index out of range
+    replay(*operands) -> what the recorded call returned, or `miss`: something is not as it was recorded, a kernel
+                         found an index out of range, or somebody watches
 
 A replay is a builtin function (CPython's METH_FASTCALL) that walks tables of 8-byte words. First it compares: the
 modes of the thread, the operands' forms and histories, pointers in memory (`slots`: cells, slots of tensors), entries of
@@ -20,13 +20,14 @@ import ctypes
 from collections.abc import Callable
 from typing import Any
 
-from mashal.machine import memory, modes
+from mashal.machine import memory
 from mashal.machine.jit import JIT, provide_from_process
 from mashal.machine.launch import RELEASE, builtin, slot_offset, type_offset
 from mashal.machine.memory import HEAD
 from mashal.machine.replay_tables import (
     ARENA,
     ARENA_BASE,
+    ASKED,
     BUSY,
     COMPUTED,
     LEAF,
@@ -137,7 +138,7 @@ class _Replay:
     def _write(self) -> None:
         f = self.f
         self.miss_unless(f.word(self.block, BUSY).compare("eq", 0))
-        now = f.call("i64", "mashal_modes") & ~modes.PASSING
+        now = f.call("i64", "mashal_modes") & f.word(self.block, ASKED)
         self.miss_unless(now.compare("eq", f.word(self.block, MODES)))
         self.miss_unless(self.nargs.compare("eq", self.tables["operands"][0]))
         self._compare()

@@ -12,9 +12,10 @@ from mashal.machine import modes
 # words of the block: a count and the address of a table each, in this order
 TABLES = ("operands", "apart", "together", "slots", "entries", "storages", "gradients", "blocks", "bases", "undo", "launches",
           "results", "leaves", "bumps")  # fmt: skip
-BUSY, ARENA, ARENA_BASE, WORK, RETURNS, RETURNED, MODES, HEAD = range(8)
+BUSY, ARENA, ARENA_BASE, WORK, RETURNS, RETURNED, ASKED, MODES, HEAD = range(9)
 WORDS = {"operands": 6, "apart": 3, "together": 5, "slots": 2, "entries": 3, "storages": 2, "gradients": 4, "blocks": 4,
          "bases": 4, "undo": 4, "launches": 2, "results": 4, "leaves": 2, "bumps": 2}  # fmt: skip
+ASKED_USUALLY = ~modes.SETTLING  # with WATCHED: while somebody watches, a call has to run its Python
 NOTHING = type("Nothing", (), {"__repr__": lambda self: "NOTHING"})()  # expected of a dictionary without such a key
 TENSOR, SAME = range(2)  # what an operand must be: a tensor of a form, or one object
 NO_HISTORY, LEAF, ANY_HISTORY, COMPUTED = range(
@@ -41,6 +42,7 @@ class Tables:
     results:  (block, form, offset in elements, node or None) a new object over a block; one for each block
     leaves:   (object whose gradient is set, result or -1 for None)
     bumps:    (object, by how much its version grows)
+    asked:    the modes that must be as they are when the tables are made
     returns:  NONE, or ONE result, or MANY: the tuple of the first so many results
     """
 
@@ -63,6 +65,7 @@ class Tables:
     work: int = 0
     returned: int = 0
     returns: int = NONE
+    asked: int = ASKED_USUALLY
     keeps: list[Any] = field(default_factory=list)
     """Whatever the words point to."""
     words: dict[str, Any] = field(default_factory=dict)
@@ -99,7 +102,8 @@ def block_of(tables: Tables) -> Any:
         tables.work,
         tables.returns,
         tables.returned,
-        modes.now() & ~modes.PASSING,
+        tables.asked,
+        modes.now() & tables.asked,
     ]
     for name in TABLES:
         head += [len(rows[name]) // WORDS[name], ctypes.addressof(arrays[name])]

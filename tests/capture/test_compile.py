@@ -4,6 +4,7 @@
 """
 
 import copy
+import cProfile
 import gc
 import os
 import pickle
@@ -655,3 +656,36 @@ def test_the_trail_can_be_printed():
         [sys.executable, "-c", text], env=os.environ | {"MASHAL_SHOW": "trail"}, capture_output=True, text=True
     )
     assert re.search(r"b1\[0:\]\(3,\) = exp\(b0\[0:\]\(3,\)\)\n.* = add\(b1", shown.stderr)
+
+
+def test_a_function_is_recorded_once_no_profiler_runs():
+    double = torch.compile(lambda x: x * 2, fullgraph=True)
+    profiler = cProfile.Profile()
+    profiler.enable()
+    double(torch.ones(2))
+    profiler.disable()
+    assert not double.recordings.all
+    for _ in range(3):
+        assert double(torch.ones(2)).tolist() == [2, 2]
+    assert len(double.recordings.all) == 1
+
+
+def test_a_function_is_recorded_once_no_other_thread_computes():
+    begun, done = threading.Event(), threading.Event()
+
+    def compute():
+        begun.wait()
+        torch.ones(3).exp()
+        done.set()
+
+    def wait(x):
+        begun.set()
+        done.wait()
+        return x * 2
+
+    double = torch.compile(wait)
+    thread = threading.Thread(target=compute)
+    thread.start()
+    double(torch.ones(2))
+    thread.join()
+    assert not double.recordings.all and not double.recordings.refusal

@@ -285,3 +285,34 @@ def test_threads_with_sizes_of_their_own():
         thread.join()
     assert not wrong
     assert watch.recorder is None  # whoever computed while another thread recorded has left nothing behind
+
+
+def test_sizes_that_grow_while_others_shrink():
+    compiled = torch.compile(attention)
+    for batch, time in [(2, 3), (3, 4), (1, 6), (2, 9), (7, 7), (3, 3), (5, 2)]:
+        x = torch.randn(batch, time, 4)
+        torch.testing.assert_close(compiled(x), attention(x))
+
+
+def test_a_rehearsal_has_no_effects(capsys):
+    """Sizes that nobody asked for are tried; what the program does in Python at such sizes does not happen."""
+    counts, seen = {"long": 0}, []
+
+    def counted(x):
+        if x.shape[0] > 20:
+            counts["long"] += 1
+            seen.append(x.shape[0])
+            print("long")
+        return x.softmax(-1) * 2
+
+    def printed(x):
+        if x.shape[0] > 20:
+            print("long")
+        return x.softmax(-1) * 2
+
+    for function in (counted, printed):
+        compiled = torch.compile(function)
+        for n in range(3, 9):
+            compiled(torch.randn(n, 4))
+        assert compiled.recordings.growing
+    assert counts == {"long": 0} and not seen and not capsys.readouterr().out

@@ -18,9 +18,13 @@ from typing import Any
 from mashal.capture.guards import Guard
 from mashal.capture.modules import is_module
 
-__all__ = ["Effect", "Mutation", "changes", "of_builtin", "of_library", "of_mashal"]
+__all__ = ["Effect", "Mutation", "Unrepeatable", "changes", "of_builtin", "of_library", "of_mashal"]
 
 Lines = list[tuple[CodeType, int]]
+
+
+class Unrepeatable(BaseException):
+    """Raised in a program that is only rehearsed, in the place of what must not happen then."""
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,10 @@ class Growth:
         assert value is not None and d is not None, "an operand whose size changes has a place of its own"
         return value.form.shape[d]
 
+    def reaches(self, n: int) -> bool:
+        """Whether there is such a call with this n: no size is negative."""
+        return all(factor * n + addend >= 0 for _, d, factor, addend in self.laws if d is not None)
+
     def at(self, n: int, leaves: Sequence[Any]) -> list[Any]:
         """The leaves with another n: ints, and zeros in place of tensors."""
         changed, shapes, strides = list(leaves), {}, {}
@@ -120,7 +124,7 @@ def grow(
     fn: Callable[..., Any], growth: Growth, like: Recording, leaves: Sequence[Any], n: int
 ) -> tuple[Growing | None, int]:
     """(a replay for calls like one with these leaves, from size n on, or None; the next size that is not settled by it)."""
-    rehearsed = lambda m: _rehearsed(fn, like.structure, growth.at(m, leaves))
+    rehearsed = lambda m: _rehearsed(fn, like.structure, growth.at(m, leaves)) if growth.reaches(m) else None
     near = [rehearsed(m) for m in (n, n + 1, n + 2)]
     if None in near:
         return None, 2 * n

@@ -11,6 +11,7 @@ from types import CellType
 from typing import Any
 
 from mashal.capture import answers, history
+from mashal.capture.effects import Unrepeatable
 from mashal.capture.guards import ABSENT, LENGTH
 from mashal.capture.modules import Seen, of_module
 from mashal.capture.program import Operand, Plan, Program, used
@@ -31,11 +32,14 @@ from mashal.switches import SHOW
 
 
 class Refused(Exception):
-    """A call cannot be replayed. answer: what it returned; cuts: where in the program the reasons are, if they are there."""
+    """A call cannot be replayed. answer: what it returned; cuts: where in the program the reasons are, if they are there.
 
-    def __init__(self, why: str, answer: Any, cuts: list[Obstacle]):
+    passes: whether the reason is not the program's, but of the moment: another thread computed, a profiler was running.
+    """
+
+    def __init__(self, why: str, answer: Any, cuts: list[Obstacle], passes: bool = False):
         super().__init__(why)
-        self.answer, self.cuts = answer, cuts
+        self.answer, self.cuts, self.passes = answer, cuts, passes
 
 
 def make(
@@ -47,7 +51,11 @@ def make(
     if recorder.unlasting:
         recorder.keep()
         return answer, None
-    cuts = maker.cuts()
+    cuts = [cut for cut in maker.cuts() if not cut.passes]
+    passing = maker.passing() if not cuts else ""
+    if passing:
+        recorder.keep()
+        raise Refused(passing, answer, [], passes=True)
     problem = cuts[0].what if cuts else maker.problem()
     if not problem:
         recording = maker.recording(structure, shape)
@@ -65,11 +73,11 @@ def rehearse(
     """(a recording of the call or None, the program's code that ran); afterwards everything is as it was before."""
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
     try:
-        _, shape, maker = _recorded(recorder, fn, args, options, leaves)
-    except Exception:  # sizes that the program does not take; the recorder has put everything back
+        _, shape, maker = _recorded(recorder, fn, args, options, leaves, rehearsed=True)
+    except (Exception, Unrepeatable):  # sizes that the program does not take; the recorder has put everything back
         return None, ()
     try:
-        if recorder.unlasting or maker.cuts() or maker.problem():
+        if recorder.unlasting or maker.cuts() or maker.passing() or maker.problem():
             return None, ()
         recording = maker.recording(structure, shape)
         return None if maker.trouble else recording, maker.watch.codes
@@ -78,11 +86,16 @@ def rehearse(
 
 
 def _recorded(
-    recorder: Recorder, fn: Callable[..., Any], args: tuple, options: dict[str, Any], leaves: list[Any]
+    recorder: Recorder,
+    fn: Callable[..., Any],
+    args: tuple,
+    options: dict[str, Any],
+    leaves: list[Any],
+    rehearsed: bool = False,
 ) -> tuple[Any, Any, _Maker]:
     """What the call returned, its structure, and what has been learned."""
     with recorder:
-        watch = Watch(fn)
+        watch = Watch(fn, rehearsed)
         with watch:
             recorder.lines = watch.line
             answer = fn(*args, **options)
@@ -157,11 +170,13 @@ class _Maker:
         effects = [Obstacle(e.what, tuple(e.frame_lines)) for e in self.watch.effects]
         return [*self.recorder.obstacles, *effects]
 
+    def passing(self) -> str:
+        """Why this call could not be recorded, though a later one may; "" if it could."""
+        return self.watch.declined or next((cut.what for cut in self.recorder.obstacles if cut.passes), "")
+
     def problem(self) -> str:
         """Why the call cannot be replayed; "" if it can."""
         recorder = self.recorder
-        if self.watch.declined:
-            return self.watch.declined
         if self.trouble:
             return self.trouble
         for x in self.found:

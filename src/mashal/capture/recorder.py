@@ -32,11 +32,15 @@ from mashal.machine.observing import watch
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What a replay could not do again. reads: Python read a tensor's values. frames: the user's lines, outermost first."""
+    """What a replay could not do again. reads: Python read a tensor's values. frames: the user's lines, outermost first.
+
+    passes: whether it was none of the program's doing, so that the next call may be recorded.
+    """
 
     what: str
     frames: tuple[tuple[Any, int], ...] = ()
     reads: bool = False
+    passes: bool = False
 
 
 @dataclass
@@ -116,7 +120,7 @@ class Recorder:
         self._listen(False)
         try:
             if threading.get_ident() != self._thread:
-                self.obstacles.append(Obstacle("another thread computes", (), False))
+                self.obstacles.append(Obstacle("another thread computes", passes=True))
                 return _LAYOUT.rerun(owner)(*operands)
             step = self._step(owner, operands)
             for value in step.operands[: step.writes]:

@@ -22,7 +22,7 @@ from types import (
 from typing import Any
 
 from mashal.capture.bytecode import Site
-from mashal.capture.effects import Effect, Mutation, changes, of_builtin
+from mashal.capture.effects import Effect, Mutation, Unrepeatable, changes, of_builtin
 from mashal.capture.frames import Lines
 from mashal.capture.guards import (
     ABSENT,
@@ -49,11 +49,12 @@ _OF_FIRST_ARGUMENT = (next, setattr, delattr, object.__setattr__, object.__delat
 class Sightings:
     """What a program was seen reading and changing.
 
-    function: what was called. lines_above: the program's lines that led to a frame.
+    function: what was called. lines_above: the program's lines that led to a frame. rehearsed: whether the program is stopped
+    (`Unrepeatable`) before it has an effect.
     """
 
-    def __init__(self, function: Any, lines_above: Callable[[FrameType], Lines]) -> None:
-        self.function = function
+    def __init__(self, function: Any, lines_above: Callable[[FrameType], Lines], rehearsed: bool = False) -> None:
+        self.function, self.rehearsed = function, rehearsed
         self.lines_above = lines_above
         self.found: dict[tuple[int, Any], tuple[Guard, Any]] = {}  # with the object whose dictionary the holder is
         self.changes: list[Effect | Mutation] = []
@@ -89,6 +90,8 @@ class Sightings:
     # ---------------------------------------------------------------- noting
     def mutation(self, frame: FrameType, what: str, changed: Any, before: Guard | None = None) -> None:
         """An object, or what cannot be found out, is changed; in one place only if it is known what was there before."""
+        if self.rehearsed and not self._is_new(changed):
+            self.effect(frame, what)
         if before is not None:
             before = self.before.setdefault(_place(before), before)
         lines = self.lines_above(frame)
@@ -100,6 +103,14 @@ class Sightings:
     def effect(self, frame: FrameType, what: str) -> None:
         """Something happens that no replay repeats."""
         self.changes.append(Effect(self.lines_above(frame), what))
+        if self.rehearsed:
+            raise Unrepeatable(what)
+
+    def _is_new(self, thing: Any) -> bool:
+        """Whether a thing was made since the beginning."""
+        if gc.is_tracked(thing):
+            return any(made is thing for made in gc.get_objects(generation=0))
+        return id(thing) in self.made
 
     def switch(self, frame: FrameType) -> None:
         """Recording for backward is switched; no effect if in the end it is what it was, as after a with statement."""

@@ -49,7 +49,7 @@ _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 class Watch:
     """A context around one call of `function`; afterwards `guards`, `effects`, `codes` (the program's); while inside `line()`.
 
-    declined: why nothing was watched (a profiler runs), or "".
+    declined: why nothing was watched (a profiler runs), or "". rehearsed: whether the program is stopped before it has an effect.
 
     >>> scale = 2.0
     >>> def double(x):
@@ -60,8 +60,8 @@ class Watch:
     (['global `scale`'], [])
     """
 
-    def __init__(self, function: Any) -> None:
-        self.function = function
+    def __init__(self, function: Any, rehearsed: bool = False) -> None:
+        self.function, self.rehearsed = function, rehearsed
         self.root = code_of(function)
         self.guards: list[Guard] = []
         self.effects: list[Effect] = []
@@ -78,7 +78,7 @@ class Watch:
         if self._profiler is not None and not isinstance(self._profiler, (FunctionType, MethodType)):
             self.declined = "a profiler is running"
             return self
-        self._seen = Sightings(self.function, self._lines_above)
+        self._seen = Sightings(self.function, self._lines_above, self.rehearsed)
         gc.collect(0)
         self._collects = gc.isenabled()
         gc.disable()

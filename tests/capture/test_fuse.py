@@ -188,6 +188,17 @@ def test_random_programs_keep_their_bits(steps, seed):
     check(lambda *x: tuple(_run(steps, *x)[i].clone() for i in kept), *operands)
 
 
+def test_a_result_does_not_take_the_place_of_what_its_own_step_changes():
+    def function(x, y, z):
+        made = torch.zeros_like(x)
+        made[:1], made[1:] = y[:1], x[1:]
+        other = x.exp()
+        made.add_(other)
+        return made.clone(), (z + other).clone()
+
+    check(function, torch.randn(3, 1), torch.randn(4), torch.randn(3, 4))
+
+
 # ---------------------------------------------------------------- products and what follows them
 SHAPES = [((300, 70), (70, 130)), ((64, 500), (500, 300)), ((4, 100, 60), (60, 90)), ((3, 5, 40, 60), (3, 5, 60, 33))]
 

@@ -23,14 +23,14 @@ def in_place(steps: Sequence[Any], pointwise: Sequence[Drawn | None], outliving:
     ours = lambda b: b.source is MADE and b not in outliving
     for i, (step, drawn) in enumerate(zip(steps, pointwise)):
         if drawn is not None:
-            taken: set[Buffer] = set()
+            taken = {place.buffer for place in drawn.results}  # in place of which nothing else can be written
             for place in drawn.results:
                 if not ours(place.buffer) or first[place.buffer] != i or not _whole(place, step):
                     continue
                 for o in drawn.operands:
                     over = instead.get(o.buffer, o.buffer)
-                    dying = ours(o.buffer) and first[o.buffer] < i and last[o.buffer] == i and over not in taken
-                    if dying and _same_room(o, place) and sum(p.buffer is o.buffer for p in drawn.operands) == 1:
+                    dying = ours(o.buffer) and first[o.buffer] < i and last[o.buffer] == i
+                    if dying and not {o.buffer, over} & taken and _same_room(o, place) and sum(p.buffer is o.buffer for p in drawn.operands) == 1:
                         instead[place.buffer] = over
                         taken.add(over)
                         break

@@ -146,12 +146,15 @@ def of_library(function: Any) -> str | None:
 
 
 # ---------------------------------------------------------------- functions of mashal
-_ALWAYS = {  # by the beginning of the file inside mashal: the functions that change something outside tensors
+_ALWAYS = {  # by the beginning of the file inside mashal: the functions that read or change something outside tensors
     "utils/data/": None,  # None: all of them
     "serialization/": "save load",
     "random.py": "manual_seed seed fork_rng",
     "core/generator.py": "manual_seed seed set_state",
     "settings.py": "use_deterministic_algorithms",
+    "optim/lr_scheduler/": "get_last_lr get_lr state_dict load_state_dict print_lr",
+    "optim/": "state_dict",  # numbers in Python, others in each call
+    "amp/": "get_scale state_dict load_state_dict",
 }
 _OWN = {  # those that change their first argument
     "nn/": "train eval requires_grad_ to float half double bfloat16 type cuda cpu to_empty add_module register_module "

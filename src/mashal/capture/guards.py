@@ -124,7 +124,12 @@ def content_guards(value: Any, what: str) -> list[Guard]:
     if len(value) > MOST:
         return [length]
     entries = dict.items(value) if isinstance(value, dict) else enumerate(list.__iter__(value))
-    return [length, *(Guard(value, key, item, f"{what}[{key!r}]") for key, item in entries)]
+    return [length, *(Guard(value, key, item, f"{what}[{_shown(key)}]") for key, item in entries)]
+
+
+def _shown(key: Any) -> str:
+    """A key in words; what is no plain value isn't asked what it looks like: that may be much work, and runs its code."""
+    return repr(key) if isinstance(key, _PLAIN) else f"a {type(key).__name__}"
 
 
 # ---------------------------------------------------------------- looking without touching

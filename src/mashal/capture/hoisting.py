@@ -10,7 +10,7 @@ import ast
 import copy
 from collections.abc import Callable
 
-__all__ = ["hoisted", "reads_of", "sure_cuts"]
+__all__ = ["elements_of", "hoisted", "reads_of", "sure_cuts", "with_name"]
 
 _READS = frozenset("item tolist numpy cpu __bool__ __float__ __int__ __index__".split())
 _CONVERSIONS = frozenset("float int bool print str repr len format round abs".split())
@@ -34,9 +34,32 @@ def hoisted(statement: ast.stmt, name: str, is_local: Callable[[str], bool]) -> 
     if found is None:
         return None, statement
     assignment = ast.Assign(targets=[ast.Name(id=name, ctx=ast.Store())], value=found)
-    rest = copy.copy(statement)
-    setattr(rest, field, _Replace(found, name).visit(_copied(expression, found)))
+    rest = with_name(statement, field, found, name)
     return ast.fix_missing_locations(ast.copy_location(assignment, found)), rest
+
+
+def with_name(statement: ast.stmt, field: str, part: ast.expr, name: str) -> ast.stmt:
+    """A statement with a name in place of one part of the expression in its field; the rest are the same objects, or copies."""
+    made = copy.copy(statement)
+    setattr(made, field, _Replace(part, name).visit(_copied(getattr(statement, field), part)))
+    return made
+
+
+def elements_of(value: ast.expr | None) -> list[ast.expr]:
+    """What the value of a return is made of: the elements of tuples, lists and dictionaries; itself if it is none of these.
+
+    >>> import ast
+    >>> [ast.unparse(part) for part in elements_of(ast.parse("{'loss': (a, f(b))}").body[0].value)]
+    ["'loss'", 'a', 'f(b)']
+    """
+    match value:
+        case None:
+            return []
+        case ast.Tuple(elts=elements) | ast.List(elts=elements):
+            return [part for element in elements for part in elements_of(element)]
+        case ast.Dict(keys=keys, values=values) if None not in keys:
+            return [part for pair in zip(keys, values) for one in pair for part in elements_of(one)]
+    return [value]
 
 
 def _field(statement: ast.stmt, is_local: Callable[[str], bool]) -> str:

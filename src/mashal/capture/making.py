@@ -345,6 +345,7 @@ class _Maker:
                 if step.numbers() is None:
                     self.trouble = "an option of its optimizer becomes another one in each call"
                 plan.entries += step.states
+                plan.numbers.update(range(len(plan.entries), len(plan.entries) + len(step.watched)))
                 plan.entries += [(holder, key, holder[key]) for holder, key in step.watched]
         of_modules = [guard for guard in self.watch.guards if of_module(guard.holder)]
         plan.modules, plan.contents = Seen(self.recorder.modules, of_modules), _CONTENTS

@@ -50,6 +50,7 @@ class Plan:
     the first `returned` of them are handed out. kept: whose slots are compared. leaves: (tensor, place in results or -1).
     apart: storages that must differ, (operand, other operand or -1, capsule or None). together: operands that share memory,
     (operand, other operand, how many bytes further that one lies). asked: the modes that a replay needs as they are now.
+    numbers: which entries are options of an optimizer that its step reads anew.
     """
 
     trail: Trail
@@ -60,6 +61,7 @@ class Plan:
     bumps: list[tuple[Any, int]] = field(default_factory=list)
     slots: list[tuple[int, Any]] = field(default_factory=list)
     entries: list[tuple[dict, Any, Any]] = field(default_factory=list)
+    numbers: set[int] = field(default_factory=set)
     apart: list[tuple[int, int, Any]] = field(default_factory=list)
     together: list[tuple[int, int, int]] = field(default_factory=list)
     kept_gradients: set[int] = field(default_factory=set)
@@ -217,7 +219,6 @@ class Program:
 
     def adapt(self) -> bool:
         """Looks again at what the replay compares by identity: sets right what has an equal value; False if one differs."""
-        watched = {(id(d), key) for step, _ in self.numbers for d, key in step.watched}
         renewed = False
         for i, (holder, key, _) in enumerate(self.plan.entries):
             now, before = dict.get(holder, key, NOTHING), self._expected[i]
@@ -226,7 +227,7 @@ class Program:
             if holder is changes:
                 if not (self.plan.modules.unchanged() and all(step.fits() for step, _ in self.numbers)):
                     return False
-            elif (id(holder), key) in watched:
+            elif i in self.plan.numbers:
                 renewed = True
             elif not same(now, before):
                 return False

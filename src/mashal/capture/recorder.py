@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from types import FunctionType
 from typing import Any
 
 from mashal.capture.modules import is_module
@@ -68,6 +69,8 @@ class Recorder:
         self.obstacles: list[Obstacle] = []
         self.touched: dict[int, Touched] = {}
         self.repeats: list[Callable[[], Any]] = []
+        self.moved: set[int] = set()
+        """ids of dictionaries and lists that the functions in `repeats` may have changed."""
         self.unlasting: list[str] = []
         self._buffers: dict[int, Buffer] = {}
         self._calls: dict[int, Call] = {}
@@ -175,8 +178,6 @@ class Recorder:
         buffer = self._buffers.get(id(x.capsule)) or self._new_buffer(x.capsule, OUTSIDE)
         if buffer.source is OUTSIDE:
             self.touch(x)
-            if x.base is not None:
-                self.touch(x.base)
         return Value(buffer, x.offset, x.form)
 
     def _made(self, x: Tensor) -> Value:
@@ -220,9 +221,16 @@ class Recorder:
         return found
 
     def touch(self, x: Tensor) -> None:
-        """x was there before: notes its slots."""
+        """If x was there before, or what x is a view of, notes its slots."""
         if id(x) not in self.touched and id(x) not in self.new:
             self.touched[id(x)] = Touched(x, x.capsule, x.offset, x.form, x.node, x.grad_, version_of(x))
+        if x.base is not None:
+            self.touch(x.base)
+
+    def derived(self, x: Tensor, made: Tensor) -> None:
+        """Python has made a tensor out of x's slots."""
+        self.touch(x)
+        self.new.add(id(made))
 
     def looks_at_gradient(self, x: Tensor) -> None:
         """Python asks for x's gradient."""
@@ -265,6 +273,7 @@ class Recorder:
         if any(isinstance(x, Tensor) for x in given):
             self.obstacle("a schedule is given a tensor")
         self.repeats.append(function)
+        self.moved.update(_held(given))
 
     def update(self, lines: list[tuple[Tensor, ...]], **rest: Any) -> None:
         """Notes an optimizer's kernel that is about to run."""
@@ -299,6 +308,19 @@ class Recorder:
 def _note_computed(step: Step | UpdateStep) -> None:
     for value in step.written:
         value.buffer.computed = True
+
+
+def _held(things: Any) -> set[int]:
+    """ids of all dictionaries and lists of plain objects among these things, in them and in their attributes."""
+    found, stack = {}, list(things)
+    while stack:
+        x = stack.pop()
+        inside = x if isinstance(x, (dict, list, tuple)) else getattr(x, "__dict__", None)
+        if inside is None or isinstance(x, (Tensor, type, FunctionType)) or is_module(x) or id(inside) in found:
+            continue
+        found[id(inside)] = inside
+        stack += inside.values() if isinstance(inside, dict) else inside
+    return {*found}
 
 
 _PACKAGE = __file__[: __file__.rindex("capture")]

@@ -20,7 +20,7 @@ from types import CellType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from mashal.capture.flow import Flow, Paths
-from mashal.capture.hoisting import hoisted, sure_cuts
+from mashal.capture.hoisting import elements_of, hoisted, sure_cuts, with_name
 from mashal.capture.names import binds, captured, escapes, uses
 from mashal.capture.source import Unsplit, compiled, defined, definition_of, made_of, name_of, without_defaults
 
@@ -93,7 +93,7 @@ class _Split:
             if self.is_clean(statement):
                 run.append(statement)
                 if isinstance(statement, ast.Return):
-                    result += self._region(run, ())
+                    result += self._returning(run)
                     run = []
                 continue
             first, rest = self._hoist(statement)
@@ -107,12 +107,10 @@ class _Split:
     def _hoist(self, statement: ast.stmt) -> tuple[ast.stmt | None, ast.stmt]:
         if not self._only_reads(statement):
             return None, statement
-        name = f"_value_{self.temporaries}"
+        name = self._temporary()
         first, rest = hoisted(statement, name, self.is_local)
         if first is None or not self._movable(first, {name}):
             return None, statement
-        self.temporaries += 1
-        self.variables.add(name)
         self.flow.bound[first] = self.flow.bound[statement]
         return first, rest
 
@@ -175,6 +173,33 @@ class _Split:
         else:
             statement = ast.Expr(value=call)
         return [ast.fix_missing_locations(ast.copy_location(statement, run[0]))]
+
+    def _returning(self, run: list[ast.stmt]) -> list[ast.stmt]:
+        """A run that ends with return. Variables that it only hands on, a number that was read before, say, are no concern of
+        the region: it would be another one for each number."""
+        last = run[-1]
+        assert isinstance(last, ast.Return)
+        parts = elements_of(last.value)
+        names = {part.id for part in parts if isinstance(part, ast.Name)}
+        others = [part for part in parts if not isinstance(part, (ast.Name, ast.Constant))]
+        busy = binds_of(run).union(*map(uses, run[:-1]), *(uses(ast.Expr(value=part)) for part in others))
+        if not names & self.variables - busy:
+            return self._region(run, ())
+        rest: ast.stmt = last
+        for part in others:
+            name = self._temporary()
+            assignment = ast.Assign(targets=[ast.Name(id=name, ctx=ast.Store())], value=part)
+            run.insert(-1, ast.fix_missing_locations(ast.copy_location(assignment, part)))
+            self.flow.bound[run[-2]] = self.flow.bound[last]
+            rest = with_name(rest, "value", part, name)
+        return [*self._region(run[:-1], uses(rest)), rest]
+
+    def _temporary(self) -> str:
+        """A new variable."""
+        name = f"_value_{self.temporaries}"
+        self.temporaries += 1
+        self.variables.add(name)
+        return name
 
     def _around(self, run: list[ast.stmt], needed: Iterable[str], missing: set[str]) -> list[ast.stmt]:
         """A run with variables that may have no value: the statement that touches them first stays as it is."""

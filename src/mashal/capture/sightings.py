@@ -38,6 +38,7 @@ from mashal.capture.guards import (
 from mashal.capture.sites import reads_of_first, shown
 from mashal.core.tape import mode
 from mashal.core.tensor import Tensor
+from mashal.machine.observing import watch
 
 __all__ = ["Sightings"]
 
@@ -186,6 +187,8 @@ class Sightings:
         key = key if kind == "attribute" else evaluate(key, frame)
         words = f"`{shown(site.expression)}`"
         holder, value = look_up(owner, key) if kind == "attribute" else item_of(owner, key)
+        if watch.recorder is not None and id(holder) in watch.recorder.moved:
+            return self.effect(frame, f"{words} is read, after a schedule's step")
         if kind == "attribute" and (value is UNKNOWN or holder is not None):
             own = place_of(owner, key, kind, words)
             if own is not None and own.expected is ABSENT:

@@ -330,13 +330,20 @@ _empties: dict[Form, Callable[[], Tensor]] = {}
 def new_view(x: Tensor, form: Form, offset: int) -> Tensor:
     """A tensor of another form over x's storage that shares x's version; its history is the caller's to record."""
     view = _make(x.capsule, offset, form)
-    view.base = x if x.base is None else x.base
+    if x.base is None:
+        view.base = x
+    else:
+        view.base = x.base
+        if watch.recorder is not None:
+            watch.recorder.touch(x)
     view.version = x.version or versions(x)
     return view
 
 
 def alias(x: Tensor) -> Tensor:
     """The same data as a tensor without history (detach): shares storage and version, is no view."""
+    if watch.recorder is not None:
+        watch.recorder.touch(x)
     same = _make(x.capsule, x.offset, x.form)
     same.version = x.version or versions(x)
     return same
@@ -348,6 +355,8 @@ def as_subclass(cls: type, x: Tensor) -> Any:
     for slot in ("capsule", "offset", "form", "node", "output", "base", "grad_", "hooks", "retains"):
         setattr(made, slot, getattr(x, slot))
     made.version = x.version or versions(x)
+    if watch.recorder is not None:
+        watch.recorder.derived(x, made)
     return made
 
 

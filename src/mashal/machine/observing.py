@@ -4,7 +4,8 @@
 
     address_taken(storage)      Python reads or writes a storage's memory
     born(storage)               Python has made a storage
-    touched(tensor)             Python is about to change a tensor's slots (its grad)
+    touch(tensor)               Python reads a tensor's slots past the kernels, or is about to change them (its grad)
+    derived(tensor, made)       Python has made a tensor out of another one's slots
     looks_at_gradient(tensor)   Python asks for a tensor's grad
     lend(tensor)                a kernel is given a tensor's address as a number
     update(step)                an optimizer's kernel is about to run

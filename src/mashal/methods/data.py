@@ -13,11 +13,14 @@ from mashal.core.storage import UntypedStorage
 from mashal.core.tensor import Tensor, bump, make
 from mashal.core.typed_storage import TypedStorage
 from mashal.errors import message
+from mashal.machine.observing import watch
 from mashal.ops.options import form_of, sizes_of
 
 
 def get_data(self: Tensor) -> Tensor:
     """The same data as a tensor without history, whose changes backward does not notice."""
+    if watch.recorder is not None:
+        watch.recorder.touch(self)
     return make(self.capsule, self.offset, self.form)
 
 

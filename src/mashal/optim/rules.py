@@ -100,7 +100,9 @@ class RuleOptimizer(Optimizer):
         if self.defaults.get("differentiable"):
             return self._step_differentiable(loss)
         for group in self.param_groups:
-            prepared = self._prepared.get(id(group))
+            prepared = (
+                self._prepared.get(id(group)) if watch.recorder is None else None
+            )  # what is noted must be what runs
             if prepared is None or prepared.group is not group or not prepared.fits(self._choices(group)):
                 prepared = self._prepare(group)
             done = prepared.run(self)
@@ -176,11 +178,12 @@ class Prepared:
         recorder = watch.recorder
         for stepper, places, update in self.steppers:
             if recorder is not None:
-                recorder.update(**_noted(optimizer, self, update, sorted(places)))
+                of = [params[i] for i in sorted(places)]
+                recorder.update(**_noted(optimizer, self, update, of, _slots(optimizer, update, of)))
             if not stepper(params, optimizer.state, *numbers):
                 return self._done_before(stepper)
         for p, first in self.apart:
-            _step_copy(optimizer, self.group, p, first, numbers)
+            _step_copy(optimizer, self, p, first, numbers)
         if self.sparse:
             with no_grad():
                 for p in self.sparse:
@@ -206,6 +209,8 @@ def prepare(optimizer: RuleOptimizer, group: dict[str, Any], done: frozenset[int
     for i, p in enumerate(params):
         if p.grad_ is None:
             elsewhere[i] = IDLE
+            if watch.recorder is not None:
+                watch.recorder.looks_at_gradient(p)
         elif i not in done and type(p.grad_) is not Tensor and p.grad_.is_sparse and optimizer._takes_sparse(group):
             prepared.sparse.append(p)
         elif i not in done:
@@ -341,16 +346,21 @@ def _rows(forms: list[Form]) -> list[tuple[int, int, int]]:
 _IDLE = {"params", "param_names", "foreach", "fused", "capturable", "differentiable"}  # no rule's step depends on them
 
 
-def _noted(optimizer: RuleOptimizer, prepared: Prepared, update: Update, places: list[int]) -> dict[str, Any]:
-    """What a recording (capture.recorder) keeps of an update that is about to run."""
+def _slots(optimizer: RuleOptimizer, update: Update, params: list[Tensor]) -> list[tuple[Any, ...]]:
+    """For each parameter what stands in the slots of the kernel."""
+    return [(p, p.grad_, *(optimizer.state[p][name] for name in update.slots[2:])) for p in params]
+
+
+def _noted(
+    optimizer: RuleOptimizer, prepared: Prepared, update: Update, params: list[Tensor], lines: list[tuple[Any, ...]]
+) -> dict[str, Any]:
+    """What a recording (capture.recorder) keeps of an update of parameters that is about to run on these lines."""
     group = prepared.group
-    params = [group["params"][i] for i in places]
-    lines = [(p, p.grad_, *(optimizer.state[p][name] for name in update.slots[2:])) for p in params]
     return {
         "kernel": _kernel(update),
         "lines": lines,
         "states": [(optimizer.state[p], name, optimizer.state[p][name]) for p in params for name in update.slots[2:]],
-        "rows": _rows([p.form for p in params]),
+        "rows": _rows([line[0].form for line in lines]),
         "spare": len(update.numbers),
         "changed": tuple(e is not None for e in update.results),
         "fits": _fits(optimizer, params),
@@ -376,10 +386,9 @@ def _fits(optimizer: RuleOptimizer, params: list[Tensor]) -> Callable[[], bool]:
 
 
 # ---------------------------------------------------------------- parameters that don't lie in one piece
-def _step_copy(
-    optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor, first: bool, numbers: tuple[Any, ...]
-) -> None:
+def _step_copy(optimizer: RuleOptimizer, prepared: Prepared, p: Tensor, first: bool, numbers: tuple[Any, ...]) -> None:
     """Updates a parameter, and its states, by way of contiguous copies."""
+    group = prepared.group
     own, names = optimizer.state.get(p, {}), _names(optimizer, group)
     elements = [name for name in names if name not in optimizer.rule.numbers]
     assert p.grad_ is not None
@@ -390,6 +399,9 @@ def _step_copy(
         forms = twin.form, twin.grad_.form, *(states[name].form for name in names)
         number_dtype = next((own[name].dtype for name in names if name in optimizer.rule.numbers), float32)
         update = _update(optimizer, group, p.dtype.to_real(), number_dtype, first)
+        if watch.recorder is not None:
+            line = twin, twin.grad_, *(states[name] for name in update.slots[2:])
+            watch.recorder.update(**_noted(optimizer, prepared, update, [p], [line]))
         _stepper(update, [twin], [ACTIVE], [Line(forms, states)])([twin], {twin: states}, *numbers)
         p.copy_(twin)
         for name in elements:

@@ -30,7 +30,12 @@ def in_place(steps: Sequence[Any], pointwise: Sequence[Drawn | None], outliving:
                 for o in drawn.operands:
                     over = instead.get(o.buffer, o.buffer)
                     dying = ours(o.buffer) and first[o.buffer] < i and last[o.buffer] == i
-                    if dying and not {o.buffer, over} & taken and _same_room(o, place) and sum(p.buffer is o.buffer for p in drawn.operands) == 1:
+                    if (
+                        dying
+                        and not {o.buffer, over} & taken
+                        and _same_room(o, place)
+                        and sum(p.buffer is o.buffer for p in drawn.operands) == 1
+                    ):
                         instead[place.buffer] = over
                         taken.add(over)
                         break

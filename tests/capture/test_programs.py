@@ -1,5 +1,15 @@
 """Programs as people write them: compiled functions inside one another, Python's state, objects given and returned."""
 
+import collections
+import contextvars
+import copy
+import operator
+import os
+import threading
+import types
+
+import numpy as np
+
 import mashal as torch
 
 
@@ -45,3 +55,117 @@ def test_anomaly_mode_may_begin_between_a_compiled_forward_and_its_backward():
     with torch.autograd.set_detect_anomaly(True):
         found.backward()
     assert w.grad.tolist() == [1, 1]
+
+
+# ---------------------------------------------------------------- what Python holds
+def follows(function, change, times=6):
+    """Whether a compiled function answers like its original while `change(i)` changes what it reads; by calls of both."""
+    compiled = torch.compile(function)
+    for i in range(times):
+        change(i)
+        x = torch.ones(3)
+        assert compiled(x).tolist() == function(x).tolist(), i
+
+
+def test_an_array_that_is_closed_over_counts_as_it_is_now():
+    array = np.zeros(3)
+    follows(lambda x: x * torch.tensor(array * 2), lambda i: array.__setitem__(0, i // 2))
+
+
+def test_an_array_that_is_an_argument_counts_as_it_is_now():
+    array = np.zeros(3)
+    double = torch.compile(lambda a: torch.tensor(a) * 2)
+    for i in range(4):
+        array[:] = i
+        assert double(array).tolist() == [2.0 * i] * 3
+
+
+def test_containers_in_containers_count_as_they_are_now():
+    nested = {"a": [1.0, [2.0, ({"b": 3.0},)]]}
+    follows(
+        lambda x: x * torch.tensor(nested["a"][1][0]) + len(str(nested)),
+        lambda i: nested["a"][1].__setitem__(0, 10.0**i),
+    )
+
+
+def test_long_lists_and_dictionaries_count_as_they_are_now():
+    numbers, table = [1.0] * 200, dict.fromkeys(range(200), 1.0)
+
+    def change(i):
+        numbers[150] = table[170] = float(i // 2)
+
+    follows(lambda x: x * sum(numbers) + sum(table.values()), change)
+
+
+def test_a_deque_counts_as_it_is_now():
+    recent = collections.deque([1.0], maxlen=3)
+    follows(lambda x: x * sum(recent), lambda i: recent.append(float(i)))
+
+
+def test_an_object_given_to_the_library_counts_as_it_is_now():
+    config = types.SimpleNamespace(rate=1.0)
+    follows(lambda x: x * copy.copy(config).rate, lambda i: setattr(config, "rate", float(i // 2)))
+
+
+def test_what_a_getter_gets_counts_as_it_is_now():
+    config = types.SimpleNamespace(rate=1.0)
+    follows(lambda x: x * operator.attrgetter("rate")(config), lambda i: setattr(config, "rate", float(i // 2)))
+
+
+def test_attributes_of_a_dictionary_that_gives_its_items_count_as_they_are_now():
+    class Options(dict):
+        __getattr__ = dict.__getitem__
+
+    options = Options(rate=1.0)
+    follows(lambda x: x * options.rate, lambda i: options.__setitem__("rate", float(i // 2)))
+
+
+def test_an_environment_variable_counts_as_it_is_now(monkeypatch):
+    follows(lambda x: x * int(os.environ.get("RATE", "7")), lambda i: monkeypatch.setenv("RATE", str(i // 2)))
+
+
+def test_context_variables_and_those_of_a_thread_count_as_they_are_now():
+    context, local = contextvars.ContextVar("context", default=1), threading.local()
+
+    def change(i):
+        context.set(i // 2)
+        local.rate = i // 3
+
+    local.rate = 0
+    follows(lambda x: x * context.get() + local.rate, change)
+
+
+def test_a_method_that_is_replaced_counts_at_once():
+    class Scale:
+        def scaled(self, x):
+            return x * 2
+
+    scale = Scale()
+    follows(lambda x: scale.scaled(x), lambda i: setattr(Scale, "scaled", lambda self, x: x * (i // 2)))
+
+
+def test_a_list_that_a_default_dictionary_makes_gets_what_every_call_appends():
+    history = collections.defaultdict(list)
+
+    @torch.compile
+    def noted(x):
+        y = x * 2
+        history["y"].append(y)
+        return y
+
+    calls(noted, *[(torch.full((1,), float(i)),) for i in range(5)])
+    assert [y.item() for y in history["y"]] == [0, 2, 4, 6, 8]
+
+
+def test_attributes_of_tensors_are_read_and_set_in_every_call():
+    weight = torch.ones(3)
+    weight.rate = 1.0
+    follows(lambda x: x * weight.rate, lambda i: setattr(weight, "rate", float(i // 2)))
+
+    @torch.compile
+    def named(x):
+        y = x * 2
+        y.note = "doubled"
+        return y
+
+    assert [y.note for y in calls(named, *[(torch.ones(1),)] * 3)] == ["doubled"] * 3

@@ -4,7 +4,7 @@ Read in this order
   trail       what a recorded call is: buffers, values, steps;  structure: arguments and results as flat lists
   recorder    runs a call and notes its kernels
   watch       follows the program meanwhile: guards (what it read), effects (what no replay repeats), places of cuts
-              bytecode, sites, frames, sightings, effects, guards, modules: what watch is made of
+              bytecode, sites, frames, sightings, effects, guards, contents, modules: what watch is made of
   making      from a recorded call to a recording;  recording: that;  answers: how a replay's answer is built
   history     the backward of a compiled forward
   fuse        fewer and better steps, with the same bits: fuse_known (numbers, copies, constants), fuse_parts (what a

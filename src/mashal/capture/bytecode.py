@@ -158,8 +158,10 @@ class Walk:
             self.read(("cell", value)) if value in self.code.co_freevars else self.push(("local", value))
         elif name == "LOAD_GLOBAL":
             null = sys.version_info >= (3, 11) and (instruction.arg or 0) & 1
+            if null and sys.version_info < (3, 13):
+                self.push(NULL)
             self.read(("global", value))
-            if null:
+            if null and sys.version_info >= (3, 13):
                 self.push(NULL)
         elif name in ("LOAD_CONST", "LOAD_SMALL_INT"):
             self.push(("constant", value))

@@ -104,6 +104,8 @@ def of_builtin(function: Any) -> str | None:
     """
     if is_module(function):  # called natively; its forward is watched
         return None
+    if hasattr(function, "cache_parameters"):  # functools.lru_cache: what it calls is watched
+        return None
     name = getattr(function, "__name__", "")
     owner = getattr(function, "__self__", None)
     if isinstance(owner, Random) or _module_of(function).startswith("numpy.random"):

@@ -23,6 +23,7 @@ __all__ = [
     "PROGRAM",
     "code_of",
     "foreign",
+    "is_library",
     "kind_of",
     "lines_above",
     "was_begun",
@@ -63,6 +64,11 @@ def kind_of(frame: FrameType) -> str:
 def foreign(file: str | None) -> bool:
     """Whether a module with this file (None: it has none) is mashal's, the standard library's or an installed one."""
     return file is None or file.startswith(_FOREIGN)
+
+
+def is_library(function: Any) -> bool:
+    """Whether this is a function of the standard library, written in Python."""
+    return isinstance(function, FunctionType) and function.__code__.co_filename.startswith(_STANDARD)
 
 
 def code_of(function: Any) -> CodeType | None:

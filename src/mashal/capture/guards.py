@@ -12,11 +12,26 @@ from __future__ import annotations
 
 import gc
 import struct
+from array import array
+from contextvars import ContextVar
 from dataclasses import dataclass
-from types import CellType, FrameType, FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
+from enum import Enum
+from operator import attrgetter, is_, itemgetter
+from threading import local
+from types import (
+    CellType,
+    FrameType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)  # fmt: skip
 from typing import Any
 
 from mashal.capture.frames import foreign
+from mashal.core.interop import is_array
 from mashal.core.tensor import Tensor
 
 __all__ = [
@@ -26,7 +41,7 @@ __all__ = [
     "UNKNOWN",
     "Guard",
     "candidates",
-    "content_guards",
+    "dictionary_of",
     "evaluate",
     "look_up",
     "place_of",
@@ -46,11 +61,12 @@ class _Word:
 
 ABSENT = _Word("nothing")  # expected: the holder has no such key
 LENGTH = _Word("length")  # key: what is expected is len(holder)
-CONTENTS = _Word("contents")  # key: what is expected is the holder as a frozenset
+CONTENTS = _Word("contents")  # key: what is expected is all that the holder holds
 UNKNOWN = _Word("unknown")  # what could not be found out without running the program's code
-MOST = 64  # items of a container that are guarded
+MOST = 64  # items of a container of which each may be the one that is meant
 
-_PLAIN = (int, str, bool, bytes, complex, type(None), type(...), range, slice)
+_KEYS = (int, str, float, bytes, tuple, type(None), Enum, Tensor)
+_PLAIN = (int, str, bool, bytes, complex, type(None), type(...), range, slice, frozenset)
 
 
 def same(found: Any, expected: Any) -> bool:
@@ -67,15 +83,28 @@ def same(found: Any, expected: Any) -> bool:
     if kind is float:
         return struct.pack("d", found) == struct.pack("d", expected)
     if kind is tuple:
-        return len(found) == len(expected) and all(map(same, found, expected))
+        return len(found) == len(expected) and (all(map(is_, found, expected)) or all(map(same, found, expected)))
     return kind in _PLAIN and found == expected
+
+
+def _held(holder: Any) -> Any:
+    """What a container holds, as something that `same` compares."""
+    if isinstance(holder, ContextVar):
+        return holder.get(ABSENT)
+    if isinstance(holder, (set, frozenset)):
+        return frozenset(holder)
+    if isinstance(holder, (dict, MappingProxyType)):
+        return tuple(holder.items())
+    if isinstance(holder, (bytearray, array)):
+        return bytes(holder)
+    return (holder.dtype.str, holder.shape, holder.tobytes()) if is_array(holder) else tuple(holder)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Guard:
     """What was found in one place, which must hold for the recording to be used again.
 
-    holder: a dict, a list, a cell (key None), a set (key CONTENTS), or an object with slots (key a str). key LENGTH:
+    holder: a dict, a list, a cell (key None), any container (key CONTENTS), or an object with slots (key a str). key LENGTH:
     expected is the holder's length. expected ABSENT: there was nothing. what: the place in words, for messages.
 
     >>> settings = {"scale": 2}
@@ -99,7 +128,7 @@ class Guard:
             if key is LENGTH:
                 return len(holder)
             if key is CONTENTS:
-                return frozenset(holder)
+                return _held(holder)
             if isinstance(holder, dict):
                 return dict.get(holder, key, ABSENT)
             if isinstance(holder, CellType):
@@ -110,24 +139,10 @@ class Guard:
 
     def holds(self) -> bool:
         """Whether what is there still means the same."""
-        found = self.found()
-        return found == self.expected if self.key is CONTENTS else same(found, self.expected)
+        return same(self.found(), self.expected)
 
 
-def content_guards(value: Any, what: str) -> list[Guard]:
-    """Guards for the items of a list, dictionary or set of the program; for the length alone where it is long."""
-    if isinstance(value, (set, frozenset)) and type(value) is set and len(value) <= MOST:
-        return [Guard(value, CONTENTS, frozenset(value), what)]
-    if not isinstance(value, (list, dict)):
-        return []
-    length = Guard(value, LENGTH, len(value), f"the length of {what}")
-    if len(value) > MOST:
-        return [length]
-    entries = dict.items(value) if isinstance(value, dict) else enumerate(list.__iter__(value))
-    return [length, *(Guard(value, key, item, f"{what}[{_shown(key)}]") for key, item in entries)]
-
-
-def _shown(key: Any) -> str:
+def shown_key(key: Any) -> str:
     """A key in words; what is no plain value isn't asked what it looks like: that may be much work, and runs its code."""
     return repr(key) if isinstance(key, _PLAIN) else f"a {type(key).__name__}"
 
@@ -140,24 +155,37 @@ def look_up(owner: Any, name: str) -> tuple[Any, Any]:
     modules that are not the program's.
     """
     if isinstance(owner, Tensor):
-        return None, UNKNOWN
+        return _in_tensor(owner, name)
+    if isinstance(owner, local):
+        return owner, getattr(owner, name, ABSENT)
     if name == "__class__":
         return None, type(owner)
     if name == "__dict__" and not isinstance(owner, type):
-        own = _dictionary(owner)
+        own = dictionary_of(owner)
         return None, UNKNOWN if own is None else own
     if isinstance(owner, ModuleType):
         held = ModuleType.__getattribute__(owner, "__dict__")
         return (None if foreign(held.get("__file__")) else held), held.get(name, UNKNOWN)
     if isinstance(owner, type):
         holder, value = _in_classes(owner, name)
+        if value is UNKNOWN:
+            holder, value = _in_classes(type(owner), name)
+            return (None, UNKNOWN) if hasattr(type(value), "__get__") else (holder, value)
         value = value.__func__ if isinstance(value, staticmethod) else value
         return holder, UNKNOWN if isinstance(value, (classmethod, property)) else value
     return _in_instance(owner, name)
 
 
+def _in_tensor(owner: Tensor, name: str) -> tuple[Any, Any]:
+    """What a program has hung on a tensor; what tensors have themselves is known to those who ask for it."""
+    if hasattr(type(owner), name):
+        return None, UNKNOWN
+    own = dictionary_of(owner)
+    return own, UNKNOWN if own is None else own.get(name, ABSENT)
+
+
 def _in_instance(owner: Any, name: str) -> tuple[Any, Any]:
-    kind, own = type(owner), _dictionary(owner)
+    kind, own = type(owner), dictionary_of(owner)
     if own is not None and name in own and type(kind) is type and getattr(kind, name, None) is None:
         return own, own[name]
     if kind.__module__ == "builtins":
@@ -171,9 +199,9 @@ def _in_instance(owner: Any, name: str) -> tuple[Any, Any]:
     if own is not None and name in own and not hasattr(type(value), "__set__"):
         return own, own[name]
     if value is UNKNOWN:
-        return None, UNKNOWN
+        return item_of(owner, name) if _in_classes(kind, "__getattr__")[1] is dict.__getitem__ else (None, UNKNOWN)
     if isinstance(value, FunctionType):
-        return None, MethodType(value, owner)
+        return None if foreign(value.__code__.co_filename) else holder, MethodType(value, owner)
     if hasattr(type(value), "__get__"):
         return None, UNKNOWN if isinstance(value, (property, GetSetDescriptorType)) else _bound(value, owner)
     return holder, value
@@ -186,7 +214,8 @@ def _bound(descriptor: Any, owner: Any) -> Any:
     return UNKNOWN
 
 
-def _dictionary(owner: Any) -> dict | None:
+def dictionary_of(owner: Any) -> dict | None:
+    """The attributes of an object that keeps them in a dictionary."""
     try:
         own = object.__getattribute__(owner, "__dict__")
     except AttributeError:
@@ -206,12 +235,12 @@ def _in_classes(kind: type, name: str) -> tuple[Any, Any]:
 def place_of(owner: Any, key: Any, way: str, what: str) -> Guard | None:
     """What is in the one place that setting an attribute or an item changes; None where more may change."""
     if way == "item":
-        plain = type(owner) is list if isinstance(key, int) else isinstance(owner, dict) and isinstance(key, str)
+        plain = isinstance(key, _KEYS) if isinstance(owner, dict) else type(owner) is list and isinstance(key, int)
         guard = Guard(owner, key, None, what) if plain else None
     elif isinstance(owner, (type, Tensor)) or (isinstance(owner, ModuleType) and look_up(owner, key)[0] is None):
         return None
     else:
-        own, (_, shared) = _dictionary(owner), _in_classes(type(owner), key)
+        own, (_, shared) = dictionary_of(owner), _in_classes(type(owner), key)
         slot = isinstance(shared, MemberDescriptorType)
         computed = not slot and hasattr(type(shared), "__set__")
         guard = None if computed or (own is None and not slot) else Guard(owner if slot else own, key, None, what)
@@ -229,12 +258,19 @@ def evaluate(expression: Any, frame: FrameType) -> Any:
             return frame.f_globals.get(name, frame.f_builtins.get(name, UNKNOWN))
         case ("attribute", of, name):
             owner = evaluate(of, frame)
-            return UNKNOWN if owner is UNKNOWN else look_up(owner, name)[1]
+            return UNKNOWN if owner is UNKNOWN else _there(look_up(owner, name)[1])
         case ("call", ("global", "vars" | "type" as name), (of,)) if name not in frame.f_globals:
             return evaluate(("attribute", of, "__dict__" if name == "vars" else "__class__"), frame)
+        case ("call", made, arguments) if (getter := evaluate(made, frame)) in (attrgetter, itemgetter):
+            names = [evaluate(argument, frame) for argument in arguments]
+            return UNKNOWN if UNKNOWN in names else getter(*names)
         case ("item", of, key):
-            return item_of(evaluate(of, frame), evaluate(key, frame))[1]
+            return _there(item_of(evaluate(of, frame), evaluate(key, frame))[1])
     return UNKNOWN
+
+
+def _there(value: Any) -> Any:
+    return UNKNOWN if value is ABSENT else value
 
 
 def candidates(expression: Any, frame: FrameType) -> list[Any]:
@@ -254,20 +290,20 @@ def candidates(expression: Any, frame: FrameType) -> list[Any]:
             found = [look_up(owner, name)[1] for owner in candidates(of, frame)]
         case _:
             found = [evaluate(expression, frame)]
-    return [value for value in found if value is not UNKNOWN]
+    return [value for value in found if value is not UNKNOWN and value is not ABSENT]
 
 
 def item_of(owner: Any, key: Any) -> tuple[Any, Any]:
     """Where owner[key] is found and what it is, for Python's own lists, tuples and dictionaries: as `look_up`."""
-    if key is UNKNOWN or not isinstance(key, (int, str)):
+    if key is UNKNOWN or not isinstance(key, _KEYS):
         return None, UNKNOWN
     try:
         if isinstance(owner, dict) and type(owner).__getitem__ is dict.__getitem__:
-            return owner, dict.get(owner, key, UNKNOWN)
+            return owner, dict.get(owner, key, ABSENT)
         if type(owner) is list and isinstance(key, int):
             return owner, owner[key]
         if type(owner) is tuple and isinstance(key, int):
             return None, owner[key]
-    except IndexError:
+    except (IndexError, TypeError):  # no such item, a key that cannot be one
         pass
     return None, UNKNOWN

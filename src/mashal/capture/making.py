@@ -11,6 +11,7 @@ from types import CellType
 from typing import Any
 
 from mashal.capture import answers, history
+from mashal.capture.contents import content_guards, is_whole
 from mashal.capture.effects import Unrepeatable
 from mashal.capture.guards import ABSENT, LENGTH
 from mashal.capture.modules import Seen, of_module
@@ -347,6 +348,8 @@ class _Maker:
                 plan.entries += step.states
                 plan.numbers.update(range(len(plan.entries), len(plan.entries) + len(step.watched)))
                 plan.entries += [(holder, key, holder[key]) for holder, key in step.watched]
+        arrays = [(f"argument {i}", x) for i, x in enumerate(self.leaves) if is_whole(x)]
+        self.watch.guards += [guard for what, x in arrays for guard in content_guards(x, what)]
         of_modules = [guard for guard in self.watch.guards if of_module(guard.holder)]
         plan.modules, plan.contents = Seen(self.recorder.modules, of_modules), _CONTENTS
         for guard in self.watch.guards:

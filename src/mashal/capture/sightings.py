@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable
+from operator import attrgetter, itemgetter
 from types import (
     BuiltinFunctionType,
     CellType,
@@ -22,20 +23,22 @@ from types import (
 from typing import Any
 
 from mashal.capture.bytecode import Site
+from mashal.capture.contents import LARGEST, content_guards, is_whole, object_guards
 from mashal.capture.effects import Effect, Mutation, Unrepeatable, changes, of_builtin
-from mashal.capture.frames import Lines
+from mashal.capture.frames import Lines, is_library
 from mashal.capture.guards import (
     ABSENT,
+    CONTENTS,
     UNKNOWN,
     Guard,
     candidates,
-    content_guards,
     evaluate,
     item_of,
     look_up,
     place_of,
 )
 from mashal.capture.sites import reads_of_first, shown
+from mashal.core.interop import is_array
 from mashal.core.tape import mode
 from mashal.core.tensor import Tensor
 from mashal.machine.observing import watch
@@ -179,7 +182,7 @@ class Sightings:
         words = f"global `{name}`" if kind == "global" else f"`{name}`, which is closed over"
         self.guard(Guard(holder, name if kind == "global" else None, value, words), holder)
         if value is not frame.f_globals:
-            self.read_content(site, value, words)
+            self.read_content(frame, site.whole, value, words)
 
     def read_part(self, frame: FrameType, site: Site, owner: Any) -> None:
         """An attribute or an item of an object. That an object has none of its own, but its class has, is a guard, too."""
@@ -194,14 +197,27 @@ class Sightings:
             if own is not None and own.expected is ABSENT:
                 self.guard(own, owner)
         if value is not UNKNOWN and holder is not None:
-            self.guard(Guard(holder, key, value, words), owner)
-        self.read_content(site, value, words)
+            there = holder.get(key, value) if type(holder) is dict else value  # a function, where a method was found
+            self.guard(Guard(holder, key, there, words), owner)
+        self.read_content(frame, site.whole or is_whole(value), value, words)
+        if kind == "item" and value is UNKNOWN:  # it may be any of them
+            of = shown(site.expression[1])
+            self.read_content(frame, True, owner, of)
+            self.read_object(frame, owner, of)
 
-    def read_content(self, site: Site, value: Any, words: str) -> None:
+    def read_content(self, frame: FrameType, whole: bool, value: Any, words: str) -> None:
         """A container that is looked at as a whole."""
-        if site.whole and isinstance(value, (list, dict, set)):
-            for guard in content_guards(value, words):
-                self.guard(guard, value)
+        if not whole:
+            return
+        if is_array(value) and value.nbytes > LARGEST:
+            return self.effect(frame, f"reading the large array {words}")
+        for guard in content_guards(value, words):
+            self.guard(guard, guard.holder)
+
+    def read_object(self, frame: FrameType, value: Any, words: str) -> None:
+        """An object is handed to code that is not watched, which may read all of it."""
+        for guard in object_guards(value, words):
+            self.guard(guard, value)
 
     def cell(self, frame: FrameType, name: str) -> CellType | None:
         """The cell of a free variable; None where the frame's function isn't found."""
@@ -220,8 +236,11 @@ class Sightings:
         changed = evaluate(site.expression, frame)
         if isinstance(changed, Tensor) and (way == "item" or name == "grad"):
             return
+        if isinstance(changed, Tensor) and not hasattr(type(changed), name):
+            return self.effect(frame, f"{what} = …")
         key = name if way == "attribute" else evaluate(name, frame)
-        before = place_of(changed, key, way, f"`{what}`") if UNKNOWN not in (changed, key) else None
+        known = changed is not UNKNOWN and key is not UNKNOWN
+        before = place_of(changed, key, way, f"`{what}`") if known else None
         self.mutation(frame, f"{'del ' * deleted}{what}{'' if deleted else ' = …'}", changed, before)
 
     def rebind(self, frame: FrameType, site: Site) -> None:
@@ -253,6 +272,7 @@ class Sightings:
         """A call whose function is no builtin, or a builtin whose argument matters."""
         _, callee, arguments = site.expression
         function = evaluate(callee, frame)
+        self.hand_over(frame, function, arguments)
         plain = getattr(function, "__func__", function)
         if isinstance(plain, FunctionType) and plain.__closure__:
             self.called.setdefault(plain.__code__, {})[plain] = None
@@ -275,6 +295,36 @@ class Sightings:
             what = of_builtin(function)
             if what is not None:
                 self.effect(frame, what)
+
+    def hand_over(self, frame: FrameType, function: Any, arguments: tuple) -> None:
+        """A function of the library may read all of what it is given; a getter reads what it is for."""
+        for key in function.__reduce__()[1] if isinstance(function, (attrgetter, itemgetter)) else ():
+            if isinstance(function, itemgetter):
+                self.read(frame, Site("read", ("item", arguments[0], ("constant", key))))
+                continue
+            read = arguments[0]
+            for name in key.split("."):
+                read = ("attribute", read, name)
+                self.read(frame, Site("read", read))
+        if is_library(getattr(function, "__func__", function)):
+            given = [(evaluate(argument, frame), shown(argument)) for argument in arguments]
+            for value, words in [(getattr(function, "__self__", None), "self"), *given]:
+                self.read_object(frame, value, words)
+
+    def variable(self, frame: FrameType, function: Any) -> None:
+        """A method of a context variable is called."""
+        now = Guard(function.__self__, CONTENTS, ABSENT, f"the context variable {function.__self__.name}")
+        now = Guard(now.holder, now.key, now.found(), now.what)
+        if function.__name__ == "get":
+            self.guard(now, now.holder)
+        else:
+            self.mutation(frame, f"{function.__self__.name}.{function.__name__}()", now.holder, now)
+
+    def environment(self, frame: FrameType) -> None:
+        """os.environ looks for a variable."""
+        of, name = frame.f_locals["self"], frame.f_locals["key"]
+        held, key = vars(of)["_data"], of.encodekey(name)
+        self.guard(Guard(held, key, held.get(key, ABSENT), f"the environment's {name}"), held)
 
     def change_by(self, frame: FrameType, function: Any, argument: Any, name: Any = None) -> None:
         changed = evaluate(argument, frame)

@@ -15,6 +15,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
@@ -43,6 +44,7 @@ from mashal.core.tensor import Tensor
 __all__ = ["Watch"]
 
 _COMPREHENSIONS = ("<listcomp>", "<dictcomp>", "<setcomp>")  # functions of their own up to 3.11
+_ENVIRONMENT = type(os.environ).__getitem__.__code__
 _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
@@ -147,6 +149,10 @@ class Watch:
 
     def _builtin(self, frame: FrameType, function: Any) -> None:
         kind = self._kind(frame)
+        if isinstance(getattr(function, "__self__", None), ContextVar):
+            if kind is PROGRAM:
+                self._seen.variable(frame, function)
+            return
         if kind is PROGRAM:
             changed = effects.changes(function)
             if changed is not None and not isinstance(changed, Tensor):
@@ -166,6 +172,8 @@ class Watch:
             self._quiet = frame
         elif kind is MASHAL or kind is LAYERS:
             self._entered_mashal(frame, code, kind)
+        elif code is _ENVIRONMENT and self._who(frame) is PROGRAM:
+            self._seen.environment(frame)
 
     def _entered_mashal(self, frame: FrameType, code: CodeType, kind: str) -> None:
         file = code.co_filename[len(HOME) :].replace(os.sep, "/")

@@ -2,7 +2,7 @@
 
 Read in this order
   trail       what a recorded call is: buffers, values, steps;  structure: arguments and results as flat lists
-  recorder    runs a call and notes its kernels
+  recorder    runs a call and notes its kernels;  waiting: an optimizer's kernel runs when the call has ended well
   watch       follows the program meanwhile: guards (what it read), effects (what no replay repeats), places of cuts
               bytecode, sites, frames, sightings, effects, guards, contents, modules: what watch is made of
   making      from a recorded call to a recording;  recording: that;  answers: how a replay's answer is built

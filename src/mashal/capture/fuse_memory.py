@@ -1,7 +1,8 @@
 """Results that take the place of operands: a pointwise kernel may write where it reads for the last time.
 
 Every element is read before it is written, so a result of the same size and strides as an operand that nobody needs any more
-lies in the operand's memory: less is alive at once, and what is written is in the cache already.
+lies in the operand's memory: less is alive at once, and what is written is in the cache already. A result that outlives the call
+has memory of its own; there the operand lies in the result's memory, from the beginning.
 """
 
 from __future__ import annotations
@@ -19,13 +20,15 @@ def in_place(steps: Sequence[Any], pointwise: Sequence[Drawn | None], outliving:
     """The steps, some writing over their operands. pointwise: the nest of each step that is one."""
     first, last = _spans(steps)
     instead: dict[Buffer, Buffer] = {}
+    in_results: dict[Buffer, Buffer] = {}
     done = []
     ours = lambda b: b.source is MADE and b not in outliving
     for i, (step, drawn) in enumerate(zip(steps, pointwise)):
         if drawn is not None:
             taken = {place.buffer for place in drawn.results}  # in place of which nothing else can be written
             for place in drawn.results:
-                if not ours(place.buffer) or first[place.buffer] != i or not _whole(place, step):
+                made = place.buffer
+                if made.source is not MADE or first[made] != i or not _whole(place, step):
                     continue
                 for o in drawn.operands:
                     over = instead.get(o.buffer, o.buffer)
@@ -36,11 +39,14 @@ def in_place(steps: Sequence[Any], pointwise: Sequence[Drawn | None], outliving:
                         and _same_room(o, place)
                         and sum(p.buffer is o.buffer for p in drawn.operands) == 1
                     ):
-                        instead[place.buffer] = over
                         taken.add(over)
+                        if made in outliving:
+                            in_results[over] = made
+                        else:
+                            instead[made] = over
                         break
         done.append(_renamed(step, instead) if instead else step)
-    return done
+    return [_renamed(step, in_results) for step in done] if in_results else done
 
 
 def _spans(steps: Sequence[Any]) -> tuple[dict[Buffer, int], dict[Buffer, int]]:

@@ -49,18 +49,21 @@ def make(
     """(what the call returned, the recording, or None if the next call has to be recorded anew)."""
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
     answer, shape, maker = _recorded(recorder, fn, args, options, leaves)
-    if recorder.unlasting:
-        recorder.keep()
-        return answer, None
-    cuts = [cut for cut in maker.cuts() if not cut.passes]
-    passing = maker.passing() if not cuts else ""
+    recording, problem, passing, cuts = None, "", "", []
+    try:
+        if not recorder.unlasting:
+            cuts = [cut for cut in maker.cuts() if not cut.passes]
+            passing = maker.passing() if not cuts else ""
+            problem = cuts[0].what if cuts else passing or maker.problem()
+        if not problem and not recorder.unlasting:
+            recording = maker.recording(structure, shape)
+            problem = maker.trouble
+    except BaseException:
+        recorder.undo()
+        raise
     if passing:
         recorder.keep()
         raise Refused(passing, answer, [], passes=True)
-    problem = cuts[0].what if cuts else maker.problem()
-    if not problem:
-        recording = maker.recording(structure, shape)
-        problem = maker.trouble
     if problem:
         (recorder.undo if whole else recorder.keep)()
         raise Refused(problem, answer, cuts)

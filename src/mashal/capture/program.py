@@ -7,7 +7,6 @@ once share room. What outlives the call (results, gradients) gets a block of its
 from __future__ import annotations
 
 import ctypes
-import struct
 from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 from mashal.capture.fuse import fused
 from mashal.capture.guards import same
 from mashal.capture.modules import Seen
-from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value
+from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value, bits_of
 from mashal.core.generator import default_generator
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
@@ -161,7 +160,7 @@ class Program:
         pointers = [*step.results, *step.operands]
         words: list[int] = []
         for x, kind in zip(pointers, [*[1] * len(step.results), *call.kinds]):
-            words.append(0 if isinstance(x, Value) else _bits(float(x)) if kind == NUMBER else int(x))
+            words.append(0 if isinstance(x, Value) else bits_of(float(x)) if kind == NUMBER else int(x))
         if call.scratch:
             words.append(0)
         array = self._array([*words, *call.constants])
@@ -180,16 +179,11 @@ class Program:
             for k, value in enumerate(line):
                 self._point(table, i * width + k, value)
         rows = self._array([w for row in step.rows for w in row])
-        elements = sum(count for _, _, count in step.rows)
-        numbers = [
-            _bits(float(x)) for x in step.numbers() or ()
-        ]  # none: a choice has changed since, so no replay will fit
-        words = self._array(
-            [ctypes.addressof(table), ctypes.addressof(rows), len(step.rows), len(step.lines), elements, *numbers]
-        )
+        # no numbers: a choice has changed since, so no replay will fit
+        words = self._array(step.words(table, rows, step.numbers()))
         self.numbers.append((step, words))
         self.tables.launches.append((step.kernel, ctypes.addressof(words)))
-        self.tables.work += elements
+        self.tables.work += step.elements
 
     def _array(self, words: Sequence[int]) -> Any:
         array = (ctypes.c_int64 * max(len(words), 1))(*words)
@@ -284,12 +278,8 @@ class Program:
             if numbers is None or len(numbers) > len(words) - 5:
                 return False
             for i, x in enumerate(numbers):
-                words[5 + i] = _bits(float(x))
+                words[5 + i] = bits_of(float(x))
         return True
-
-
-def _bits(x: float) -> int:
-    return struct.unpack("<q", struct.pack("<d", x))[0]
 
 
 def used(trail: Trail) -> list[Buffer]:

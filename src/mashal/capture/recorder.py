@@ -22,6 +22,7 @@ from typing import Any
 from mashal.capture.modules import is_module
 from mashal.capture.program import RANDOM_BYTES
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Step, Trail, UpdateStep, Value
+from mashal.capture.waiting import Waiting
 from mashal.core import tape
 from mashal.core.generator import default_generator
 from mashal.core.tape import AccumulateGrad, Node
@@ -29,6 +30,8 @@ from mashal.core.tensor import _LAYOUT, Tensor, version_of
 from mashal.machine import memory
 from mashal.machine.launch import Call
 from mashal.machine.observing import watch
+
+_KEPT = 1 << 25  # bytes that lie free meanwhile: a recorded call is to need no more than one that isn't
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class Recorder:
         self.lines: Callable[[], Any] = tuple
         """Gives the program's frames at this moment (capture.watch)."""
         self._operands = list(operands)
+        self._waiting = Waiting()
+        self._taking_back: list[Callable[[], Any]] = []
 
     # ---------------------------------------------------------------- on and off
     def __enter__(self) -> Recorder:
@@ -94,12 +99,15 @@ class Recorder:
         for x in self._operands:
             self.value(x)
         self._begun = True
+        memory.keep_free(_KEPT)
         self._listen(True)
         return self
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         self._begun = False
         self._listen(False)
+        memory.empty_cache()  # a replay has memory of its own
+        memory.keep_free()
         if kind is not None:
             self.undo()
 
@@ -176,6 +184,7 @@ class Recorder:
             self.obstacle("a tensor without data (on meta) takes part")
             return Value(Buffer(-1, None, 0, MADE), x.offset, x.form)
         buffer = self._buffers.get(id(x.capsule)) or self._new_buffer(x.capsule, OUTSIDE)
+        self._is_asked_for(buffer)
         if buffer.source is OUTSIDE:
             self.touch(x)
         return Value(buffer, x.offset, x.form)
@@ -203,6 +212,7 @@ class Recorder:
         if threading.get_ident() != self._thread:
             return
         buffer = self._buffers.get(id(storage))
+        self._is_asked_for(buffer)
         if buffer is not None and buffer.source is MADE and not buffer.computed:
             buffer.source, buffer.capsule = CONSTANT, storage
         elif buffer is None or buffer.source is not CONSTANT:
@@ -276,17 +286,36 @@ class Recorder:
         self.moved.update(_held(given))
 
     def update(self, lines: list[tuple[Tensor, ...]], **rest: Any) -> None:
-        """Notes an optimizer's kernel that is about to run."""
+        """Notes an optimizer's kernel, which is run as late as may be (capture.waiting)."""
         if self.repeats:
             self.obstacle("an optimizer's step after its schedule's")
         step = UpdateStep(lines=[tuple(map(self.value, line)) for line in lines], **rest)
-        self.aside(lambda: [self._before_change(value.buffer) for value in step.written])
+        for value in step.written:
+            if value.buffer.source is CONSTANT:
+                self.aside(partial(self._before_change, value.buffer))
+            value.buffer.changed = True
+        place = lambda x: memory.address_of(x.capsule) + x.offset * x.form.dtype.itemsize
+        addresses = self.aside(lambda: [[place(x) for x in line] for line in lines])
+        self._waiting.put_off(step, addresses, [x.capsule for line in lines for x in line])
         self.trail.steps.append(step)
         _note_computed(step)
+
+    def _is_asked_for(self, buffer: Buffer | None) -> None:
+        """Runs the kernels that wait, if what they are about is needed now."""
+        if self._begun and buffer in self._waiting.buffers:
+            self.aside(lambda: [self._before_change(v.buffer) for step in self._waiting.steps for v in step.written])
+            self._waiting.run()
+
+    def takes_back(self, function: Callable[[], Any]) -> None:
+        """Notes what undoes a change past tensors."""
+        self._taking_back.append(function)
 
     # ---------------------------------------------------------------- taking back
     def undo(self) -> None:
         """Puts back what the call changed so far."""
+        self._waiting.forget()
+        for function in reversed(self._taking_back):
+            function()
         for buffer in self.trail.buffers:
             if buffer.before is not None and buffer.source is OUTSIDE:
                 ctypes.memmove(memory.address_of(buffer.capsule), buffer.before, buffer.nbytes)
@@ -299,10 +328,10 @@ class Recorder:
         self.keep()
 
     def keep(self) -> None:
-        """What was there before is not needed any more, nor is the memory that the call took: a replay has its own."""
+        """The call has ended: what was there before is not needed any more."""
+        self._waiting.run()
         for buffer in self.trail.buffers:
             buffer.before = None
-        memory.empty_cache()
 
 
 def _note_computed(step: Step | UpdateStep) -> None:

@@ -11,6 +11,8 @@ buffer is from the call's point of view is its `source`:
 from __future__ import annotations
 
 import ctypes
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -120,6 +122,20 @@ class UpdateStep:
     @property
     def written(self) -> list[Value]:
         return [v for line in self.lines for v, changed in zip(line, self.changed) if changed]
+
+    @property
+    def elements(self) -> int:
+        return sum(count for _, _, count in self.rows)
+
+    def words(self, table: Any, rows: Any, numbers: Sequence[Any] | None) -> list[int]:
+        """What its kernel is given: a table of the lines' addresses, each followed by `spare` words, the rows, and numbers."""
+        head = [ctypes.addressof(table), ctypes.addressof(rows), len(self.rows), len(self.lines), self.elements]
+        return [*head, *(bits_of(float(x)) for x in numbers or ())]
+
+
+def bits_of(x: float) -> int:
+    """The word that a kernel reads as this number."""
+    return struct.unpack("<q", struct.pack("<d", x))[0]
 
 
 def refilled(buffer: Buffer) -> Step:

@@ -251,6 +251,11 @@ define i64 @memory_count(i64 %which) nounwind {{      ; 0: live, 1: kept, 2: pea
   ret i64 %n
 }}
 
+define void @memory_keep(i64 %keep) nounwind {{
+  store i64 %keep, ptr @keep
+  ret void
+}}
+
 define void @memory_limits(i64 %keep, i64 %limit) nounwind {{
   store i64 %keep, ptr @keep
   store i64 %limit, ptr @limit
@@ -262,7 +267,7 @@ define void @memory_limits(i64 %keep, i64 %limit) nounwind {{
 
 provide_from_process("posix_memalign", "free", "madvise", "PyCapsule_New", "PyCapsule_GetPointer", "PyCapsule_GetContext",
                      "PyCapsule_SetContext", "Py_DecRef")  # fmt: skip
-_NAMES = ["_get", "_put", "_capsule", "_new", "_foreign", "_empty", "_count", "_limits"]
+_NAMES = ["_get", "_put", "_capsule", "_new", "_foreign", "_empty", "_count", "_keep", "_limits"]
 _ADDRESS = dict(zip(_NAMES, JIT.functions(_TEXT, "memory", _NAMES)))
 for _name in ("_get", "_put", "_capsule"):
     JIT.provide(f"mashal_memory{_name}", _ADDRESS[_name])
@@ -270,6 +275,7 @@ for _name in ("_get", "_put", "_capsule"):
 _new = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.c_int64)(_ADDRESS["_new"])
 _foreign = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_int64, ctypes.py_object)(_ADDRESS["_foreign"])
 _count = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(_ADDRESS["_count"])
+_keep = ctypes.PYFUNCTYPE(None, ctypes.c_int64)(_ADDRESS["_keep"])
 _limits = ctypes.PYFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(_ADDRESS["_limits"])
 _empty = ctypes.PYFUNCTYPE(None)(_ADDRESS["_empty"])
 _trim = getattr(
@@ -357,9 +363,15 @@ def empty_cache() -> None:
         _trim(0)
 
 
+def keep_free(bytes: int | None = None) -> None:
+    """How many free bytes to keep from now on; None: as many as usual."""
+    _keep(_KEEP if bytes is None else bytes)
+
+
 def set_limits(keep: int, limit: int) -> None:
     """How many free bytes to keep, and how many may be handed out at all; the peak starts anew."""
     _limits(keep, limit)
 
 
-set_limits(memory_bytes() // 4, MEMORY_LIMIT.value or 1 << 62)
+_KEEP = memory_bytes() // 4
+set_limits(_KEEP, MEMORY_LIMIT.value or 1 << 62)

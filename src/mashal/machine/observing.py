@@ -8,7 +8,8 @@
     derived(tensor, made)       Python has made a tensor out of another one's slots
     looks_at_gradient(tensor)   Python asks for a tensor's grad
     lend(tensor)                a kernel is given a tensor's address as a number
-    update(step)                an optimizer's kernel is about to run
+    update(step)                an optimizer's kernel is to run: the recorder runs it
+    takes_back(function)        what undoes a change past tensors, should the call raise
     walks(nodes)                backward begins at these nodes
     unfinished(why)             what was made now is there already the next time, so a replay would differ
     repeat(function)            Python that a replay has to do again (a schedule's step)

@@ -75,7 +75,7 @@ class TableLayout:
         numbers: int,
         spare: int = 0,
     ) -> Callable[..., int]:
-        """A stepper that calls the kernel at an address.
+        """A stepper that calls the kernel at an address (0: none).
 
         parameters: all that are to be found in the list, kinds: what each is; lines: for each that is ACTIVE what belongs to it.
         names: the slots', of which the first two are the parameter and its gradient; itemsizes: bytes of an element of each.
@@ -89,6 +89,11 @@ class TableLayout:
         states = tuple(line.state for line in lines)
         owner = block, self.type, tuple(parameters), states, tuple(names), tuple(line.forms for line in lines)
         return builtin(self._address, "step", owner)
+
+    def without_kernel(self, stepper: Any) -> Callable[..., int]:
+        """A stepper that does all that this one does (it compares, and counts up versions) but for calling the kernel."""
+        block, *rest = stepper.__self__
+        return builtin(self._address, "step", (struct.pack("<q", 0) + block[8:], *rest))
 
 
 class _Stepper:
@@ -269,7 +274,7 @@ class _Stepper:
         def held():
             f.op("i64", call)
 
-        f.if_(elements.compare("sgt", RELEASE), released, held)
+        f.if_(self.differ(kernel, "null"), lambda: f.if_(elements.compare("sgt", RELEASE), released, held))
 
     def _count_up(self, i: Value) -> None:
         """Counts up the version of a parameter that has been changed."""

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from ctypes import c_double, c_float, memset
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from operator import itemgetter
 from typing import Any
@@ -83,13 +83,23 @@ class RuleOptimizer(Optimizer):
 
     def _make_states(self, group: dict[str, Any], p: Tensor) -> bool:
         """Makes the states that a parameter does not have yet; whether there were any to make."""
+        known = p in self.state
         own = self.state[p]
         missing = [name for name in _names(self, group) if own.get(name) is None]
-        if missing and watch.recorder is not None:
-            watch.recorder.unfinished(f"{type(self).__name__} makes its states")
-        for name in missing:
-            own[name] = _made(self, group, p, name)
-        return bool(missing)
+        if not missing:
+            return False
+        make = lambda: own.update({name: _made(self, group, p, name) for name in missing})
+        recorder = watch.recorder
+        if recorder is None:
+            make()
+            return True
+        recorder.takes_back(partial(_unmake, self.state, p, missing if known else None))
+        if "first" in self.rule.switches:  # this step is not like those that follow
+            recorder.unfinished(f"{type(self).__name__} makes its states")
+            make()
+        else:
+            recorder.aside(make)
+        return True
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes all parameters that have a gradient. closure: computes the loss anew; it is what step returns."""
@@ -177,11 +187,12 @@ class Prepared:
         params, numbers = self.group["params"], optimizer._numbers(self.group)
         recorder = watch.recorder
         for stepper, places, update in self.steppers:
+            step = stepper if recorder is None else _table().without_kernel(stepper)
+            if not step(params, optimizer.state, *numbers):
+                return self._done_before(stepper)
             if recorder is not None:
                 of = [params[i] for i in sorted(places)]
                 recorder.update(**_noted(optimizer, self, update, of, _slots(optimizer, update, of)))
-            if not stepper(params, optimizer.state, *numbers):
-                return self._done_before(stepper)
         for p, first in self.apart:
             _step_copy(optimizer, self, p, first, numbers)
         if self.sparse:
@@ -274,6 +285,14 @@ def _made(optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor, name: str)
     if state.capsule is not None:
         memset(state.data_ptr(), 0, state.form.nbytes)
     return state
+
+
+def _unmake(states: dict[Any, Any], p: Tensor, names: list[str] | None) -> None:
+    """Takes back the states of these names that a parameter was given; None: all."""
+    if names is None:
+        states.pop(p, None)
+    for name in names or ():
+        states[p].pop(name, None)
 
 
 def _number(value: float) -> Tensor:

@@ -190,7 +190,7 @@ class Prepared:
             step = stepper if recorder is None else _table().without_kernel(stepper)
             if not step(params, optimizer.state, *numbers):
                 return self._done_before(stepper)
-            if recorder is not None:
+            if recorder is not None:  # which runs the kernel
                 of = [params[i] for i in sorted(places)]
                 recorder.update(**_noted(optimizer, self, update, of, _slots(optimizer, update, of)))
         for p, first in self.apart:
@@ -418,10 +418,11 @@ def _step_copy(optimizer: RuleOptimizer, prepared: Prepared, p: Tensor, first: b
         forms = twin.form, twin.grad_.form, *(states[name].form for name in names)
         number_dtype = next((own[name].dtype for name in names if name in optimizer.rule.numbers), float32)
         update = _update(optimizer, group, p.dtype.to_real(), number_dtype, first)
-        if watch.recorder is not None:
+        if watch.recorder is None:
+            _stepper(update, [twin], [ACTIVE], [Line(forms, states)])([twin], {twin: states}, *numbers)
+        else:
             line = twin, twin.grad_, *(states[name] for name in update.slots[2:])
             watch.recorder.update(**_noted(optimizer, prepared, update, [p], [line]))
-        _stepper(update, [twin], [ACTIVE], [Line(forms, states)])([twin], {twin: states}, *numbers)
         p.copy_(twin)
         for name in elements:
             own[name].copy_(states[name])

@@ -1,6 +1,7 @@
 """Random training programs: what is compiled and fused loses and gains no bit, step after step."""
 
 import random
+from collections import defaultdict
 
 import pytest
 
@@ -72,3 +73,36 @@ def trained(seed, compiled):
 def test_a_random_training_step_keeps_its_bits(seed):
     for a, b in zip(trained(seed, False), trained(seed, True), strict=True):
         assert bool(((a == b) | ((a != a) & (b != b))).all())
+
+
+@pytest.mark.parametrize(
+    "reset",
+    [
+        lambda update, w: update.state.clear(),
+        lambda update, w: update.state.pop(w),
+        lambda update, w: update.state[w].clear(),
+        lambda update, w: setattr(update, "state", defaultdict(dict)),
+        lambda update, w: update.state[w].update(exp_avg=torch.ones(3)),
+    ],
+    ids=["cleared", "taken out", "emptied", "another", "replaced"],
+)
+def test_an_optimizer_that_forgets_does_so_compiled_too(reset):
+    def losses(wrap):
+        w = torch.arange(3.0).requires_grad_()
+        update = torch.optim.Adam([w], lr=0.1)
+
+        def step():
+            update.zero_grad()
+            loss = w.square().sum()
+            loss.backward()
+            update.step()
+            return loss
+
+        step, found = wrap(step), []
+        for i in range(7):
+            if i == 4:
+                reset(update, w)
+            found.append(step().item())
+        return found
+
+    assert losses(torch.compile) == losses(lambda step: step)

@@ -115,6 +115,8 @@ class _Course:
                     self._arrive(_triples(more or ()), at_leaves)
                     continue
             gradients = self._run_node(node, arrived)
+            if watch.recorder is not None:
+                watch.recorder.gives(node, gradients)
             if self.free and node.frees:
                 node.saved = FREED
             self._arrive([(*e, g) for e, g in zip(node.edges, gradients) if e is not None], at_leaves)

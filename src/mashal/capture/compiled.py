@@ -38,12 +38,14 @@ _one_at_a_time = threading.Lock()
 _all: WeakSet[Recordings] = WeakSet()
 
 
-def compiled(fn: Callable[..., Any], whole: bool = False, dynamic: bool | None = None) -> Callable[..., Any]:
+def compiled(
+    fn: Callable[..., Any], whole: bool = False, dynamic: bool | None = None, name: str = ""
+) -> Callable[..., Any]:
     """fn, recorded when it is first called. whole: an error instead of a way round what cannot be recorded.
 
     dynamic: a replay for many sizes is made as soon as a second size comes; False: never; None: when a third one does.
     """
-    known = Recordings(fn, whole, dynamic)
+    known = Recordings(fn, whole, dynamic, name)
     names = _positional(fn)
 
     def call(*args: Any, **options: Any) -> Any:
@@ -88,8 +90,9 @@ def reset() -> None:
 class Recordings:
     """What is known of a compiled function, the recording used last first. refusal: why it runs as it is written, or ""."""
 
-    def __init__(self, fn: Callable[..., Any], whole: bool, dynamic: bool | None):
+    def __init__(self, fn: Callable[..., Any], whole: bool, dynamic: bool | None, name: str = ""):
         self.fn, self.whole, self.dynamic = fn, whole, dynamic
+        self.name = name or getattr(fn, "__qualname__", type(fn).__name__)
         self.forget()
         _all.add(self)
 
@@ -218,7 +221,7 @@ class Recordings:
         self.latest, self.cuts = _always_miss, refused.cuts
 
         def region(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-            made = compiled(function, dynamic=self.dynamic)
+            made = compiled(function, dynamic=self.dynamic, name=name)
             self.regions.append(made.recordings)  # type: ignore[attr-defined]
             return made
 
@@ -235,10 +238,6 @@ class Recordings:
         if not self.warned:
             self.warned = True
             warnings.warn(text(), stacklevel=_level())
-
-    @property
-    def name(self) -> str:
-        return getattr(self.fn, "__qualname__", type(self.fn).__name__)
 
 
 def _level() -> int:

@@ -2,50 +2,35 @@
 
     print(mashal.explain(step, x, y))
 
-The function is called, really, until it is recorded. Times are measured kernel by kernel, on the memory of the recorded call; what
-that changes is put back.
+The function is called, really, until it is recorded; then what the calls changed is put back (capture.before), so that a training step
+can be looked at in the middle of training.
 """
 
 from __future__ import annotations
 
-import ctypes
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from os import PathLike, fspath
 from typing import Any
 
+from mashal.capture.before import Before
 from mashal.capture.compiled import Recordings, compiled
+from mashal.capture.costs import Kernel, kernels_of, recorded_in
+from mashal.capture.listing import LEGEND, blocks_of, count, lines_of, number, numbers, seconds, size, table
 from mashal.capture.messages import place, why_cut
-from mashal.capture.picture import bars
-from mashal.capture.program import RANDOM_BYTES, Program
+from mashal.capture.picture import Bar, bars
+from mashal.capture.program import Program
 from mashal.capture.structure import flatten
-from mashal.capture.trail import MADE, UpdateStep
-from mashal.core.generator import default_generator
-from mashal.lang.expression import walk
-from mashal.lang.recipes import Elements, Product, Rows
-from mashal.machine import memory
+
+__all__ = ["Explanation", "Kernel", "Region", "explain"]
 
 CALLS = 3  # at most so many, until what a first call makes (an optimizer's states) is there
-RUNS = 3  # of each kernel; the fastest counts
-_QUIET = ("operand", "scalar", "constant", "cast", "place", "length")
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """name; operations: what it was made of; read and written in bytes; arithmetic: about how many; time in seconds."""
-
-    name: str
-    operations: tuple[str, ...]
-    read: int
-    written: int
-    arithmetic: int
-    time: float
 
 
 @dataclass(frozen=True)
 class Region:
-    """One recorded region. recorded: how many operations the recording saw; scratch: bytes for intermediate results."""
+    """One recorded region. recorded: how many operations the recording saw; scratch: bytes for intermediate results; kept: bytes
+    of what it hands on (results, gradients, what backward needs)."""
 
     name: str
     kernels: list[Kernel]
@@ -53,12 +38,37 @@ class Region:
     scratch: int
     kept: int
 
+    @property
+    def time(self) -> float:
+        """Seconds in its kernels."""
+        return sum(k.time for k in self.kernels)
+
+    @property
+    def arithmetic(self) -> int:
+        """How many operations on numbers its kernels do."""
+        return sum(k.arithmetic for k in self.kernels)
+
+    @property
+    def title(self) -> str:
+        """What it is made of, in a line."""
+        if not self.kernels:
+            return f"{self.name}: no kernels, nothing is computed with tensors"
+        kernels = count(len(self.kernels), "kernel")
+        return f"{self.name}: {count(self.recorded, 'operation')} in {kernels}, {seconds(self.time)}"
+
+    @property
+    def totals(self) -> str:
+        """Arithmetic and memory of all kernels, in a line."""
+        read, written = (sum(getattr(k, what) for k in self.kernels) for what in ("read", "written"))
+        memory = f"{size(self.scratch)} for intermediate results, {size(self.kept)} handed on"
+        return f"{number(self.arithmetic)}FLOP, {size(read)} read, {size(written)} written; {memory}"
+
 
 @dataclass
 class Explanation:
-    """What `explain` returns: print it, or let a notebook draw it.
+    """What `explain` returns: print it, save it, or let a notebook draw it.
 
-    cuts: (place, reason) for each part that runs as it is written.
+    regions: what was recorded. cuts: (place, reason) for each part that runs as it is written.
     """
 
     name: str
@@ -68,62 +78,83 @@ class Explanation:
     @property
     def time(self) -> float:
         """Seconds in kernels."""
-        return sum(kernel.time for region in self.regions for kernel in region.kernels)
+        return sum(region.time for region in self.regions)
+
+    @property
+    def title(self) -> str:
+        """All of it in a line."""
+        regions, cuts = count(len(self.regions), "region"), count(len(self.cuts), "cut")
+        return f"{self.name}: {regions}, {cuts}, {seconds(self.time)} in kernels"
 
     def __str__(self) -> str:
-        lines = [
-            f"{self.name}: {_count(len(self.regions), 'region')}, {_count(len(self.cuts), 'cut')}, {_seconds(self.time)} in kernels"
-        ]
-        for where, why in self.cuts:
-            lines.append(f"  cut at {where}: {why}")
+        lines = [self.title, *(f"  cut at {where}: {why}" for where, why in self.cuts)]
+        if any(region.kernels for region in self.regions):
+            lines.append(LEGEND)
         for region in self.regions:
-            lines += ["", *_table(region)]
+            lines += ["", region.title]
+            lines += [f"  {region.totals}", *table(region.kernels)] if region.kernels else []
         return "\n".join(lines)
 
     __repr__ = __str__
 
     def svg(self) -> str:
         """The kernels as bars, as long as they take."""
-        rows = []
+        rows: list[Bar | str] = [f"cut at {where}: {why}" for where, why in self.cuts]
         for region in self.regions:
-            for k in region.kernels:
-                note = f"{_seconds(k.time)}, {_bytes(k.read + k.written)}, {_number(k.arithmetic)} operations"
-                rows.append((f"{region.name} · {k.name}", k.time, note))
-        return bars(str(self).splitlines()[0], rows)
+            rows.append(region.title)
+            for block in blocks_of(region.kernels):
+                rows += [_bar(k, block.times) for k in block.kernels]
+        return bars(self.title, rows)
 
     _repr_svg_ = svg
 
-    def save(self, path: str) -> None:
-        """Writes the picture to a file."""
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the picture to a file; the text, if the file's name ends in .txt."""
         with open(path, "w", encoding="utf-8") as file:
-            file.write(self.svg())
+            file.write(f"{self}\n" if fspath(path).endswith(".txt") else self.svg())
+
+
+def _bar(k: Kernel, times: int) -> Bar:
+    time, read, written, arithmetic, *rates = numbers(k)
+    rate = "".join(f", {rate} {unit}" for rate, unit in zip(rates, ("GFLOP/s", "GB/s")) if rate)
+    several = f"{times} times " if times > 1 else ""
+    note = f"{several}{time}{rate}"
+    more = f"{k.name}\n{several}{time}, {arithmetic}FLOP, {read} read, {written} written{rate}\n{lines_of(k)}"
+    return Bar(k.name, k.time * times, note, more.strip())
 
 
 def explain(fn: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
-    """What compile makes of fn for these arguments. fn: a function or module, compiled or not; it is called.
+    """What compile makes of fn for these arguments: what is recorded, where it is cut and why, which operations share a kernel,
+    and what each kernel costs.
+
+    fn: a function, method or module, compiled or not. It is called, a few times, and prints what it prints; but tensors (parameters,
+    gradients, buffers), optimizers, schedules, random generators, lists and other objects that it can reach are afterwards as they were.
+    Files, iterators and other programs are not.
 
     >>> print(torch.explain(lambda x: (x * 2 + 1).relu(), torch.ones(3)))  # doctest: +ELLIPSIS
-    <lambda>: 1 region, 0 cuts, ... in kernels
+    <lambda>: 1 region, no cuts, ... in kernels
     ...
+    >>> found = torch.explain(lambda x: (x @ x).exp().sum(), torch.ones(100, 100))
+    >>> [k.name for region in found.regions for k in region.kernels]
+    ['matmul', 'exp + sum']
+    >>> found.regions[0].kernels[0].arithmetic
+    2000000
     """
+    if not callable(fn):
+        raise TypeError(
+            f"explain: a function or a module is expected, with its arguments after it, not {type(fn).__name__}"
+        )
     known = _recordings_of(fn)
     call = fn if known is not None else compiled(fn)
     known = known or call.recordings  # type: ignore[attr-defined]
-    for _ in range(CALLS):
+    found = Explanation(_name_of(fn, known))
+    with Before(fn, args, options):
+        for _ in range(CALLS):
+            call(*args, **options)
+            if known.all or known.regions:
+                break
         call(*args, **options)
-        if known.all or known.regions:
-            break
-    call(*args, **options)
-    found = Explanation(known.name)
-    leaves: list[Any] = []
-    structure = flatten((args, options), leaves)
-    growing, _ = known.growing_for(structure, leaves)
-    if growing is None or any(x.structure == structure and x.takes(leaves) for x in known.all):
-        _describe(known, found)
-    else:
-        growing.tune(growing.most)
-        sizes = f"{growing.least} to {growing.most}"
-        found.regions.append(_region(f"{known.name} for sizes {sizes}, here the last", growing.recording.program))
+        _describe(known, found, found.name, args, options)
     return found
 
 
@@ -136,126 +167,41 @@ def _recordings_of(fn: Any) -> Recordings | None:
     return None
 
 
-def _describe(known: Recordings, found: Explanation) -> None:
-    found.cuts += [(place(list(cut.frames)), why_cut(cut)) for cut in known.cuts]
-    if known.refusal and not known.cuts:
-        found.cuts.append((known.name, known.refusal))
+def _name_of(fn: Any, known: Recordings) -> str:
+    """What the user calls it: a module by its class."""
+    module = getattr(fn, "_orig_mod", fn)
+    return type(module).__name__ if hasattr(module, "_modules") else known.name
+
+
+def _describe(known: Recordings, found: Explanation, name: str, args: tuple, options: dict[str, Any]) -> None:
+    """Adds what was recorded for these arguments."""
+    leaves: list[Any] = []
+    structure = flatten((args, options), leaves)
+    growing, _ = known.growing_for(structure, leaves)
+    if growing is None or any(x.structure == structure and x.takes(leaves) for x in known.all):
+        _add(known, found, name)
+    else:
+        growing.tune(growing.most)
+        sizes = f"{growing.least} to {growing.most}"
+        found.regions.append(_region(f"{name} for sizes {sizes}, here the last", growing.recording.program))
+
+
+def _add(known: Recordings, found: Explanation, name: str) -> None:
+    reasons: dict[str, list[str]] = {}
+    for cut in known.cuts:
+        reasons.setdefault(place(list(cut.frames)), []).append(why_cut(cut))
+    found.cuts += [(where, "; ".join(dict.fromkeys(why))) for where, why in reasons.items()]
+    if known.refusal and known.parts is known.fn:
+        found.cuts.append((name, f"all of it runs as it is written: {known.refusal}"))
     for recording in known.all[:1]:
-        found.regions.append(_region(known.name, recording.program))
+        found.regions.append(_region(name, recording.program))
         for finish in recording.after:
             if hasattr(finish, "program"):
-                found.regions.append(_region(f"backward of {known.name}", finish.program.program))
+                found.regions.append(_region(f"backward of {name}", finish.program.program))
     for region in known.regions:
-        _describe(region, found)
+        _add(region, found, region.name)
 
 
 def _region(name: str, program: Program) -> Region:
-    steps = [step for step in program.plan.trail.steps if isinstance(step, UpdateStep) or step.call.kernel]
-    times = _times(program)
-    kernels = [_kernel(step, seconds) for step, seconds in zip(steps, times)]
     outliving = sum(value.buffer.nbytes for value, _ in program.plan.results)
-    return Region(name, kernels, sum(len(_leaves(step)) for step in steps), program.arena, outliving)
-
-
-def _leaves(step: Any) -> list[Any]:
-    """The recorded steps that a step is made of."""
-    parts = getattr(step, "parts", ())
-    return [leaf for part in parts for leaf in _leaves(part)] if parts else [step]
-
-
-def _kernel(step: Any, seconds: float) -> Kernel:
-    names = [leaf.name or "copy" for leaf in _leaves(step)]
-    inside = sum(map(_arithmetic, _leaves(step)))
-    size = lambda values: sum(v.form.numel * v.form.dtype.itemsize for v in values)
-    title = " + ".join(dict.fromkeys(names)) if len(names) > 1 else names[0]
-    return Kernel(title, tuple(names), size(step.read), size(step.written), inside, seconds)
-
-
-def _arithmetic(step: Any) -> int:
-    """About how many additions, products and functions a step computes."""
-    if isinstance(step, UpdateStep):
-        return 8 * sum(line[0].form.numel for line in step.lines)
-    recipe = step.recipe
-    if isinstance(recipe, Product):
-        return 2 * recipe.result.numel * recipe.a.shape[-1]
-    if isinstance(recipe, (Elements, Rows)):
-        numel = 1
-        for n in recipe.shape:
-            numel *= n
-        return numel * sum(node.kind not in _QUIET for node in walk(e for e, _ in recipe.nest.results))
-    return step.call.work
-
-
-# ---------------------------------------------------------------- times
-def _times(program: Program) -> list[float]:
-    """Seconds of each kernel; one after another, with the words of the last replay."""
-    with _put_back(program):
-        times = []
-        for kernel, words in program.tables.launches:
-            run = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(kernel)
-            best = float("inf")
-            for _ in range(RUNS):
-                start = time.perf_counter()
-                run(words)
-                best = min(best, time.perf_counter() - start)
-            times.append(best)
-        return times
-
-
-@contextmanager
-def _put_back(program: Program) -> Iterator[None]:
-    """Gives the kernels memory of their own for what each call makes anew, and afterwards puts back what they changed."""
-    trail = program.plan.trail
-    changed = dict.fromkeys(
-        v.buffer for step in trail.steps for v in step.written if v.buffer.source is not MADE and v.buffer.capsule
-    )
-    before = [(memory.address_of(b.capsule), ctypes.string_at(memory.address_of(b.capsule), b.nbytes)) for b in changed]
-    random = ctypes.string_at(default_generator.address, RANDOM_BYTES)
-    lent = program.lend()
-    try:
-        yield
-    finally:
-        for address, bytes in before:
-            ctypes.memmove(address, bytes, len(bytes))
-        ctypes.memmove(default_generator.address, random, RANDOM_BYTES)
-        program.take_back(lent)
-
-
-# ---------------------------------------------------------------- words
-def _table(region: Region) -> list[str]:
-    total = sum(k.time for k in region.kernels)
-    lines = [
-        f"{region.name}: {region.recorded} operations in {_count(len(region.kernels), 'kernel')}, {_seconds(total)}; "
-        f"{_bytes(region.scratch)} for intermediate results, {_bytes(region.kept)} handed on",
-        f"  {'':>3}  {'time':>9}  {'read':>9}  {'written':>9}  {'arithmetic':>10}  kernel",
-    ]
-    for i, k in enumerate(region.kernels):
-        lines.append(
-            f"  {i:>3}  {_seconds(k.time):>9}  {_bytes(k.read):>9}  {_bytes(k.written):>9}  {_number(k.arithmetic):>10}  "
-            + (" + ".join(k.operations) if len(k.operations) <= 8 else f"{k.name} ({len(k.operations)} operations)")
-        )
-    return lines
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def _seconds(t: float) -> str:
-    return f"{t:.2f} s" if t >= 1 else f"{t * 1e3:.2f} ms" if t >= 1e-3 else f"{t * 1e6:.2f} us"
-
-
-def _bytes(n: int) -> str:
-    for unit in ("B", "KB", "MB"):
-        if n < 1000:
-            return f"{n:.3g} {unit}"
-        n = n / 1000  # type: ignore[assignment]
-    return f"{n:.3g} GB"
-
-
-def _number(n: int) -> str:
-    for unit in ("", " K", " M"):
-        if n < 1000:
-            return f"{n:.3g}{unit}"
-        n = n / 1000  # type: ignore[assignment]
-    return f"{n:.3g} G"
+    return Region(name, kernels_of(program), recorded_in(program), program.arena, outliving)

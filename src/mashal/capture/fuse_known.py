@@ -22,7 +22,7 @@ from mashal.capture.fuse_parts import is_copy
 from mashal.capture.trail import CONSTANT, Buffer, Step, Value
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form
-from mashal.lang.recipes import Copy, Elements, Product, Rows
+from mashal.lang.recipes import Copy, Counted, Elements, Product, Rows
 from mashal.machine.launch import NUMBER
 from mashal.machine.memory import new_storage
 
@@ -58,7 +58,7 @@ class Known:
         step = self._redirected(step)
         numbers = {i: self._filled[x.buffer] for i, x in enumerate(step.operands)
                    if isinstance(x, Value) and x.buffer in self._filled}  # fmt: skip
-        if step.recipe is None or not all(self._settled(v.buffer) for v in step.written):
+        if isinstance(step.recipe, (type(None), Counted)) or not all(self._settled(v.buffer) for v in step.written):
             return self._keep(step, numbers)
         filling = _filling(step)
         if filling is not None:

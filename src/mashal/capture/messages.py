@@ -21,7 +21,7 @@ from mashal.core.tensor import Tensor
 if TYPE_CHECKING:
     from mashal.capture.recorder import Obstacle
 
-__all__ = ["broken", "not_whole", "place", "runs_as_written", "too_often", "why_cut"]
+__all__ = ["broken", "not_whole", "place", "short_name", "runs_as_written", "too_often", "why_cut"]
 
 _LONGEST = 60
 
@@ -31,11 +31,11 @@ def place(frames: Lines) -> str:
     if not frames:
         return "outside the function's own lines"
     (outer, first), (code, line) = frames[0], frames[-1]
-    here = f"{_file(code.co_filename)}, line {line}"
-    return here if len(frames) == 1 else f"{here} (reached from {_file(outer.co_filename)}, line {first})"
+    here = f"{short_name(code.co_filename)}, line {line}"
+    return here if len(frames) == 1 else f"{here} (reached from {short_name(outer.co_filename)}, line {first})"
 
 
-def _file(path: str) -> str:
+def short_name(path: str) -> str:
     """A file as the user would name it: relative to the current folder where it lies below."""
     try:
         relative = os.path.relpath(path)

@@ -20,6 +20,7 @@ from types import FunctionType
 from typing import Any
 
 from mashal.capture.modules import is_module
+from mashal.capture.origins import Origins, operand_of
 from mashal.capture.program import RANDOM_BYTES
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Step, Trail, UpdateStep, Value
 from mashal.capture.waiting import Waiting
@@ -85,6 +86,7 @@ class Recorder:
         self.new: set[int] = set()
         """ids of tensors that were made in the call (what was there before is alive, so no id is mistaken)."""
         self._modules: dict[int, Any] = {}
+        self._origins = Origins()
         self._thread, self._begun = threading.get_ident(), False
         self.lines: Callable[[], Any] = tuple
         """Gives the program's frames at this moment (capture.watch)."""
@@ -154,24 +156,19 @@ class Recorder:
             self._blocks.append(block)
             call = self._calls[id(block)] = Call.of(block)
         values = tuple(self.value(x) if isinstance(x, Tensor) else self._lent.get(x, x) for x in operands)
-        return Step(call, values, (), call.writes, fail is not None, recipe, self._operation())
+        name, place = self._origins.of(sys._getframe(2))
+        self._note_modules(sys._getframe(2))
+        return Step(call, values, (), call.writes, fail is not None, recipe, name, place)
 
-    def _operation(self) -> str:
-        """The name of the operation whose kernel is being recorded; notes the modules on the way."""
-        frame: Any = sys._getframe(3)
-        name, node = "", False
+    def _note_modules(self, frame: Any) -> None:
+        """Notes the modules that are at work above a frame."""
         while frame is not None:
-            code = frame.f_code
-            if code.co_name == "forward" or name == "" or code.co_name == "__call__":
+            name = frame.f_code.co_name
+            if name == "forward" or name == "__call__":
                 it = frame.f_locals.get("self")
                 if it is not None and is_module(it):
                     self._modules.setdefault(id(it), it)
-            if code.co_filename.startswith(_PACKAGE):
-                here = _named(code.co_filename[len(_PACKAGE) :], code.co_name, frame.f_locals)
-                name = here if here and not node else name
-                node = node or name.endswith("Backward0")
             frame = frame.f_back
-        return name
 
     @property
     def modules(self) -> list[Any]:
@@ -270,6 +267,18 @@ class Recorder:
                 return self.obstacle("backward goes on into a graph from before the call")
             stack += [edge[0] for edge in node.edges if edge is not None]
 
+    def gives(self, node: Node, gradients: Iterable[Tensor | None]) -> None:
+        """A node of backward has made the gradients of its operands: the kernels that wrote them are named after these."""
+        lately = self.trail.steps[-_STEPS_OF_A_NODE:][::-1]
+        for i, g in enumerate(gradients):
+            operand = "" if g is None else operand_of(node, i)
+            if g is None or not operand:
+                continue
+            buffer = self._buffers.get(id(g.capsule))
+            last = next((step for step in lately if any(v.buffer is buffer for v in step.written)), None)
+            if last is not None and "grad of" not in last.name:
+                last.name += f"{',' if ':' in last.name else ':'} grad of {operand}"
+
     def unfinished(self, why: str) -> None:
         self.unlasting.append(why)
 
@@ -289,7 +298,8 @@ class Recorder:
         """Notes an optimizer's kernel, which is run as late as may be (capture.waiting)."""
         if self.repeats:
             self.obstacle("an optimizer's step after its schedule's")
-        step = UpdateStep(lines=[tuple(map(self.value, line)) for line in lines], **rest)
+        _, where = self._origins.of(sys._getframe(1))
+        step = UpdateStep(lines=[tuple(map(self.value, line)) for line in lines], place=where, **rest)
         for value in step.written:
             if value.buffer.source is CONSTANT:
                 self.aside(partial(self._before_change, value.buffer))
@@ -334,6 +344,9 @@ class Recorder:
             buffer.before = None
 
 
+_STEPS_OF_A_NODE = 12  # at most so many kernels back is the one that wrote a gradient
+
+
 def _note_computed(step: Step | UpdateStep) -> None:
     for value in step.written:
         value.buffer.computed = True
@@ -350,24 +363,6 @@ def _held(things: Any) -> set[int]:
         found[id(inside)] = inside
         stack += inside.values() if isinstance(inside, dict) else inside
     return {*found}
-
-
-_PACKAGE = __file__[: __file__.rindex("capture")]
-
-
-def _named(file: str, function: str, variables: dict[str, Any]) -> str:
-    """The operation that a frame of mashal is at work on: its name, or that of the node of backward; "" if none."""
-    if file.startswith("autograd"):
-        node = variables.get("node")
-        return node.name() if isinstance(node, Node) else ""
-    if not file.startswith("ops") or function.startswith(("_", "<")):
-        return ""
-    if function != "call":
-        return function
-    long = variables.get("the_long_way")  # what a door closes over (ops.doors)
-    inside = [cell.cell_contents for cell in getattr(long, "__closure__", None) or ()]
-    owners = [variables.get("op"), getattr(long, "__self__", None), *inside]
-    return next((x.name for x in owners if isinstance(getattr(x, "name", None), str)), function)
 
 
 def _listed(result: Any, count: int) -> tuple:

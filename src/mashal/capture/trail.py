@@ -69,8 +69,8 @@ class Value:
 class Step:
     """A kernel call. operands: values and numbers; the first `writes` of them are changed; results: values made.
 
-    fails: whether the kernel may find an index out of range. parts: the steps that this one does together, if it is made of
-    several.
+    fails: whether the kernel may find an index out of range. name, place: where it comes from (capture.origins). parts: the steps
+    that this one does together, if it is made of several.
     """
 
     call: Call
@@ -80,6 +80,7 @@ class Step:
     fails: bool = False
     recipe: Recipe | None = None
     name: str = ""
+    place: tuple[str, int] | None = None
     parts: tuple[Any, ...] = ()
 
     @property
@@ -99,7 +100,7 @@ class UpdateStep:
     lines: for each parameter the values of its slots; states: (dictionary, name, tensor) that must stay; rows as in
     lower.update. fits: tells whether the optimizer still has the same groups and states; numbers: gives the options that
     are numbers at each call, None if others have changed; watched: (dictionary, key) from which they come; changed:
-    which slots are written.
+    which slots are written; results: the formulas of the slots' new values (lang.update.Update).
     """
 
     kernel: int
@@ -111,7 +112,9 @@ class UpdateStep:
     numbers: Any
     watched: list[tuple[dict, str]]
     changed: tuple[bool, ...]
+    results: tuple[Any, ...] = ()
     name: str = ""
+    place: tuple[str, int] | None = None
     fails: bool = False
     recipe: Recipe | None = None
 

@@ -79,11 +79,12 @@ class Node:
     edges: for each operand (node, output) or None; saved: what the backward formula needs, given back after
     backward if `frees`; sequence: order of creation; hooks: a `Hooks` or None. A subclass gives
     `backward(*gradients of the results) -> gradients of the operands`, one for each edge. `results` is how many tensors
-    the operation gave.
+    the operation gave, `operands` what it calls the operands of its edges, where there are several.
     """
 
     __slots__ = ("__dict__", "__weakref__", "edges", "hooks", "metadata_", "saved", "sequence")
     results = 1
+    operands: tuple[str, ...] = ()
     frees = True
 
     def __init__(self, edges: tuple, saved: Any):

@@ -54,4 +54,11 @@ class Copy:
     in_place: bool
 
 
-Recipe = Elements | Rows | Product | Copy
+@dataclass(frozen=True)
+class Counted:
+    """A kernel of its own, of which nothing is known but how many additions, products and functions it computes."""
+
+    arithmetic: int
+
+
+Recipe = Elements | Rows | Product | Copy | Counted

@@ -11,6 +11,7 @@
     update(step)                an optimizer's kernel is to run: the recorder runs it
     takes_back(function)        what undoes a change past tensors, should the call raise
     walks(nodes)                backward begins at these nodes
+    gives(node, gradients)      a node of backward has made the gradients of its operands
     unfinished(why)             what was made now is there already the next time, so a replay would differ
     repeat(function)            Python that a replay has to do again (a schedule's step)
 """

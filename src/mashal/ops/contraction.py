@@ -182,6 +182,7 @@ class ProductBackward(PlanNode):
     """saved: a, b. Gradients of a product: g·bᵀ and aᵀ·g, summed where the batch was broadcast."""
 
     __slots__ = ()
+    operands = ("input", "other")
 
     def by_operations(self, g: Tensor) -> tuple:
         """The gradients as products, recorded if asked for."""

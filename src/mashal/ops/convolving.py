@@ -15,6 +15,7 @@ from mashal.core.dtypes import int64
 from mashal.core.forms import Form
 from mashal.core.nested import tensor_from_data
 from mashal.core.tensor import Tensor, plan_of
+from mashal.lang.recipes import Counted
 from mashal.lower import convolve, depthwise, tilings
 from mashal.lower.emit import register_type
 from mashal.machine.text import SIZES
@@ -248,5 +249,6 @@ def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced
         [*space_words(source, spaced), *more],
         work=result.numel * len(koff) // 8,
         scratch=rows_at + panels + 64,
+        recipe=Counted(2 * m * groups * source.shape[0] * sum(prod(p.results) * len(p.koff) for p in parts)),
     )
     return lambda *operands: plan(*operands, *tables)

@@ -11,6 +11,7 @@ from mashal.core.saved import kept
 from mashal.core.shapes import contiguous_strides
 from mashal.core.tape import mode
 from mashal.core.tensor import Tensor, plan_of
+from mashal.lang.recipes import Counted
 from mashal.lower.attention import backward, forward, scratch_bytes
 from mashal.lower.schedule import collapse
 from mashal.machine.threads import get_num_threads
@@ -77,6 +78,7 @@ class AttentionNode(PlanNode):
     """saved: queries, keys, values, the result, the rows' logarithms of sums."""
 
     __slots__ = ()
+    operands = ("query", "key", "value")
 
     def by_operations(self, g: Tensor) -> tuple:
         q, k, v, y, logarithms = kept(self)
@@ -127,8 +129,15 @@ class _Attention(Planned):
             words,
             work=q.numel * k.shape[-2],
             scratch=scratch,
+            recipe=Counted(self._products(2)),
         )
         super().__init__(plan, _node(q, v), (True,) * 3, 3, kept=(0, 1, 2), keeps_result=True, results=2)
+
+    def _products(self, n: int) -> int:
+        """The arithmetic of n products of the size of queries times keys; a causal mask leaves out half."""
+        rows, columns, width, _ = self.sizes
+        heads = self.forms[0].numel // (rows * width)
+        return n * 2 * heads * width * (sum(range(1, rows + 1)) if self.causal and rows == columns else rows * columns)
 
     def backward(self, g: Form) -> Callable[..., tuple]:
         """The plan for the gradients of queries, keys and values, for gradients of the result that lie in a given way."""
@@ -139,6 +148,9 @@ class _Attention(Planned):
             size = g.dtype.itemsize
             address = kernel_of(backward, g.dtype.llvm, self.causal)
             made = [(f.extent * size, f) for f in results]
-            found = plan_of(address, made, [size] * 6, words, work=2 * g.numel * self.sizes[1], scratch=scratch)
+            work = 2 * g.numel * self.sizes[1]
+            found = plan_of(
+                address, made, [size] * 6, words, work=work, scratch=scratch, recipe=Counted(self._products(5))
+            )
             remember(self.ways_back, g, found)
         return found

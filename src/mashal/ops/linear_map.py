@@ -56,6 +56,7 @@ class LinearBackward(PlanNode):
     """saved: input, weight. Gradients g·W, gᵀ·x and the column sums of g."""
 
     __slots__ = ()
+    operands = ("input", "weight", "bias")
 
     def by_operations(self, g: Tensor) -> tuple:
         """The gradients as products and sums, recorded if asked for."""

@@ -21,7 +21,8 @@ class Recorded:
 
     def __init__(self, function: Callable[..., Any], node_name: str, tensors: int):
         self.function, self.tensors = function, tensors
-        self.node = type(node_name, (RecordedNode,), {"__slots__": (), "frees": False})
+        operands = function.__code__.co_varnames[:tensors]
+        self.node = type(node_name, (RecordedNode,), {"__slots__": (), "frees": False, "operands": operands})
         functools.update_wrapper(self, function)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:

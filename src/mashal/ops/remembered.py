@@ -148,7 +148,8 @@ class Remembered(Door):
         self.__name__, self.make = make.__name__, make
         self.gradients, self.kept, self.keeps_result, self.results = gradients, kept, keeps_result, results
         frees = bool(kept) or keeps_result or results > 1
-        self.node = type(node, (KnownNode,), {"__slots__": (), "frees": frees})
+        names = make.__code__.co_varnames[: self.gradients]
+        self.node = type(node, (KnownNode,), {"__slots__": (), "frees": frees, "operands": names})
         self.rule: Callable[..., tuple] | None = None
         self.make_parts: Callable[..., Sequence[Part | None] | None] | None = None
 

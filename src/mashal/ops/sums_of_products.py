@@ -63,6 +63,7 @@ class AddmmBackward(Node):
     """saved: mat1 and mat2 (None for the one whose partner wants no gradient), beta, alpha, the bias's shape."""
 
     __slots__ = ()
+    operands = ("input", "mat1", "mat2")
 
     def backward(self, *gradients: Any) -> tuple:
         (g,) = gradients

@@ -7,6 +7,7 @@ from typing import Any
 
 from mashal.core.forms import Form
 from mashal.core.tensor import plan_of
+from mashal.lang.recipes import Counted
 from mashal.lower import weigh
 from mashal.lower.emit import register_type
 from mashal.machine.text import SIZES
@@ -66,5 +67,6 @@ def weighing_plan(g: Form, x: Form, geometry: Geometry, result: Form) -> Any:
         [*space_words(x, spaced), *more, images_each, tiles_each, *strides],
         work=g.numel * terms // 8,
         scratch=scratch,
+        recipe=Counted(2 * g.numel * terms),
     )
     return lambda g, x: plan(x, g, first, koff)

@@ -16,7 +16,7 @@ from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.machine.observing import changed, watch
 from mashal.optim.hooks import HookMethods, register_optimizer_step_post_hook, register_optimizer_step_pre_hook
-from mashal.optim.state import StateDict, StateMethods
+from mashal.optim.state import StateDict, StateMethods, States
 
 __all__ = [
     "Optimizer",
@@ -75,7 +75,7 @@ class Optimizer(HookMethods, StateMethods):
             raise TypeError(
                 message(type(self).__name__, "params is a single Tensor", "give a list of tensors, or of dictionaries")
             )
-        self.state = defaultdict(dict)
+        self.state = States(dict)
         self.param_groups = []
         groups: list[Any] = list(params)
         if not groups:

@@ -378,10 +378,14 @@ def _noted(
     return {
         "kernel": _kernel(update),
         "lines": lines,
-        "states": [(optimizer.state[p], name, optimizer.state[p][name]) for p in params for name in update.slots[2:]],
+        "states": [
+            (optimizer.__dict__, "state", optimizer.state),
+            *((optimizer.state[p], name, optimizer.state[p][name]) for p in params for name in update.slots[2:]),
+        ],
         "rows": _rows([line[0].form for line in lines]),
         "spare": len(update.numbers),
         "changed": tuple(e is not None for e in update.results),
+        "results": update.results,
         "fits": _fits(optimizer, params),
         "numbers": lambda: optimizer._numbers(group) if prepared.fits(optimizer._choices(group)) else None,
         "watched": [(group, name) for name in group if name not in _IDLE],

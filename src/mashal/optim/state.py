@@ -18,8 +18,48 @@ from typing import Any
 from mashal.core.dtypes import float32
 from mashal.core.tensor import Tensor
 from mashal.errors import message
+from mashal.machine.observing import changed
 
 StateDict = dict[str, Any]
+
+
+class States(defaultdict):
+    """The states of all parameters: a dictionary that tells when some are taken out or replaced (machine.observing)."""
+
+    __slots__ = ()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        changed()
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        changed()
+        super().__delitem__(key)
+
+    def pop(self, *arguments: Any) -> Any:
+        changed()
+        return super().pop(*arguments)
+
+    def popitem(self) -> tuple[Any, Any]:
+        changed()
+        return super().popitem()
+
+    def clear(self) -> None:
+        changed()
+        super().clear()
+
+    def update(self, *entries: Any, **named: Any) -> None:
+        changed()
+        super().update(*entries, **named)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return defaultdict, (self.default_factory,), None, None, iter(self.items())
+
+    def __repr__(self) -> str:
+        return repr(self.copy())
+
+    def copy(self) -> defaultdict:
+        return defaultdict(self.default_factory, self)
 
 
 class StateMethods:
@@ -41,8 +81,8 @@ class StateMethods:
         state = {(numbers[id(key)] if isinstance(key, Tensor) else key): value for key, value in self.state.items()}
         saved: StateDict = {"state": state, "param_groups": groups}
         for hook in self._optimizer_state_dict_post_hooks.values():
-            changed = hook(self, saved)
-            saved = saved if changed is None else changed
+            other = hook(self, saved)
+            saved = saved if other is None else other
         return saved
 
     def load_state_dict(self, state_dict: StateDict) -> None:
@@ -54,8 +94,8 @@ class StateMethods:
         """
         state_dict = state_dict.copy()
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
-            changed = hook(self, state_dict)
-            state_dict = state_dict if changed is None else changed
+            other = hook(self, state_dict)
+            state_dict = state_dict if other is None else other
         groups, saved = self.param_groups, deepcopy(state_dict["param_groups"])
         _check_sizes([len(g["params"]) for g in groups], [len(g["params"]) for g in saved])
         owners = [dict(zip(loaded["params"], group["params"])) for group, loaded in zip(groups, saved)]
@@ -63,7 +103,7 @@ class StateMethods:
             loaded["params"] = group["params"]
             if "param_names" in group:
                 loaded.setdefault("param_names", group["param_names"])
-        state: defaultdict[Any, Any] = defaultdict(dict)
+        state = States(dict)
         for key, value in state_dict["state"].items():
             found = next(((own[key], loaded) for own, loaded in zip(owners, saved) if key in own), None)
             if found is None:

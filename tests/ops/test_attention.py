@@ -105,3 +105,18 @@ def test_a_long_sequence_needs_no_matrix_of_scores():
     assert y.shape == (1, 1, 8, 4)
     whole = torch.softmax(q[0, 0, :8] @ q[0, 0].T / 2, -1) @ q[0, 0]
     torch.testing.assert_close(y[0, 0], whole, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "order, strides", [("bthd", (384, 16, 48, 1)), ("bhtd", (384, 128, 16, 1)), ("hbtd", (128, 256, 16, 1))]
+)
+def test_the_result_lies_like_the_queries(order, strides):
+    sizes = {"b": 2, "h": 3, "t": 8, "d": 16}
+    q = torch.randn(*(sizes[d] for d in order)).permute(*(order.index(d) for d in "bhtd"))
+    assert F.scaled_dot_product_attention(q, q, q).stride() == strides
+
+
+def test_heads_are_brought_together_without_a_copy():
+    q, k, v = (x.view(2, 8, 3, 16).transpose(1, 2) for x in torch.randn(2, 8, 144).split(48, 2))
+    y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
+    assert y.is_contiguous()

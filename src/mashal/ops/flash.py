@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from mashal.core.forms import Form, form
+from mashal.core.forms import Form, form, like
 from mashal.core.saved import kept
 from mashal.core.shapes import contiguous_strides
 from mashal.core.tape import mode
@@ -74,6 +74,14 @@ def _rows_first(f: Form) -> Form:
     return f.viewed(f.shape, (rows * heads * width, width, heads * width, 1))
 
 
+def _result(q: Form, v: Form) -> Form:
+    """How the result lies: as in PyTorch like the queries, so that what brings heads together again needs no copy."""
+    found = like(q)
+    if q.rank == 4 and q.shape[-1] == v.shape[-1] and found.strides[-1] == 1:
+        return found
+    return form(q.dtype, q.device, (*q.shape[:-1], v.shape[-1]))
+
+
 class AttentionNode(PlanNode):
     """saved: queries, keys, values, the result, the rows' logarithms of sums."""
 
@@ -117,7 +125,7 @@ class _Attention(Planned):
     def __init__(self, q: Form, k: Form, v: Form, causal: bool, scale: float, weights: Callable[..., Tensor]):
         self.forms, self.causal, self.scale, self.weights = (q, k, v), causal, scale, weights
         self.sizes = (q.shape[-2], k.shape[-2], q.shape[-1], v.shape[-1])
-        self.made = form(q.dtype, q.device, (*q.shape[:-1], v.shape[-1]))
+        self.made = _result(q, v)
         logarithms = form(q.dtype, q.device, q.shape[:-1])
         self.ways_back: dict[Form, Any] = {}
         words, scratch = _words(self.sizes, scale, False, self.made, q, k, v)

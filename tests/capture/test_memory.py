@@ -8,13 +8,14 @@ from mashal import nn
 from mashal.machine import memory
 
 MEGABYTE = 1 << 20
-STATEFUL = ["Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax", "Adadelta"]
+STATEFUL = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam", "RAdam", "Adamax", "Adadelta"]
 
 
 def training(optimizer="Adam", width=512):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
-    opt = getattr(torch.optim, optimizer)(model.parameters(), lr=0.01)
+    options = {"momentum": 0.9} if optimizer == "SGD" else {}
+    opt = getattr(torch.optim, optimizer)(model.parameters(), lr=0.01, **options)
     x = torch.randn(4, width)
 
     def step():

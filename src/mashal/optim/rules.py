@@ -16,6 +16,7 @@ from ctypes import c_double, c_float, memset
 from dataclasses import dataclass, field
 from functools import cache, partial
 from inspect import signature
+from math import copysign
 from operator import itemgetter
 from typing import Any
 
@@ -73,6 +74,10 @@ class RuleOptimizer(Optimizer):
         """What a state begins with."""
         return 0.0
 
+    def _begins_apart(self, group: dict[str, Any]) -> bool:
+        """Whether a parameter's first step follows a formula of its own (the rule's switch `first`)."""
+        return "first" in self.rule.switches
+
     def _takes_sparse(self, group: dict[str, Any]) -> bool:
         """Whether the rule can do with a sparse gradient."""
         return False
@@ -94,7 +99,7 @@ class RuleOptimizer(Optimizer):
             make()
             return True
         recorder.takes_back(partial(_unmake, self.state, p, missing if known else None))
-        if "first" in self.rule.switches:  # this step is not like those that follow
+        if self._begins_apart(group):  # this step is not like those that follow
             recorder.unfinished(f"{type(self).__name__} makes its states")
             make()
         else:
@@ -261,7 +266,7 @@ def _line(optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor) -> tuple[L
         if name in rule.numbers:
             own[name] = _as_number(own[name])
     number_dtype = next((own[name].dtype for name in names if name in rule.numbers), float32)
-    first = "first" in rule.switches and made
+    first = made and optimizer._begins_apart(group)
     return Line((p.form, g.form, *(own[name].form for name in names)), own), number_dtype, first
 
 
@@ -276,10 +281,10 @@ def _made(optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor, name: str)
     if name in rule.numbers:
         return _number(float(optimizer._initial(group, p, name)))
     state = core.empty(like(p.form))
-    if "first" in rule.switches:  # the step itself gives it its first value
+    if optimizer._begins_apart(group):  # the step itself gives it its first value
         return state
     value = optimizer._initial(group, p, name)
-    if value != 0:
+    if value != 0 or copysign(1, value) < 0:
         with no_grad():
             return state.fill_(value)
     if state.capsule is not None:

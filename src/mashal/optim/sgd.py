@@ -79,6 +79,12 @@ class SGD(RuleOptimizer):
         super().__init__(params, defaults)
         flavours("SGD", foreach, differentiable, fused)
 
+    def _begins_apart(self, group: dict[str, Any]) -> bool:
+        return bool(group["dampening"])
+
+    def _initial(self, group: dict[str, Any], p: Any, name: str) -> float:
+        return -0.0  # to which the first gradient is added without a change, 0's sign included
+
     def _takes_sparse(self, group: dict[str, Any]) -> bool:
         return not group["momentum"] and not group["weight_decay"]
 

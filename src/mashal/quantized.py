@@ -30,6 +30,7 @@ _MOVES = {"clone", "reshape", "view", "permute", "t", "transpose", "contiguous",
 class QuantizedTensor(Tensor):
     """A quantized tensor: whole numbers, their dtype's name, and one scale and zero point, or one for each slice of an axis."""
 
+    _of_parts = True
     _made_as: DType
     _scale: Any
     _zero_point: Any

@@ -689,3 +689,18 @@ def test_a_function_is_recorded_once_no_other_thread_computes():
     double(torch.ones(2))
     thread.join()
     assert not double.recordings.all and not double.recordings.refusal
+
+
+def test_a_sparse_argument_is_not_taken_for_the_one_before():
+    function = torch.compile(lambda s, x: s @ x)
+    x = torch.ones(2, 1)
+    with pytest.warns(UserWarning, match="an argument is a SparseTensor"):
+        found = [function((torch.eye(2) * k).to_sparse(), x).tolist() for k in (1, 2, 3)]
+    assert found == [[[k], [k]] for k in (1, 2, 3)]
+
+
+def test_a_compiled_function_under_vmap_runs_on_each():
+    function = torch.compile(lambda x: x * 2 + 1)
+    for k in (1.0, 10.0):
+        assert torch.vmap(lambda v: function(v))(torch.arange(3.0) * k).tolist() == [1, 1 + 2 * k, 1 + 4 * k]
+    assert function(torch.ones(2)).tolist() == [3, 3]

@@ -89,3 +89,16 @@ def test_a_guard_that_failed_says_what_was_and_what_is(expected, found, words):
 
 def test_a_list_that_grew_says_how_long_it_was():
     assert broken(Guard([1, 2], LENGTH, 1, "the length of `parts`")) == "the length of `parts` was 1 and is 2"
+
+
+def test_what_is_a_sentence_stays_one(step):
+    cut = Cut(((step, 4),), reads=False, what="random.random() draws a random number")
+    assert why_cut(cut) == "`print(x)`: random.random() draws a random number"
+
+
+def test_cuts_of_one_line_are_said_together(step):
+    cuts = [Cut(((step, 4),), reads=reads) for reads in (True, False)]
+    assert (
+        why_cut(*cuts)
+        == "`print(x)` reads a tensor's value in Python; `print(x)`: print() is Python, which no replay repeats"
+    )

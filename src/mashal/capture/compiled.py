@@ -81,6 +81,11 @@ def _positional(fn: Any) -> list[str] | None:
     return None if {"known", "MISS"} & {*names} else names
 
 
+def with_parts(leaves: list[Any]) -> type | None:
+    """The class of an argument that is a tensor made of others (sparse, masked), if there is one."""
+    return next((type(x) for x in leaves if getattr(type(x), "_of_parts", False)), None)
+
+
 def reset() -> None:
     """Forgets all recordings of all functions."""
     for known in list(_all):
@@ -88,7 +93,10 @@ def reset() -> None:
 
 
 class Recordings:
-    """What is known of a compiled function, the recording used last first. refusal: why it runs as it is written, or ""."""
+    """What is known of a compiled function, the recording used last first.
+
+    refusal: why it is not recorded whole, or ""; unsplit: why it is not split either.
+    """
 
     def __init__(self, fn: Callable[..., Any], whole: bool, dynamic: bool | None, name: str = ""):
         self.fn, self.whole, self.dynamic = fn, whole, dynamic
@@ -99,7 +107,7 @@ class Recordings:
     def forget(self) -> None:
         """Begins anew."""
         self.all: list[Recording] = []
-        self.refusal, self.warned = "", False
+        self.refusal, self.unsplit, self.warned = "", "", False
         self.kinds: set[tuple] = set()
         self.growing: list[Growing] = []
         self.settled: list[tuple[int, int]] = []
@@ -117,6 +125,9 @@ class Recordings:
             return (self.parts if watch.recorder is None else self.fn)(*args, **options)
         leaves: list[Any] = []
         structure = flatten((args, options), leaves)
+        kind = with_parts(leaves)
+        if kind is not None:
+            return self._run_with_parts(kind, args, options)
         for recording in self.all:
             if recording.structure == structure and recording.adapt(leaves):
                 answer = recording(leaves)
@@ -129,6 +140,15 @@ class Recordings:
             if answer is not MISS:
                 return answer
         return self._record(args, options, structure, leaves)
+
+    def _run_with_parts(self, kind: type, args: tuple, options: dict[str, Any]) -> Any:
+        """A call with a tensor that is made of others (sparse, masked): they may be others each time. vmap's are in place of plain ones."""
+        if kind.__name__ != "Batched":
+            why = f"an argument is a {kind.__name__}, which is made of other tensors"
+            if self.whole:
+                raise RuntimeError(runs_as_written(self.name, why))
+            self._warn(lambda: runs_as_written(self.name, why))
+        return self.fn(*args, **options)
 
     def _prefer(self, recording: Recording) -> None:
         """The next call tries this one first."""
@@ -229,7 +249,7 @@ class Recordings:
             try:
                 self.parts = split(self.fn, refused.cuts, region)
             except Unsplit as why:
-                self.refusal = f"{refused}; {why}"
+                self.refusal, self.unsplit = f"{refused}; {why}", str(why)
         if self.parts is self.fn:
             self._warn(lambda: runs_as_written(self.name, self.refusal))
 

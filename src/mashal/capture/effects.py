@@ -9,6 +9,7 @@ Functions of mashal have none, for what they do is kernels, but for those named 
 
 from __future__ import annotations
 
+import random
 from collections import deque
 from dataclasses import dataclass
 from random import Random
@@ -92,6 +93,8 @@ def _named(function: Any) -> str:
     name = getattr(function, "__name__", type(function).__name__)
     if owner is None:
         return f"{_module_of(function)}.{name}".removeprefix("builtins.")
+    if owner is random._inst:  # type: ignore[attr-defined]
+        return f"random.{name}"
     kind = owner if isinstance(owner, type) else type(owner)
     return f"{kind.__name__}.{name}"
 

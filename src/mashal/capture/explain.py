@@ -14,7 +14,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from mashal.capture.before import Before
-from mashal.capture.compiled import Recordings, compiled
+from mashal.capture.compiled import Recordings, compiled, with_parts
 from mashal.capture.costs import Kernel, kernels_of, recorded_in
 from mashal.capture.listing import LEGEND, blocks_of, count, lines_of, number, numbers, seconds, size, table
 from mashal.capture.messages import place, why_cut
@@ -68,12 +68,14 @@ class Region:
 class Explanation:
     """What `explain` returns: print it, save it, or let a notebook draw it.
 
-    regions: what was recorded. cuts: (place, reason) for each part that runs as it is written.
+    regions: what was recorded. cuts: (place, reason) for each place that could not be recorded. as_written: (name, reason)
+    for what is not recorded at all, but runs as it is written.
     """
 
     name: str
     regions: list[Region] = field(default_factory=list)
     cuts: list[tuple[str, str]] = field(default_factory=list)
+    as_written: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def time(self) -> float:
@@ -87,7 +89,7 @@ class Explanation:
         return f"{self.name}: {regions}, {cuts}, {seconds(self.time)} in kernels"
 
     def __str__(self) -> str:
-        lines = [self.title, *(f"  cut at {where}: {why}" for where, why in self.cuts)]
+        lines = [self.title, *(f"  {remark}" for remark in self._remarks())]
         if any(region.kernels for region in self.regions):
             lines.append(LEGEND)
         for region in self.regions:
@@ -95,11 +97,15 @@ class Explanation:
             lines += [f"  {region.totals}", *table(region.kernels)] if region.kernels else []
         return "\n".join(lines)
 
+    def _remarks(self) -> list[str]:
+        cuts = [f"cut at {where}: {why}" for where, why in self.cuts]
+        return cuts + [f"{name} runs as it is written: {why}" for name, why in self.as_written]
+
     __repr__ = __str__
 
     def svg(self) -> str:
         """The kernels as bars, as long as they take."""
-        rows: list[Bar | str] = [f"cut at {where}: {why}" for where, why in self.cuts]
+        rows: list[Bar | str] = [*self._remarks()]
         for region in self.regions:
             rows.append(region.title)
             for block in blocks_of(region.kernels):
@@ -178,7 +184,10 @@ def _describe(known: Recordings, found: Explanation, name: str, args: tuple, opt
     leaves: list[Any] = []
     structure = flatten((args, options), leaves)
     growing, _ = known.growing_for(structure, leaves)
-    if growing is None or any(x.structure == structure and x.takes(leaves) for x in known.all):
+    kind = with_parts(leaves)
+    if kind is not None:
+        found.as_written.append((name, f"an argument is a {kind.__name__}, which is made of other tensors"))
+    elif growing is None or any(x.structure == structure and x.takes(leaves) for x in known.all):
         _add(known, found, name)
     else:
         growing.tune(growing.most)
@@ -187,12 +196,12 @@ def _describe(known: Recordings, found: Explanation, name: str, args: tuple, opt
 
 
 def _add(known: Recordings, found: Explanation, name: str) -> None:
-    reasons: dict[str, list[str]] = {}
+    cuts: dict[str, list[Any]] = {}
     for cut in known.cuts:
-        reasons.setdefault(place(list(cut.frames)), []).append(why_cut(cut))
-    found.cuts += [(where, "; ".join(dict.fromkeys(why))) for where, why in reasons.items()]
+        cuts.setdefault(place(list(cut.frames)), []).append(cut)
+    found.cuts += [(where, why_cut(*here)) for where, here in cuts.items()]
     if known.refusal and known.parts is known.fn:
-        found.cuts.append((name, f"all of it runs as it is written: {known.refusal}"))
+        found.as_written.append((name, known.unsplit or known.refusal))
     for recording in known.all[:1]:
         found.regions.append(_region(name, recording.program))
         for finish in recording.after:

@@ -56,24 +56,23 @@ def _best_block(keys: Sequence[tuple], i: int) -> tuple[int, int]:
 
 
 # ---------------------------------------------------------------- tables
-_HEAD = ("", "time", "read", "written", "FLOP", "GFLOP/s", "GB/s")
-_WIDTHS = (4, 9, 8, 8, 7, 7, 6)
+_HEAD = ("time", "read", "written", "FLOP", "GFLOP/s", "GB/s")
+_WIDTHS = (9, 8, 8, 7, 7, 6)
 
 
 def table(kernels: Sequence[Kernel]) -> list[str]:
     """A line for each kernel, under a head."""
     blocks = blocks_of(kernels)
     wide = max([6, *(len(_name(k)) for block in blocks for k in block.kernels)])
-    lines = [_line(_HEAD) + f"  {'kernel':<{wide}}  from"]
+    lines = [f"      {_line(_HEAD)}  {'kernel':<{wide}}  from"]
     for block in blocks:
-        if block.times > 1:
-            lines.append(f"      {block.times} times these {len(block.kernels)}, with their mean times:")
+        many, mark = block.times > 1, "│" if block.times > 1 else " "
+        lines += [f"    ┌ {block.times} times these {len(block.kernels)}, with their mean times"] if many else []
         lines += [
-            (_line((str(i), *numbers(k))) + f"  {_name(k):<{wide}}  {lines_of(k)}").rstrip()
+            f"{i:>4}{mark} {_line(numbers(k))}  {_name(k):<{wide}}  {lines_of(k)}".rstrip()
             for i, k in enumerate(block.kernels, block.first)
         ]
-        if block.times > 1:
-            lines.append("      so far")
+        lines += ["    └"] if many else []
     return lines
 
 

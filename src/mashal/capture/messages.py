@@ -44,21 +44,39 @@ def short_name(path: str) -> str:
     return relative if not relative.startswith(os.pardir) and os.path.isabs(path) else os.path.basename(path)
 
 
-def why_cut(cut: Obstacle) -> str:
-    """One sentence about a cut, without its place: what is written there and what is wrong with it."""
-    written = _statement(cut.frames[-1]) if cut.frames else ""
-    if cut.reads:
-        return f"`{_reading(written) or written}` reads a tensor's value in Python" if written else cut.what
-    return f"`{written}`: {cut.what} is Python, which no replay repeats" if written else cut.what
+def why_cut(*cuts: Obstacle) -> str:
+    """One sentence about the cuts of one place, without the place: what is written there and what is wrong with it."""
+    first = cuts[0]
+    written = _statement(first.frames[-1]) if first.frames else ""
+    others = list(dict.fromkeys(cut.what for cut in cuts if not cut.reads))
+    if not written:
+        return "; ".join(dict.fromkeys(cut.what for cut in cuts))
+    found = [f"`{_reading(written) or written}` reads a tensor's value in Python"] if any(c.reads for c in cuts) else []
+    done = [what for what in others if _is_done(what)]
+    if done:
+        verb = "is" if len(done) == 1 else "are"
+        found.append(f"`{written}`: {', '.join(done)} {verb} Python, which no replay repeats")
+    return "; ".join([*found, *(f"`{written}`: {what}" for what in others if not _is_done(what))])
+
+
+def _is_done(what: str) -> bool:
+    """Whether an obstacle is something that Python does, named as a program writes it (`print()`), and not a sentence."""
+    return what.endswith(("()", "…", "…)", "yield")) or what.startswith("del ")
 
 
 def _statement(frame: tuple[Any, int]) -> str:
-    """The line of source of a frame, without its colon and its comment."""
+    """The line of source of a frame, without its colon and its comment; of a function in one line what it does."""
     code, line = frame
     text = linecache.getline(code.co_filename, line).strip()
     tree = _parsed(text)
     if tree is not None and len(tree.body) == 1:
-        text = ast.unparse(tree).partition("\n")[0].rstrip(":")
+        only = tree.body[0]
+        in_one_line = isinstance(only, (ast.FunctionDef, ast.AsyncFunctionDef)) and not isinstance(
+            only.body[0], ast.Pass
+        )
+        text = (
+            "; ".join(map(ast.unparse, only.body)) if in_one_line else ast.unparse(tree).partition("\n")[0].rstrip(":")
+        )
     return textwrap.shorten(text, _LONGEST, placeholder=" …")
 
 
@@ -82,8 +100,9 @@ def _reading(text: str) -> str:
 def not_whole(name: str, cuts: Sequence[Obstacle]) -> str:
     """The error of fullgraph=True: the first place that keeps a function from being one region, and how many there are."""
     first, others = cuts[0], len({tuple(cut.frames[-1:]) for cut in cuts}) - 1
+    here = [cut for cut in cuts if cut.frames[-1:] == first.frames[-1:]]
     more = f" (and {others} more {'place' if others == 1 else 'places'})" if others else ""
-    where, why = place(list(first.frames)), why_cut(first)
+    where, why = place(list(first.frames)), why_cut(*here)
     right = "fullgraph=True allows no such place: move it out of the function, or leave fullgraph out"
     return f"compile: {where}: {why}{more}; {right}, and {name} is compiled in parts around it"
 

@@ -21,6 +21,7 @@ from typing import Any
 from mashal.capture.frames import HOME, PROGRAM, kind_of
 from mashal.core import tape
 from mashal.core.tape import Node, PlannedNode
+from mashal.core.tensor import Tensor
 from mashal.ops.recording import RecordedNode
 from mashal.ops.table import DEFINITIONS
 
@@ -33,7 +34,7 @@ _RECORDING = os.path.join(HOME, "capture", "making")
 _USUAL = {"x": "input", "w": "weight", "b": "bias"}
 _SUMMING = ("_joined", "add", "settle", "_first")  # functions of autograd in which gradients meet
 _COMPOSED = ("nn/utils/", "optim/")  # what is made of operations, and is worth naming
-_CHANGES = ("change", "change_by", "change_by_several")  # the doors of operations in place (ops.doors)
+_CHANGES = ("change", "change_by", "change_by_several", "in_place")  # operations in place (ops.doors, ops.elementwise)
 
 
 @dataclass
@@ -70,11 +71,14 @@ class Origins:
                     return self._of_node(node, found.place)
             elif own.startswith("ops/"):
                 name = _operation(function, frame.f_locals)
-                if name in DEFINITIONS or not found.outer:
+                known = name.removesuffix("_") in DEFINITIONS
+                if known or not found.outer:
                     found.outer = name
-                    found.inner = found.inner or (name if name in DEFINITIONS else "")
+                    found.inner = found.inner or (name if known else "")
             elif own.startswith(_COMPOSED):
                 composed = _composed(function, frame.f_locals) or composed
+            elif own.startswith("nn/") and function == "forward" and not found.inner:
+                composed = type(frame.f_locals.get("self")).__name__
             frame = frame.f_back
         if composed:
             found.outer, found.inner = composed, found.outer
@@ -114,16 +118,21 @@ def _operation(function: str, variables: dict[str, Any]) -> str:
     """The name of the operation whose function in `ops` this is; "" if it is none."""
     if function.startswith(("_", "<")):
         return ""
-    if function in _CHANGES:
-        return f"{variables['op'].name}_" if hasattr(variables.get("op"), "name") else ""
-    if function == "long":
-        return getattr(variables.get("self"), "name", "")
-    if function != "call":
-        return function
-    long = variables.get("the_long_way")  # what a door closes over (ops.doors)
-    inside = [cell.cell_contents for cell in getattr(long, "__closure__", None) or ()]
-    owners = [variables.get("op"), getattr(long, "__self__", None), *inside]
-    return next((x.name for x in owners if isinstance(getattr(x, "name", None), str)), "")
+    inside = [variables.get("op"), variables.get("self")]
+    for other in ("the_long_way", "others"):  # what a door closes over (ops.doors)
+        inside += _closed_over(variables.get(other))
+    names = (getattr(x, "name", getattr(x, "__name__", None)) for x in inside if not isinstance(x, Tensor))
+    name = next((name for name in names if isinstance(name, str) and name in DEFINITIONS), "")
+    if function == "long" and not name:  # how a door finds what it does not know yet
+        return ""
+    return f"{name}_" if name and function in _CHANGES else name or function
+
+
+def _closed_over(function: Any) -> list[Any]:
+    return [
+        getattr(function, "__self__", None),
+        *(c.cell_contents for c in getattr(function, "__closure__", None) or ()),
+    ]
 
 
 def _composed(function: str, variables: dict[str, Any]) -> str:

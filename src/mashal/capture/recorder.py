@@ -270,6 +270,7 @@ class Recorder:
     def gives(self, node: Node, gradients: Iterable[Tensor | None]) -> None:
         """A node of backward has made the gradients of its operands: the kernels that wrote them are named after these."""
         lately = self.trail.steps[-_STEPS_OF_A_NODE:][::-1]
+        made: dict[int, tuple[Any, list[str]]] = {}
         for i, g in enumerate(gradients):
             operand = "" if g is None else operand_of(node, i)
             if g is None or not operand:
@@ -277,7 +278,9 @@ class Recorder:
             buffer = self._buffers.get(id(g.capsule))
             last = next((step for step in lately if any(v.buffer is buffer for v in step.written)), None)
             if last is not None and "grad of" not in last.name:
-                last.name += f"{',' if ':' in last.name else ':'} grad of {operand}"
+                made.setdefault(id(last), (last, []))[1].append(operand)
+        for step, operands in made.values():
+            step.name += f"{',' if ':' in step.name else ':'} grad of {', '.join(operands)}"
 
     def unfinished(self, why: str) -> None:
         self.unlasting.append(why)

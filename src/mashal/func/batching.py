@@ -57,6 +57,7 @@ levels = _Levels()
 class Batched(Tensor):
     """One of many: see the module. value: (batch, *shape)."""
 
+    _of_parts = True
     __slots__ = ("level", "value")
     inner = True
     value: Tensor

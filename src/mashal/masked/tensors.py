@@ -32,6 +32,7 @@ class MaskedTensor(Tensor):
     tensor(1.)
     """
 
+    _of_parts = True
     _masked_data: Tensor
     _masked_mask: Tensor
 

@@ -50,6 +50,7 @@ class SparseTensor(Tensor):
     The same place may occur several times; its values add up. Not made by hand: see sparse_coo_tensor and Tensor.to_sparse.
     """
 
+    _of_parts = True
     is_sparse = True  # type: ignore[assignment]
     layout = sparse_coo
     _parts: tuple[Tensor, Tensor, bool]
@@ -66,9 +67,8 @@ class SparseTensor(Tensor):
         raise _cannot(name)
 
     def __getattribute__(self, name: str) -> Any:
-        if (
-            name.endswith("_") and not name.startswith("_") and name not in IN_PLACE
-        ):  # changes in place have no way here
+        if name.endswith("_") and not name.startswith("_") and name not in IN_PLACE and name != "grad_":
+            # changes in place have no way here (grad_ is where a tensor keeps its gradient)
             return partial(_refusing(name), self)
         return super().__getattribute__(name)
 

@@ -74,6 +74,15 @@ def test_nothing_is_copied_that_no_kernel_can_spoil():
     assert peak(compiled) < MEGABYTE
 
 
+def test_indices_that_forward_has_looked_at_cannot_be_wrong_in_backward():
+    table, layer = nn.Embedding(10, 16), nn.Linear(16, 4)
+    i = torch.arange(4)
+    compiled = torch.compile(lambda: layer(table(i)).sum().backward())
+    for _ in range(3):
+        compiled()
+    assert not compiled.recordings.all[0].program.tables.undo  # no gradient is copied before it is added to
+
+
 def test_a_gradient_of_two_parts_is_added_up_where_it_stays():
     torch.manual_seed(0)
     w = torch.randn(512, 512, requires_grad=True)

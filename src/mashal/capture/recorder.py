@@ -92,6 +92,8 @@ class Recorder:
         """Gives the program's frames at this moment (capture.watch)."""
         self._operands = list(operands)
         self._waiting = Waiting()
+        self._within: dict[tuple[Buffer, int, Any], tuple[int, int]] = {}
+        """Between which limits the indices lie that kernels have looked at."""
         self._taking_back: list[Callable[[], Any]] = []
 
     # ---------------------------------------------------------------- on and off
@@ -141,6 +143,7 @@ class Recorder:
                     self._before_change(value.buffer)
             result = _LAYOUT.rerun(owner)(*operands)
             step.results = tuple(self._made(x) for x in _listed(result, len(owner) - 4))
+            step.fails = self._may_fail(owner[2], step)
             self.trail.steps.append(step)
             if step.call.kernel:
                 _note_computed(step)
@@ -150,7 +153,7 @@ class Recorder:
                 self._listen(True)
 
     def _step(self, owner: tuple, operands: tuple) -> Step:
-        block, _, fail, *_, recipe = owner
+        block, *_, recipe = owner
         call = self._calls.get(id(block))
         if call is None:
             self._blocks.append(block)
@@ -158,7 +161,20 @@ class Recorder:
         values = tuple(self.value(x) if isinstance(x, Tensor) else self._lent.get(x, x) for x in operands)
         name, place = self._origins.of(sys._getframe(2))
         self._note_modules(sys._getframe(2))
-        return Step(call, values, (), call.writes, fail is not None, recipe, name, place)
+        return Step(call, values, (), call.writes, recipe=recipe, name=name, place=place)
+
+    def _may_fail(self, fail: Any, step: Step) -> bool:
+        """Whether a kernel may find an index out of range that no kernel before it has found within the same limits."""
+        limits = getattr(fail, "limits", None)
+        if fail is None or limits is None:
+            return fail is not None
+        unknown = False
+        for x, (least, beyond) in zip(step.operands[-len(limits) :], limits):
+            seen = x.buffer, x.offset, x.form
+            known = self._within.get(seen)
+            if known is None or known[0] < least or known[1] > beyond:
+                unknown, self._within[seen] = True, (least, beyond)
+        return unknown
 
     def _note_modules(self, frame: Any) -> None:
         """Notes the modules that are at work above a frame."""
@@ -199,6 +215,7 @@ class Recorder:
         return buffer
 
     def _before_change(self, buffer: Buffer) -> None:
+        self._within = {seen: limits for seen, limits in self._within.items() if seen[0] is not buffer}
         if buffer.source is not MADE and buffer.before is None:
             buffer.before = ctypes.string_at(memory.address_of(buffer.capsule), buffer.nbytes)
         buffer.changed = True

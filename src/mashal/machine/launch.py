@@ -16,7 +16,7 @@ What a kernel sees, as `i64 kernel(ptr words)`:
     results' data pointers | operands: data pointer, or number as double or i64 | scratch pointer, if any | constants
 
 It returns -1, or the position of an index that is out of range; then the plan calls `fail(position, *operands)`,
-which raises.
+which raises. `fail.limits`, where there is such, are the least index and the one beyond the greatest for each of the last operands.
 
 While a *recorder* listens (`Layout.listen`), a call of any plan becomes `recorder(owner, *operands)`, owner being the plan's
 `__self__`; it runs the plan by `Layout.rerun(owner)` and notes what was done (capture.recorder). An object that `make` has made is

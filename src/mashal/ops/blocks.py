@@ -163,6 +163,7 @@ def _plan(kind: str, f: Form, dense: Form, dim: int, indices: Sequence[Form], on
             which, int_at(picked, place), dim + which, f.shape[dim + which], _unraveled(place, picked.form.shape)
         )
 
+    fail.limits = tuple((0 if outside in STRICT else -n, n) for n in f.shape[dim : dim + k])  # type: ignore[attr-defined]
     if kind == "take":
         return plan_of(address, [(dense.nbytes, dense)], [size, *[8] * k], words, work=dense.numel, fail=fail)
     return plan_of(address, [], [size, size, *[8] * k], words, work=dense.numel, returns_first=True, fail=fail)

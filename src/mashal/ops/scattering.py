@@ -58,6 +58,7 @@ def _plan(kind: str, target: Form, index: Form, source: Form, dim: int) -> Plan:
         value = _value_at(operands[-1], status, sizes, strides[2])
         raise RuntimeError(f"index {value} is out of bounds for dimension {dim} with size {limit}")
 
+    fail.limits = ((0, limit),)  # type: ignore[attr-defined]
     size = target.dtype.itemsize
     if kind == "take":
         return plan_of(address, [(target.nbytes, target)], [size, 8], words, work=index.numel, fail=fail)

@@ -11,6 +11,7 @@ import types
 import numpy as np
 
 import mashal as torch
+from mashal import nn
 
 
 def calls(function, *many):
@@ -169,3 +170,91 @@ def test_attributes_of_tensors_are_read_and_set_in_every_call():
         return y
 
     assert [y.note for y in calls(named, *[(torch.ones(1),)] * 3)] == ["doubled"] * 3
+
+
+# ---------------------------------------------------------------- modules that do more than computing
+class Block(nn.Module):
+    def __init__(self, talks=False):
+        super().__init__()
+        self.layer, self.calls, self.talks = nn.Linear(3, 3), 0, talks
+
+    def forward(self, x):
+        self.calls += 1
+        y = self.layer(x).relu() * 2
+        if self.talks:
+            print("mean", y.mean().item() > 0)
+        return y + x
+
+
+def recorded(function):
+    """The lines of what is compiled of a function, inwards, with how often each was recorded."""
+    known = getattr(vars(function).get("forward", function), "recordings", None)
+    found, stack = {}, [known]
+    while stack:
+        known = stack.pop()
+        if known.all:
+            found[known.name] = found.get(known.name, 0) + len(known.all)
+        stack += known.regions
+    return found
+
+
+def test_a_module_that_counts_its_calls_is_compiled_around_that():
+    block = Block()
+    compiled = torch.compile(block)
+    answers = calls(compiled, *[(torch.full((1, 3), float(i)),) for i in range(5)])
+    assert block.calls == 5
+    assert set(recorded(compiled).values()) == {1}
+    assert all(torch.equal(y, block(torch.full((1, 3), float(i)))) for i, y in enumerate(answers))
+
+
+def test_a_module_inside_that_prints_is_compiled_around_that(capsys):
+    net = nn.Sequential(nn.Linear(3, 3), Block(), Block(talks=True), nn.Linear(3, 1))
+    compiled = torch.compile(net)
+    answers = calls(compiled, *[(torch.full((1, 3), float(i)),) for i in range(5)])
+    assert capsys.readouterr().out.count("mean") == 5
+    assert set(recorded(compiled).values()) <= {1, 2} and len(recorded(compiled)) > 2
+    assert all(torch.equal(y, net(torch.full((1, 3), float(i)))) for i, y in enumerate(answers))
+
+
+def test_hooks_of_a_compiled_module_run_in_every_call():
+    seen = []
+    layer = nn.Linear(3, 1)
+    layer.register_forward_hook(lambda module, given, output: seen.append(output.item()))
+    compiled = torch.compile(layer)
+    answers = calls(compiled, *[(torch.full((1, 3), float(i)),) for i in range(5)])
+    assert seen == [y.item() for y in answers] and recorded(compiled)
+
+
+def test_backward_hooks_of_a_compiled_module_see_the_true_gradients_alone():
+    seen = []
+    layer = nn.Linear(3, 1)
+    layer.register_full_backward_hook(lambda module, inputs, outputs: seen.append(outputs[0].item()))
+    compiled = torch.compile(layer)
+    for i in range(4):
+        (compiled(torch.ones(1, 3)) * i).sum().backward()
+    assert seen == [0, 1, 2, 3]
+
+
+def test_a_cache_that_the_first_calls_fill_is_no_reason_to_cut():
+    tables = {}
+
+    @torch.compile
+    def masked(x):
+        if len(x) not in tables:
+            tables[len(x)] = torch.tril(torch.ones(len(x), len(x)))
+        return x * tables[len(x)]
+
+    for n in (2, 3, 2, 3, 2, 3):
+        assert masked(torch.ones(n, n)).sum() == n * (n + 1) / 2
+    assert list(recorded(masked).values()) == [2]
+
+
+def test_the_value_that_is_stored_outside_is_compiled():
+    state = {}
+
+    @torch.compile
+    def keep(x):
+        state["last"] = (x * 2).exp() + 1
+
+    calls(keep, *[(torch.full((1,), float(i)),) for i in range(4)])
+    assert torch.equal(state["last"], (torch.full((1,), 3.0) * 2).exp() + 1) and recorded(keep)

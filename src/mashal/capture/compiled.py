@@ -33,6 +33,7 @@ does), up to the limit. All other calls run as they are written."""
 
 MOST_TRIES = 12  # at a replay for many sizes
 MOST_KINDS = 4096
+PATIENCE = 8  # calls that set what was not there: a cache is being filled, and will be full
 LONGEST_PAUSE = 255  # calls: where other threads always compute, trying to record must not cost much
 _one_at_a_time = threading.Lock()
 _all: WeakSet[Recordings] = WeakSet()
@@ -114,6 +115,7 @@ class Recordings:
         """From which size up to which other one it is known whether there is such a replay."""
         self.pause = self.paused = 0
         """For how many calls nothing is recorded, and for how many it was so the last time."""
+        self.patience = PATIENCE
         self.cuts: list[Any] = []
         self.regions: list[Recordings] = []
         self.parts = self.fn
@@ -181,6 +183,9 @@ class Recordings:
         except Refused as refused:
             if refused.passes:
                 self.pause = self.paused = min(2 * self.paused + 1, LONGEST_PAUSE)
+                return refused.answer
+            if refused.settles and self.patience and not self.whole:
+                self.patience -= 1
                 return refused.answer
             if self.whole:
                 text = not_whole(self.name, refused.cuts) if refused.cuts else runs_as_written(self.name, str(refused))

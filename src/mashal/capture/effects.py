@@ -16,7 +16,7 @@ from random import Random
 from types import CodeType, GeneratorType, ModuleType
 from typing import Any
 
-from mashal.capture.guards import Guard
+from mashal.capture.guards import ABSENT, Guard
 from mashal.capture.modules import is_module
 
 __all__ = ["Effect", "Mutation", "Unrepeatable", "changes", "of_builtin", "of_library", "of_mashal"]
@@ -30,17 +30,22 @@ class Unrepeatable(BaseException):
 
 @dataclass(frozen=True)
 class Effect:
-    """Something that a replay would not repeat: where (frame by frame, the compiled function first), and what."""
+    """Something that a replay would not repeat: where (frame by frame, the compiled function first), and what.
+
+    settles: whether the next call may do without it, as where a cache was filled.
+    """
 
     frame_lines: Lines
     what: str
+    settles: bool = False
 
 
 @dataclass(frozen=True)
 class Mutation:
     """A change of an object, an effect if the object was there before the call.
 
-    tracked: the collector knew it. before: what one place in it was before; if it is that again in the end, there is no effect.
+    tracked: the collector knew it. before: what one place in it was before; if it is that again in the end, there is no
+    effect. entries: how many a dictionary had.
     """
 
     frame_lines: Lines
@@ -48,6 +53,14 @@ class Mutation:
     changed: Any
     tracked: bool
     before: Guard | None = None
+    entries: int | None = None
+
+    @property
+    def settles(self) -> bool:
+        """Whether something was set that had not been there."""
+        if self.before is None:
+            return self.entries is not None and len(self.changed) > self.entries
+        return self.before.expected is ABSENT or self.before.expected is None
 
 
 _BUILTINS = frozenset(

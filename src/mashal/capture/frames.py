@@ -79,7 +79,8 @@ def code_of(function: Any) -> CodeType | None:
     """
     for _ in range(100):
         if isinstance(function, MethodType):
-            function = function.__func__
+            of_module = function.__name__ == "_call_impl" and hasattr(function.__self__, "forward")
+            function = function.__self__.forward if of_module else function.__func__
         elif hasattr(function, "__wrapped__"):
             function = function.__wrapped__
         elif isinstance(function, FunctionType):

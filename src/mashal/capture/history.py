@@ -11,6 +11,7 @@ from threading import Lock
 from typing import Any
 
 from mashal.autograd import grad
+from mashal.autograd.function import FunctionNode
 from mashal.capture.program import MISS
 from mashal.core.saved import FREED
 from mashal.core.tape import AccumulateGrad, Node, mode, no_grad
@@ -20,11 +21,11 @@ from mashal.errors import message
 
 class Boundary:
     """Where the graph of some results ends: leaves, and (node, output) that were there before. hooked: whether a node in
-    between has hooks."""
+    between has hooks; of_program: whether one is a Function, whose backward is the program's."""
 
     def __init__(self, results: list[Tensor], first: int):
         self.ends: dict[tuple[Node, int], None] = {}
-        self.hooked = self.freed = False
+        self.hooked = self.freed = self.of_program = False
         seen: set[int] = set()
         stack: list[tuple[Any, int]] = [(x.node, int(x.output)) for x in results]
         while stack:
@@ -37,6 +38,7 @@ class Boundary:
             seen.add(id(node))
             self.hooked |= node.hooks is not None
             self.freed |= node.saved is FREED
+            self.of_program |= isinstance(node, FunctionNode)
             stack += [(edge[0], int(edge[1])) for edge in node.edges if edge is not None]
 
 

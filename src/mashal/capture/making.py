@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import combinations
 from types import CellType
@@ -36,11 +37,12 @@ class Refused(Exception):
     """A call cannot be replayed. answer: what it returned; cuts: where in the program the reasons are, if they are there.
 
     passes: whether the reason is not the program's, but of the moment: another thread computed, a profiler was running.
+    settles: whether it may be that of a first call alone: objects of Python were changed.
     """
 
-    def __init__(self, why: str, answer: Any, cuts: list[Obstacle], passes: bool = False):
+    def __init__(self, why: str, answer: Any, cuts: list[Obstacle], passes: bool = False, settles: bool = False):
         super().__init__(why)
-        self.answer, self.cuts, self.passes = answer, cuts, passes
+        self.answer, self.cuts, self.passes, self.settles = answer, cuts, passes, settles
 
 
 def make(
@@ -66,7 +68,7 @@ def make(
         raise Refused(passing, answer, [], passes=True)
     if problem:
         (recorder.undo if whole else recorder.keep)()
-        raise Refused(problem, answer, cuts)
+        raise Refused(problem, answer, cuts, settles=bool(cuts) and all(cut.settles for cut in cuts))
     recorder.keep()
     return answer, recording
 
@@ -149,9 +151,19 @@ class _Maker:
         )
         self.recorder.finishing = True
         try:
-            self.gradients = history.gradients_of(self.differentiable, self.reached, self.given)
+            self._walk()
+        except Unrepeatable as what:
+            self.trouble = f"its backward does something that no replay repeats: {what}"
         except RuntimeError as error:  # what backward needs was changed: an error only if it is asked for
             self.trouble = f"its results have no backward ({error})"
+
+    def _walk(self) -> None:
+        """Where backward runs the program's own Python, that is watched, and stopped before it has an effect."""
+        watched = Watch(None, rehearsed=True) if self.boundary and self.boundary.of_program else nullcontext()
+        with watched:
+            self.gradients = history.gradients_of(self.differentiable, self.reached, self.given)
+        if isinstance(watched, Watch):
+            self.watch.guards += watched.guards
 
     def _is_new(self, x: Tensor) -> bool:
         return x.node is not None and not isinstance(x.node, AccumulateGrad) and x.node.sequence >= self.recorder.first
@@ -171,7 +183,7 @@ class _Maker:
     # ---- afterwards
     def cuts(self) -> list[Obstacle]:
         """What a replay could not do again, and where."""
-        effects = [Obstacle(e.what, tuple(e.frame_lines)) for e in self.watch.effects]
+        effects = [Obstacle(e.what, tuple(e.frame_lines), settles=e.settles) for e in self.watch.effects]
         return [*self.recorder.obstacles, *effects]
 
     def passing(self) -> str:

@@ -9,6 +9,7 @@ from mashal.capture.guards import same
 from mashal.machine.observing import settings_now
 
 _MEMBERS = "_modules"
+_OF_CALLS = frozenset(("training", "forward", "_long_way", "_compiled_call_impl", "_is_full_backward_hook"))
 
 
 class Seen:
@@ -42,8 +43,17 @@ def of_module(holder: Any) -> bool:
 
 
 def _attributes(module: Any) -> dict[str, Any]:
-    """The attributes; of dictionaries (members, hooks) what is in them."""
-    return {name: tuple(x.items()) if isinstance(x, dict) else x for name, x in module.__dict__.items()}
+    """The attributes; of dictionaries (members, hooks) what is in them.
+
+    Of a module whose class is the program's, those that calls of modules depend on: what its own code reads has guards.
+    """
+    ours = type(module).__module__.partition(".")[0] == "mashal"
+    held = {name: x for name, x in module.__dict__.items() if ours or name in _OF_CALLS or _is_registry(name, x)}
+    return {name: tuple(x.items()) if isinstance(x, dict) else x for name, x in held.items()}
+
+
+def _is_registry(name: str, x: Any) -> bool:
+    return name.startswith("_") and isinstance(x, dict)
 
 
 def _same(was: dict[str, Any], now: dict[str, Any]) -> bool:

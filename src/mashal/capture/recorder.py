@@ -39,13 +39,15 @@ _KEPT = 1 << 25  # bytes that lie free meanwhile: a recorded call is to need no 
 class Obstacle:
     """What a replay could not do again. reads: Python read a tensor's values. frames: the user's lines, outermost first.
 
-    passes: whether it was none of the program's doing, so that the next call may be recorded.
+    passes: whether it was none of the program's doing, so that the next call may be recorded. settles: whether it may be that of
+    a first call alone, as where a cache is filled.
     """
 
     what: str
     frames: tuple[tuple[Any, int], ...] = ()
     reads: bool = False
     passes: bool = False
+    settles: bool = False
 
 
 @dataclass
@@ -100,6 +102,7 @@ class Recorder:
     def __enter__(self) -> Recorder:
         assert watch.recorder is None, "one recording at a time"
         self._random = ctypes.string_at(default_generator.address, RANDOM_BYTES)
+        self._outside = sys._getframe(1)
         for x in self._operands:
             self.value(x)
         self._begun = True
@@ -178,7 +181,7 @@ class Recorder:
 
     def _note_modules(self, frame: Any) -> None:
         """Notes the modules that are at work above a frame."""
-        while frame is not None:
+        while frame is not None and frame is not self._outside:
             name = frame.f_code.co_name
             if name == "forward" or name == "__call__":
                 it = frame.f_locals.get("self")

@@ -15,12 +15,17 @@ The functions made have the file and the lines of the source, and share the cell
 from __future__ import annotations
 
 import ast
+import copy
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from types import CellType, CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
+from mashal.capture.callees import NAME, Callees, around_callees, is_compiled
 from mashal.capture.flow import Flow, Paths
+from mashal.capture.frames import code_of
 from mashal.capture.hoisting import elements_of, hoisted, sure_cuts, with_name
+from mashal.capture.modules import is_module
 from mashal.capture.names import binds, captured, escapes, uses
 from mashal.capture.source import Unsplit, compiled, defined, definition_of, made_of, name_of, without_defaults
 
@@ -48,10 +53,30 @@ def split(function: Any, cuts: Iterable[Obstacle], compile_region: Callable[[Fun
     value was read there. A region can be split again where another call finds other cuts. Raises Unsplit for functions
     without source, generators, and where no region is left.
     """
+    cuts = list(cuts)
+    owner = getattr(function, "__self__", None)
+    if is_module(owner) and function.__name__ in ("__call__", "_call_impl"):
+        return _split_module(owner, cuts, compile_region)
     if isinstance(function, MethodType):
         return MethodType(split(function.__func__, cuts, compile_region), function.__self__)
-    definition = definition_of(function)
-    return _Split(function, definition, list(cuts)).build(compile_region)
+    if isinstance(getattr(type(function), "__call__", None), FunctionType):  # noqa: B004
+        return split(MethodType(type(function).__call__, function), cuts, compile_region)
+    return _Split(function, definition_of(function), cuts).build(compile_region)
+
+
+def _split_module(module: Any, cuts: list[Obstacle], compile_region: Callable[[FunctionType, str], Any]) -> Any:
+    """The call of a module with its forward split; hooks run as they are written. A forward that is replaced counts at once."""
+    written = module.forward
+    if is_compiled(written):
+        raise Unsplit("its forward is compiled already")
+    inside = [cut for cut in cuts if cut.frames and cut.frames[0][0] is code_of(written)]
+    forward = split(written, inside, compile_region) if inside else compile_region(written, type(module).__qualname__)
+
+    def call(*args: Any, **options: Any) -> Any:
+        now = forward if module.forward == written else module.forward
+        return module._call_between_hooks(now, args, options) if module._long_way else now(*args, **options)
+
+    return call
 
 
 # ---------------------------------------------------------------- the parts
@@ -67,6 +92,9 @@ class _Split:
         arguments = {child.arg for child in ast.walk(definition.args) if isinstance(child, ast.arg)}
         self.flow = Flow(definition.body, arguments)
         self.lines: dict[int, bool] = {}  # of the cuts: whether all there read a value, in this very function
+        self.stores: dict[int, bool] = defaultdict(bool)  # of the cuts: whether all there set an attribute or an item
+        self.deeper: dict[int, CodeType] = {}  # of the cuts that lie in what is called there: that
+        self.calls_compiled = False
         for cut in cuts:
             self._note(cut, code)
         for line, reads in sure_cuts(definition):  # in branches, perhaps, that were not recorded yet
@@ -79,6 +107,9 @@ class _Split:
             raise Unsplit(f"{cut.what}, outside the lines of the function")
         line = cut.frames[0][1]
         self.lines[line] = self.lines.get(line, True) and cut.reads and len(cut.frames) == 1
+        self.stores[line] = self.stores.get(line, True) and cut.what.endswith(" = …") and len(cut.frames) == 1
+        if len(cut.frames) > 1:
+            self.deeper[line] = cut.frames[1][0]
 
     def is_local(self, name: str) -> bool:
         """Whether only the function's own statements can change a variable."""
@@ -100,17 +131,38 @@ class _Split:
             run += [] if first is None else [first]
             needed = self.flow.before(rest, self.flow.needed[statement], self.flow.paths[statement])
             result += self._region(run, needed)
-            result.append(self._opened(rest))
+            result.append(self._opened(self._around_callees(rest)))
             run = []
         return result + self._region(run, self.flow.needed[run[-1]] if run else frozenset())
 
+    def _around_callees(self, statement: ast.stmt) -> ast.stmt:
+        """A statement in which what is called is compiled for itself, if that is where it is cut."""
+        deeper = any(line in self.deeper for line in self._cut_lines([statement]))
+        changed = around_callees(statement) if deeper else None
+        self.calls_compiled |= changed is not None
+        return changed or statement
+
     def _hoist(self, statement: ast.stmt) -> tuple[ast.stmt | None, ast.stmt]:
         if not self._only_reads(statement):
-            return None, statement
+            return self._stored(statement)
         name = self._temporary()
         first, rest = hoisted(statement, name, self.is_local)
         if first is None or not self._movable(first, {name}):
             return None, statement
+        self.flow.bound[first] = self.flow.bound[statement]
+        return first, rest
+
+    def _stored(self, statement: ast.stmt) -> tuple[ast.stmt | None, ast.stmt]:
+        """Of an assignment that is cut because of where it stores: its value, which is computed first, and the rest."""
+        lines = self._cut_lines([statement])
+        if not isinstance(statement, ast.Assign) or not lines or not all(self.stores[line] for line in lines):
+            return None, statement
+        name = self._temporary()
+        first = ast.copy_location(ast.Assign(targets=[name_of(name, ast.Store())], value=statement.value), statement)
+        if not self._movable(ast.fix_missing_locations(first), {name}):
+            return None, statement
+        rest = copy.copy(statement)
+        rest.value = ast.copy_location(name_of(name), statement.value)
         self.flow.bound[first] = self.flow.bound[statement]
         return first, rest
 
@@ -222,10 +274,12 @@ class _Split:
             isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
         )
         split_body = [first, *self.block(rest)] if documented else self.block(body)
-        if not self.regions:
+        if not self.regions and not self.calls_compiled:
             raise Unsplit("no statement of it is free of what cannot be recorded")
         main = defined(code.co_name, without_defaults(self.definition.args), split_body, self.definition)
         cells = dict(zip(code.co_freevars, function.__closure__ or ()))
+        if self.calls_compiled:
+            cells[NAME] = CellType(Callees(compile_region, {*self.deeper.values()}))
         codes = compiled([*self.regions, main], [*cells, *(region.name for region in self.regions)], code)
         for definition in self.regions:
             region = made_of(codes[definition.name], function, cells, definition)

@@ -83,7 +83,7 @@ class Sightings:
                     self.found.setdefault(_place(change.before), (change.before, change.changed))
                     continue
                 changed.add(id(change.changed))
-                change = Effect(change.frame_lines, change.what)
+                change = Effect(change.frame_lines, change.what, change.settles)
             if change not in effects:
                 effects.append(change)
         old = [guard for guard, owner in self.found.values() if id(owner) not in young and id(owner) not in self.made]
@@ -102,7 +102,8 @@ class Sightings:
         if changed is UNKNOWN or (type(changed) is dict and _INSIDE & {*frame.f_code.co_names}):
             self.changes.append(Effect(lines, what))
         else:
-            self.changes.append(Mutation(lines, what, changed, gc.is_tracked(changed), before))
+            entries = len(changed) if type(changed) is dict else None
+            self.changes.append(Mutation(lines, what, changed, gc.is_tracked(changed), before, entries))
 
     def effect(self, frame: FrameType, what: str) -> None:
         """Something happens that no replay repeats."""

@@ -128,6 +128,10 @@ class Module(HookMethods, TreeMethods, ConversionMethods, StateMethods):
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         return call_with_hooks(self, args, kwargs)
 
+    def _call_between_hooks(self, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call with another function in the place of forward."""
+        return call_with_hooks(self, args, kwargs, forward)
+
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Calls of this module are compiled from now on; arguments as those of torch.compile."""
         compiler = later("mashal.compiler")

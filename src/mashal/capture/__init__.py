@@ -11,7 +11,7 @@ Read in this order
               step computes), fuse_join (two as one), fuse_graph (which may), fuse_steps (what it costs, and back to a
               step), fuse_products (what follows a product of matrices), fuse_memory (results in the place of operands)
   program     where buffers lie, the kernels' words: tables for machine.replay
-  growing     one recording for many sizes: words that are polynomials of a size;  outline: what recordings must share for that
+  growing     one recording for many sizes: outline: what recordings must share for that;  tuning: words as polynomials of a size
   compiled    recordings of a function, found by their guards
   regions     a function split around what cannot be recorded: source, names, flow, hoisting
   messages    what compile says to its user

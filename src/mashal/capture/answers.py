@@ -94,17 +94,19 @@ class Over(Answer):
 
 @dataclass
 class Seen(Answer):
-    """A new tensor over the memory of an argument (at a distance from its first element), or over memory that was there before."""
+    """A new tensor over the memory of an argument, `offset` elements from its first one on, or over that of a tensor that was
+    there before."""
 
     argument: int | None
-    like: Tensor
-    origin: int
+    like: Tensor | None
+    form: Any
+    offset: int
 
     def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
         if self.argument is None:
-            return new_view(self.like, self.like.form, self.like.offset)
+            return new_view(self.like, self.form, self.offset)
         source = leaves[self.argument]
-        return new_view(source, self.like.form, source.offset + self.like.offset - self.origin)
+        return new_view(source, self.form, source.offset + self.offset)
 
 
 # ---------------------------------------------------------------- what is done after a replay

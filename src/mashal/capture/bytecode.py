@@ -10,6 +10,8 @@ far as it is a chain of names, attributes and items, or None. What is found is a
     iterate   an iterator of `expression` is made
     call      `expression` (callee, arguments …) is called
     keep      a new dictionary or list becomes the local `detail`
+    pick      an item of `expression` is taken, by `detail`
+    uneven    `expression` and `detail` are compared for equality, divided with a remainder, or looked up in each other
 
 Expressions are tuples: ("local", name) ("global", name) ("cell", name) ("constant", value) ("attribute", of, name)
 ("item", of, key or None for any) ("call", callee, arguments) ("new", type). The walk forgets everything at jump targets,
@@ -47,6 +49,10 @@ _FILLS = {
     "SET_ADD": 1,
     "MAP_ADD": 2,
 }
+_SIGNED = ("COMPARE_OP", "BINARY_OP")  # which operation it is, is said beside the name
+_UNEVEN = frozenset("CONTAINS_OP == != % & | ^ %= &= |= ^=".split()) | {
+    f"{kind}_{name}" for kind in ("BINARY", "INPLACE") for name in ("MODULO", "AND", "OR", "XOR")
+}  # up to 3.10 the operations have names
 _POPS = frozenset("POP_TOP POP_ITER STORE_NAME POP_JUMP_IF_TRUE POP_JUMP_IF_FALSE".split())
 
 
@@ -144,6 +150,8 @@ class Walk:
         if name == "KW_NAMES":
             self.keywords = len(self.code.co_consts[instruction.arg or 0])
             return
+        if name in _UNEVEN or (name in _SIGNED and instruction.argrepr.replace("bool", "").strip("()") in _UNEVEN):
+            self.site("uneven", self.peek(2), self.peek(1))
         for group in (self.loads, self.stores, self.shuffles, self.calls):
             if group(name, value, instruction):
                 return
@@ -174,6 +182,8 @@ class Walk:
                 self.push(NULL)
         elif name == "BINARY_SUBSCR" or (name == "BINARY_OP" and instruction.argrepr == "[]"):
             of, key = self.take(2)
+            if of is not None and (key is None or key[0] != "constant"):
+                self.site("pick", of, key)
             if key is None and of is not None:
                 self.push(("item", of, None))
             else:

@@ -27,9 +27,10 @@ from mashal.capture.structure import PLAIN, flatten
 from mashal.core.tensor import Tensor
 from mashal.machine.observing import watch
 
-EAGERLY, LIMIT = 3, 8
+EAGERLY, SPECIAL, LIMIT = 3, 2, 8
 """So many recordings are made at once; after that of a kind of call that comes a second time (a sequence that grows never
-does), up to the limit. All other calls run as they are written."""
+does), up to the limit. All other calls run as they are written. SPECIAL: so many more are made at once where most sizes have a
+replay in common, for those that differ (0 and 1)."""
 
 MOST_TRIES = 12  # at a replay for many sizes
 MOST_KINDS = 4096
@@ -111,8 +112,8 @@ class Recordings:
         self.refusal, self.unsplit, self.warned = "", "", False
         self.kinds: set[tuple] = set()
         self.growing: list[Growing] = []
-        self.settled: list[tuple[int, int]] = []
-        """From which size up to which other one it is known whether there is such a replay."""
+        self.settled: list[tuple[tuple, int, int]] = []
+        """Of what changes: from which size up to which other one it is known whether there is such a replay."""
         self.pause = self.paused = 0
         """For how many calls nothing is recorded, and for how many it was so the last time."""
         self.patience = PATIENCE
@@ -175,7 +176,8 @@ class Recordings:
             self.pause -= 1
             return self.fn(*args, **options)
         first = self._is_first(structure, leaves)
-        if len(self.all) >= (EAGERLY if first else LIMIT):
+        eagerly = EAGERLY + SPECIAL * bool(self.growing)
+        if len(self.all) >= (eagerly if first else LIMIT):
             self._warn(lambda: too_often(self.name, len(self.all), self.all[0].difference(structure, leaves)))
             return self.fn(*args, **options)
         try:
@@ -210,14 +212,15 @@ class Recordings:
         if self.dynamic is False or len(self.all) < (1 if self.dynamic else 2):
             return False
         for other in self.all:
-            growth = Growth.between(other, leaves) if other.structure == structure and not other.after else None
+            growth = Growth.between(other, leaves) if other.structure == structure else None
             if growth is not None:
                 return self._grow(growth, other, leaves)
         return False
 
     def _grow(self, growth: Growth, like: Recording, leaves: list[Any]) -> bool:
         n = growth.size(leaves)
-        if len(self.settled) >= MOST_TRIES or any(a <= n < b for a, b in self.settled):
+        tries = [(a, b) for what, a, b in self.settled if what == growth.what]
+        if len(tries) >= MOST_TRIES or any(a <= n < b for a, b in tries):
             return False
         largest = max([growing.most for growing in self.growing] or [growth.size_of(like)])
         growing, following = None, n + 1
@@ -226,7 +229,9 @@ class Recordings:
             if growing is not None and growing.most >= n:
                 self.growing.insert(0, growing)
                 break
-        self.settled.append((n, following))
+        if growing is None:
+            following = max(following, n + len(tries) + 1)
+        self.settled.append((growth.what, n, following))
         return growing is not None and growing.most >= n
 
     def _is_first(self, structure: Any, leaves: list[Any]) -> bool:

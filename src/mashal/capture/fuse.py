@@ -37,9 +37,9 @@ class _Content:
         self.part, self.drawn = part, drawn
 
 
-def fused(trail: Trail, outliving: set[Buffer]) -> Trail:
-    """A trail that does the same in fewer steps. outliving: made buffers that are seen after the call."""
-    known = Known(overwritten(trail.steps), outliving)
+def fused(trail: Trail, outliving: set[Buffer], folds: bool = True) -> Trail:
+    """A trail that does the same in fewer steps. outliving: made buffers that are seen after the call; folds: as of a plan."""
+    known = Known(overwritten(trail.steps), outliving, folds)
     nodes = _alive([_Node(step, numbers) for step, numbers in zip(known.steps, known.numbers)], outliving)
     steps = [node.step for node in nodes]
     readers = _readers(steps)

@@ -34,10 +34,10 @@ class Known:
     """One walk. steps: those that are left, reading what is known; numbers: for each of them, operands (by position) that are a
     number everywhere."""
 
-    def __init__(self, steps: Sequence[Any], outliving: set[Buffer]):
+    def __init__(self, steps: Sequence[Any], outliving: set[Buffer], folds: bool = True):
         self.steps: list[Any] = []
         self.numbers: list[dict[int, Any]] = []
-        self._outliving = outliving
+        self._outliving, self._folds = outliving, folds
         empty = lambda step: isinstance(step, Step) and not step.call.kernel
         self._changes = Counter(v.buffer for step in steps if not empty(step) for v in step.written)
         self._made = {v.buffer for step in steps if isinstance(step, Step) for v in step.results}
@@ -121,7 +121,7 @@ class Known:
     def _constant(self, step: Step) -> bool:
         small = sum(v.buffer.nbytes for v in step.results) <= FOLDED
         fixed = all(v.buffer.source is CONSTANT for v in step.read)
-        return small and fixed and not any(v.buffer in self._outliving for v in step.results)
+        return self._folds and small and fixed and not any(v.buffer in self._outliving for v in step.results)
 
 
 def _identity(x: Any) -> Any:

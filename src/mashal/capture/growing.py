@@ -1,40 +1,41 @@
 """Sizes that change: one replay for all calls that differ in a size n only.
 
-A recording holds for one size; its kernels don't. Sizes, strides and offsets are words that kernels are given, and as
-functions of n they are polynomials: n, 3·n + 1, n². So when a call comes with another n, it is rehearsed (recorded, and everything
-put back) at three sizes more: the two that follow, and a wide one. Where all recordings run the same kernels and every word
-goes through their values as one polynomial, the wide one is kept, and *tuned* to each n in between before it is replayed.
-The memory that is planned for the wide one is enough for all.
+A recording holds for one size (or one int among its arguments); its kernels don't. Sizes, strides and offsets are words that
+kernels are given, and as functions of n they are polynomials: n, 3·n + 1, n². So when a call comes with another n, it is
+rehearsed (recorded, and everything put back) at three sizes more: the two that follow, and a wide one. Where all recordings run
+the same kernels and every word goes through their values as one polynomial, the wide one is kept, and *tuned*
+(capture.tuning) to each n in between before it is replayed; so is its backward. The memory that is planned for the wide one is
+enough for all.
 
 Which kernel suits a size is decided by thresholds: one that is right at both ends is right between them. A program could
-decide otherwise (`if n % 8 == 0`); code that compares for equality or takes remainders is not generalised. Nor are calls
-after which Python has something to do, such as those whose results can be differentiated.
+decide otherwise (`if n % 8 == 0`): where n, or what cannot be seen, is compared for equality, divided with a remainder or looked up,
+nothing is generalised. Nor are calls after which a schedule steps.
 """
 
 from __future__ import annotations
 
-import ctypes
 import dis
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from threading import Lock
 from types import CodeType
 from typing import Any
 
+from mashal.capture.answers import Remembered
 from mashal.capture.guards import same
 from mashal.capture.making import rehearse
-from mashal.capture.outline import Outline, outline
+from mashal.capture.outline import Outline, aligned, outlines_of
 from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
 from mashal.capture.structure import rebuild
-from mashal.core.forms import Form, form
+from mashal.capture.tuning import Tuned, remembered_at
+from mashal.core.forms import form
+from mashal.core.tape import AccumulateGrad, enable_grad
 from mashal.core.tensor import Tensor, empty
-from mashal.machine.replay_tables import TENSOR, WORDS
 
 WIDER = 8, 2  # how much wider than n the widest rehearsal is, the first that goes
 MOST = 1 << 28  # bytes that a rehearsal may be expected to need
-KNOWN = 256  # sizes whose forms are kept
 
 
 @dataclass(frozen=True)
@@ -73,27 +74,35 @@ class Growth:
                 strides = enumerate(zip(was.strides, now.strides), -was.rank)
                 changes += [(i, d, a, b) for d, (a, b) in strides if a != b]
         sizes = [change for change in changes if change[1] is not None and change[1] >= 0]
-        if not sizes or any(min(a, b) < 2 for _, _, a, b in sizes):
+        first = (sizes or [change for change in changes if change[1] is None] or [None])[0]
+        if first is None or any(min(a, b) < 2 for _, _, a, b in sizes) or first[3] < 2:
             return None
-        _, _, n0, n1 = sizes[0]
+        n0, n1 = first[2:]
         laws = []
-        for i, d, a, b in changes:
+        for i, d, a, b in [first, *(change for change in changes if change is not first)]:
             factor, rest = divmod(b - a, n1 - n0)
-            if rest:
+            if rest or (d is not None and type(leaves[i]) is not Tensor):
                 return None
             laws.append((i, d, factor, b - factor * n1))
-        return Growth(tuple(sorted(laws, key=lambda law: (law[1] is None or law[1] < 0, law[0], law[1] or 0))))
+        return Growth(tuple(laws))
+
+    @property
+    def what(self) -> tuple:
+        """What it is that changes, without how."""
+        return tuple([law[:2] for law in self.laws])
 
     def size(self, leaves: Sequence[Any]) -> int:
         """The n of a call."""
         i, d, _, _ = self.laws[0]
-        return leaves[i].form.shape[d]
+        return leaves[i] if d is None else leaves[i].form.shape[d]
 
     def size_of(self, recording: Recording) -> int:
         """The n of a recorded call."""
         i, d, _, _ = self.laws[0]
+        if d is None:
+            return dict(recording.fixed)[i]
         value = recording.program.plan.operands[recording.places.index(i)].value
-        assert value is not None and d is not None, "an operand whose size changes has a place of its own"
+        assert value is not None, "an operand whose size changes has a place of its own"
         return value.form.shape[d]
 
     def reaches(self, n: int) -> bool:
@@ -115,8 +124,17 @@ class Growth:
         for i, shape in shapes.items():
             x = leaves[i].form
             apart = None if x.contiguous else tuple(strides.get(i, x.strides))
-            changed[i] = empty(form(x.dtype, x.device, tuple(shape), apart)).fill_(0)
+            changed[i] = _with_a_past(empty(form(x.dtype, x.device, tuple(shape), apart)).fill_(0), leaves[i])
         return changed
+
+
+def _with_a_past(x: Tensor, like: Tensor) -> Tensor:
+    """x, a leaf or computed as `like` is."""
+    if like.node is None:
+        return x
+    with enable_grad():
+        x.requires_grad_()  # type: ignore[attr-defined]
+        return x if isinstance(like.node, AccumulateGrad) else x.as_strided(x.shape, x.stride())  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- making one
@@ -128,8 +146,8 @@ def grow(
     near = [rehearsed(m) for m in (n, n + 1, n + 2)]
     if None in near:
         return None, 2 * n
-    outlines = [outline(recording) for recording in near]  # type: ignore[arg-type]
-    if not (outlines[0].fits(outlines[1]) and outlines[0].fits(outlines[2])):
+    outlines = [outlines_of(recording) for recording in near]  # type: ignore[arg-type]
+    if not (_fit(outlines[0], outlines[1]) and _fit(outlines[0], outlines[2])):
         return None, n + 1
     given = sum(leaves[i].form.nbytes for i in {law[0] for law in growth.laws if law[1] is not None})
     needed = near[0].program.needs + given  # type: ignore[union-attr]
@@ -138,11 +156,12 @@ def grow(
         widest = rehearsed(wide) if needed * (wide / n) ** 2 <= MOST else None
         if widest is None:
             return None
-        last = outline(widest)
-        if not all(o.fits(last) for o in outlines):
+        last = outlines_of(widest)
+        if not all(_fit(some, last) for some in outlines):
             return None
-        growing = Growing(widest, growth, (n, wide), [*outlines, last])
-        return growing if growing.words_at(wide) == last.words else None
+        parts = [aligned(of) for of in zip(*outlines, last)]
+        growing = Growing(widest, growth, (n, wide), parts)
+        return growing if all(t.words_at(wide) == of[-1].words for t, of in zip(growing.tuned, parts)) else None
 
     for wider in WIDER:
         growing = up_to(wider * n)
@@ -156,28 +175,25 @@ def grow(
     return best, low + 1 if best is not None else high
 
 
+def _fit(some: Sequence[Outline], wide: Sequence[Outline]) -> bool:
+    return len(some) == len(wide) and all(a.fits(b) for a, b in zip(some, wide))
+
+
 def _rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any]) -> Recording | None:
     args, options = rebuild(structure, leaves)
     recording, codes = rehearse(fn, args, options, structure, leaves)
-    return recording if recording is not None and not recording.after and all(map(_uniform, codes)) else None
+    return recording if recording is not None and all(map(_uniform, codes)) else None
 
 
 @cache
 def _uniform(code: CodeType) -> bool:
-    """Whether what code does with a size can change at thresholds only: it neither compares for equality nor takes remainders."""
+    """Whether code branches on comparisons alone, not on whether a number is zero."""
     before = ""
     for step in dis.get_instructions(code):
-        if step.opname == "CONTAINS_OP" or step.opname == "COMPARE_OP" and step.argrepr.strip("bol()") in ("==", "!="):
-            return False
-        if step.opname in _UNEVEN or step.opname == "BINARY_OP" and step.argrepr.rstrip("=") in ("%", "&", "|", "^"):
-            return False
         if before.startswith("BINARY") and step.opname.startswith(("POP_JUMP", "JUMP_IF", "TO_BOOL", "UNARY_NOT")):
-            return False  # a branch on a number
+            return False
         before = step.opname
     return True
-
-
-_UNEVEN = {f"{kind}_{name}" for kind in ("BINARY", "INPLACE") for name in ("MODULO", "AND", "OR", "XOR")}  # up to 3.10
 
 
 # ---------------------------------------------------------------- the replay
@@ -185,29 +201,17 @@ class Growing:
     """A recording that is tuned to the size of each call. least, most: the sizes that it is for."""
 
     def __init__(
-        self, recording: Recording, growth: Growth, sizes: tuple[int, int], outlines: Sequence[Outline]
+        self, recording: Recording, growth: Growth, sizes: tuple[int, int], outlines: Sequence[Sequence[Outline]]
     ) -> None:
         self.recording, self.growth = recording, growth
         self.least, self.most = sizes
         self._now = self.most
         self._lock = Lock()
-        a, b, c = (outline.words for outline in outlines[:3])
-        self._laws = [(x, y - x, z - 2 * y + x) for x, y, z in zip(a, b, c)]
-        last = outlines[-1]
-        self._moving = [
-            (ctypes.c_int64.from_address(place), first + added, rise, bend)
-            for (place, added), (first, rise, bend) in zip(last.places, self._laws)
-            if place and (rise or bend)
-        ]
-        self._tail = last.tail
-        self._cells = [cell for name, column in _COLUMNS for cell in self._column(name, column)]
-        self._bases = list(self._column("bases", 0))
-        self._known: dict[int, tuple[list[int], list[Form]]] = {}
-
-    def words_at(self, n: int) -> list[int]:
-        """The words for a size: Newton's polynomial through those of `least` and the two that follow."""
-        t, u = n - self.least, (n - self.least) * (n - self.least - 1) // 2
-        return [first + t * rise + u * bend for first, rise, bend in self._laws]
+        self.tuned = [Tuned(recording.program, (), recording.answers, self.least, outlines[0])]
+        self._after = recording.after
+        for finish, of in zip((x for x in recording.after if isinstance(x, Remembered)), outlines[1:]):
+            back = finish.program
+            self.tuned.append(Tuned(back.program, back.forms, back.answers, self.least, of))
 
     def size(self, structure: Any, leaves: Sequence[Any]) -> int | None:
         """The n of a call like those that this replay is for; it may be too small or too large."""
@@ -215,11 +219,13 @@ class Growing:
             return None
         i, d, _, _ = self.growth.laws[0]
         x = leaves[i]
-        if not isinstance(x, Tensor) or d is None or len(x.form.shape) <= d:
+        if d is not None:
+            if not isinstance(x, Tensor) or len(x.form.shape) <= d:
+                return None
+            x = x.form.shape[d]
+        if type(x) is not int or x < 2:
             return None
-        n = x.form.shape[d]
-        if n < 2:
-            return None
+        n = x
         numbers = {i: factor * n + addend for i, d, factor, addend in self.growth.laws if d is None}
         for i, expected in self.recording.fixed:
             if leaves[i] != numbers[i] if i in numbers else not same(leaves[i], expected):
@@ -239,50 +245,11 @@ class Growing:
             self._lock.release()
 
     def tune(self, n: int) -> None:
-        """From now on the recording is one of a call of this size."""
-        t, u = n - self.least, (n - self.least) * (n - self.least - 1) // 2
-        for cell, first, rise, bend in self._moving:
-            cell.value = first + t * rise + u * bend
-        if n not in self._known:
-            if len(self._known) > KNOWN:
-                self._known.clear()
-            self._known[n] = self._tables_at(n)
-        for cell, word in zip(self._cells, self._known[n][0]):
-            cell.value = word
-        for cell in self._bases:  # so that every word that depends on a base is written anew
-            cell.value = 0
+        """From now on the recording is one of a call of this size; its backward is tuned when it runs."""
+        forward, *backward = self.tuned
+        forward.tune(n)
+        self.recording.answers = forward.at(n)[1]
+        self.recording.after = [
+            remembered_at(x, backward[0], n) if isinstance(x, Remembered) else x for x in self._after
+        ]
         self._now = n
-
-    def _tables_at(self, n: int) -> tuple[list[int], list[Form]]:
-        """What stands in the columns for a size, and the forms whose addresses are in there."""
-        rest = iter(self.words_at(n)[self._tail :])
-        columns: dict[tuple[str, int], list[int]] = {}
-        forms: list[Form] = []
-
-        def add_form(name: str, column: int, of: Form) -> None:
-            shape, strides = (tuple([next(rest) for _ in range(of.rank)]) for _ in range(2))
-            forms.append(form(of.dtype, of.device, shape, strides))
-            columns.setdefault((name, column), []).append(id(forms[-1]))
-
-        tables = self.recording.program.tables
-        for row in tables.operands:
-            if row[0] == TENSOR:
-                add_form("operands", 1, row[1])
-        for _, _, _, of in tables.blocks:
-            columns.setdefault(("blocks", 0), []).append(next(rest))
-            add_form("blocks", 3, of)
-        for _, of, _, _ in tables.results:
-            columns.setdefault(("results", 2), []).append(next(rest))
-            add_form("results", 1, of)
-        return [word for place in _COLUMNS for word in columns.get(place, ())], forms
-
-    def _column(self, name: str, column: int) -> Iterator[ctypes.c_int64]:
-        """The words in a column of the replay's table; of the operands those that are tensors."""
-        tables, width = self.recording.program.tables, WORDS[name]
-        words = tables.words[name]
-        for row in range(len(words) // width):
-            if name != "operands" or tables.operands[row][0] == TENSOR:
-                yield ctypes.c_int64.from_buffer(words, 8 * (width * row + column))
-
-
-_COLUMNS = ("operands", 1), ("blocks", 0), ("blocks", 3), ("results", 2), ("results", 1)

@@ -6,7 +6,7 @@ edges are where the recorded graph ended: leaves, and nodes that were there befo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import Any
 
@@ -90,12 +90,19 @@ class BackwardProgram:
         self.turn = Lock()
 
     def __call__(self, gradients: tuple, kept: list[Tensor]) -> tuple:
-        operands = [*map(self._fitted, gradients, self.forms), *kept]
+        return self.run(gradients, kept, self.forms, self.answers, lambda: None)
+
+    def run(
+        self, gradients: tuple, kept: list[Tensor], forms: list[Any], answers: list[Any], prepare: Callable[[], None]
+    ) -> tuple:
+        """The gradients; `prepare` is called when it is this backward's turn."""
+        operands = [*map(self._fitted, gradients, forms), *kept]
         with self.turn:
+            prepare()
             made = self.program.replay(*operands)
         assert made is not MISS, "what backward needs is as it was recorded"
         comes = [any(gradients[k] is not None for k in sources) for sources in self.sources]
-        return tuple(answer(operands, made) if some else None for answer, some in zip(self.answers, comes))
+        return tuple(answer(operands, made) if some else None for answer, some in zip(answers, comes))
 
     def _fitted(self, g: Tensor | None, wanted: Any) -> Tensor:
         """A gradient as the program takes it."""

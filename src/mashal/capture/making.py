@@ -86,6 +86,7 @@ def rehearse(
         if recorder.unlasting or maker.cuts() or maker.passing() or maker.problem():
             return None, ()
         recording = maker.recording(structure, shape)
+        recording.picked = maker.watch.picked
         return None if maker.trouble else recording, maker.watch.codes
     finally:
         recorder.undo()
@@ -209,7 +210,7 @@ class _Maker:
         anew = [refilled(buffer) for buffer in buffers if buffer.source is CONSTANT and buffer.changed]
         steps[:0] = anew
         self.forward += len(anew)
-        plan = Plan(Trail(steps[: self.forward], buffers))
+        plan = Plan(Trail(steps[: self.forward], buffers), folds=not self.watch.rehearsed)
         places, fixed = self._operands(plan)
         parts = self._answers(plan)
         after: list[Finish] = []
@@ -296,7 +297,8 @@ class _Maker:
                     (i for i, leaf in enumerate(self.leaves) if isinstance(leaf, Tensor) and leaf.capsule is x.capsule),
                     None,
                 )
-                parts.append(answers.Seen(owner, x, self.leaves[owner].offset if owner is not None else 0))
+                before = self.leaves[owner].offset if owner is not None else 0
+                parts.append(answers.Seen(owner, x if owner is None else None, x.form, x.offset - before))
         return parts
 
     def _is_live(self, x: Tensor) -> bool:
@@ -386,7 +388,7 @@ class _Maker:
         program), and the call's own operands that it reads.
         """
         recorder = self.recorder
-        back = Plan(trail, asked=0)
+        back = Plan(trail, asked=0, folds=plan.folds)
         given = [recorder.value(x) for x in self.given]
         back.operands = [Operand(value) for value in given]
         mine = {value.buffer for value in given}
@@ -414,7 +416,7 @@ class _Maker:
         forms = [value.form for value in given]
         touched = [(was.tensor, recorder.value(was.tensor).buffer) for was in recorder.touched.values()]
         reads = used(trail)
-        watched = [(x, needed.get(buffer, set())) for x, buffer in touched if buffer in reads]
+        watched = [(x, needed.get(b, set())) for x, b in touched if b in reads and b not in by_buffer]
         ends = [next((i for i, leaf in enumerate(self.leaves) if leaf is x), x) for x in self.reached]
         outputs = [next(((k, y) for k, y in enumerate(self.differentiable) if isinstance(x, Tensor) and x.node is y.node
                          and x.output == y.output), None) for x in self.found]  # fmt: skip

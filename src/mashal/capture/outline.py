@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import struct
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mashal.capture import answers
 from mashal.capture.program import Program
 from mashal.capture.recording import Recording
 from mashal.capture.trail import CONSTANT, Step, Value
-from mashal.core.forms import Form
+from mashal.core.dtypes import int64
+from mashal.core.forms import Form, form
 from mashal.core.saved import FREED
+from mashal.core.shapes import Size
 from mashal.core.tensor import Tensor
 from mashal.machine import memory
 from mashal.machine.launch import NUMBER
 from mashal.machine.replay_tables import TENSOR, WORDS
+
+MOST_MOVING = 1 << 15  # bytes of a constant whose elements are polynomials
 
 
 @dataclass
@@ -24,16 +29,18 @@ class Outline:
     """A program as what must be the same for every n (`fixed`), what is to be a polynomial (`words`), and what the widest has most of.
 
     places: for each word the address where it stands in the program's own memory, and what is added to it there; 0 if nowhere.
-    constants: the bytes of tensors that Python makes in the call.
+    reals: which words stand there as float64. constants: of tensors that Python makes in the call, the bytes, where they are, and
+    whether they are int64.
     """
 
     fixed: list[Any] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
     places: list[tuple[int, int]] = field(default_factory=list)
-    constants: list[bytes] = field(default_factory=list)
+    reals: set[int] = field(default_factory=set)
+    constants: list[tuple[bytes, int, bool]] = field(default_factory=list)
     room: list[int] = field(default_factory=list)
     tail: int = 0
-    """How many words stand in the program's own memory; after them come those of its tables."""
+    """How many words stand in the program's own memory; after them come those of its tables, of forms and of answers."""
 
     def add(self, word: int, place: int = 0, added: int = 0) -> None:
         self.words.append(word)
@@ -45,12 +52,67 @@ class Outline:
             self.fixed == wide.fixed
             and len(self.words) == len(wide.words)
             and all(a <= b for a, b in zip(self.room, wide.room))
-            and all(b.startswith(a) for a, b in zip(self.constants, wide.constants))
+            and all(b[0].startswith(a[0]) or _may_move(a, b) for a, b in zip(self.constants, wide.constants))
         )
 
+    def with_constants(self, which: Iterable[int]) -> Outline:
+        """The same with words for the elements of some constants."""
+        words, places = list(self.words), list(self.places)
+        for k in which:
+            content, address, _ = self.constants[k]
+            elements = struct.unpack(f"<{len(content) // 8}q", content)
+            words += elements
+            places += [(address + 8 * i, 0) for i in range(len(elements))]
+        return replace(self, words=words, places=places)
 
-def outline(recording: Recording) -> Outline:
-    program, found = recording.program, Outline()
+
+def aligned(outlines: Sequence[Outline]) -> list[Outline]:
+    """Outlines that fit the last one, with words for the constants that are not beginnings of the last one's."""
+    contents = [[content for content, _, _ in outline.constants] for outline in outlines]
+    which = [k for k, wide in enumerate(contents[-1]) if not all(wide.startswith(of[k]) for of in contents)]
+    return [outline.with_constants(which) for outline in outlines]
+
+
+def _may_move(a: tuple[bytes, int, bool], b: tuple[bytes, int, bool]) -> bool:
+    return a[2] and b[2] and len(a[0]) == len(b[0]) <= MOST_MOVING
+
+
+def outlines_of(recording: Recording) -> list[Outline]:
+    """The outline of a recording, and that of its backward if it has one."""
+    found = Outline()
+    _outline_program(recording.program, found)
+    for part in recording.answers:
+        _outline_answer(part, found)
+    after = [_finish(finish) for finish in recording.after]
+    found.fixed.append((recording.shape, len(recording.fixed), list(recording.picked), after))
+    return [found, *(_outline_backward(x.program) for x in recording.after if isinstance(x, answers.Remembered))]
+
+
+def _outline_backward(backward: Any) -> Outline:
+    found = Outline()
+    _outline_program(backward.program, found)
+    for of in backward.forms:
+        found.fixed.append((of.dtype, of.device, of.rank))
+        _outline_form(of, found)
+    for part in backward.answers:
+        _outline_answer(part, found)
+    found.fixed.append(backward.sources)
+    return found
+
+
+def _finish(finish: Any) -> Any:
+    """What is left to do after a replay, as something to compare."""
+    if isinstance(finish, answers.Bumped):
+        return finish
+    if not isinstance(finish, answers.Remembered):
+        return object()
+    kept = [(type(answer), vars(answer), needed) for answer, needed in finish.kept]
+    watched = [(id(x), needed) for x, needed in finish.watched]
+    ends = [end if type(end) is int else id(end) for end in finish.ends]
+    return kept, watched, ends, finish.places, finish.results
+
+
+def _outline_program(program: Program, found: Outline) -> None:
     tables, plan = program.tables, program.plan
     offsets = _places_of_offsets(program)
     buffers: dict[Any, int] = {}
@@ -62,7 +124,9 @@ def outline(recording: Recording) -> Outline:
             found.fixed.append((base, buffer.source))
             found.room.append(buffer.nbytes)
             if buffer.source is CONSTANT:
-                found.constants.append(ctypes.string_at(memory.address_of(buffer.capsule), buffer.nbytes))
+                address_ = memory.address_of(buffer.capsule)
+                whole = value.form.dtype is int64
+                found.constants.append((ctypes.string_at(address_, buffer.nbytes), address_, whole))
         found.fixed.append(buffers.setdefault(buffer, len(buffers)))
         place = 0 if base else added  # where a buffer lies in the arena is the widest recording's affair
         found.add(value.start + added - place, offsets[address], place)
@@ -80,6 +144,10 @@ def outline(recording: Recording) -> Outline:
             for k, (x, kind) in enumerate(zip(pointers, kinds)):
                 if isinstance(x, Value):
                     point(x, address + 8 * k)
+                elif kind == NUMBER and _is_whole(float(x)):
+                    found.reals.add(len(found.words))
+                    found.fixed.append("a whole number")
+                    found.add(int(x), address + 8 * k)
                 elif kind == NUMBER:
                     found.fixed.append(float(x))
                 else:
@@ -89,8 +157,10 @@ def outline(recording: Recording) -> Outline:
                 found.add(word, address + 8 * k)
     found.tail = len(found.words)
     _outline_tables(program, found)
-    found.fixed.append((recording.shape, [_constant(part) for part in recording.answers], len(recording.fixed)))
-    return found
+
+
+def _is_whole(x: float) -> bool:
+    return x.is_integer() and abs(x) < 2**53 and str(x) != "-0.0"
 
 
 def _places_of_offsets(program: Program) -> dict[int, int]:
@@ -155,11 +225,48 @@ def _outline_form(of: Form, found: Outline) -> None:
         found.add(number)
 
 
-def _constant(part: Any) -> Any:
-    """A part of the answer as something to compare; None for what has a form of its own."""
-    if isinstance(part, answers.Constant):
-        return "constant", part.value if not isinstance(part.value, Tensor) else id(part.value)
-    return (type(part), *vars(part).values()) if isinstance(part, _PLACES) else object()
+# ---------------------------------------------------------------- answers
+def _outline_answer(part: Any, found: Outline) -> None:
+    """A part of the answer: what `answer_at` takes from the words."""
+    match part:
+        case answers.Constant(Tensor() as value):
+            found.fixed.append(id(value))
+        case answers.Constant(Size() as value):
+            found.fixed.append((Size, len(value)))
+            for size in value:
+                found.add(size)
+        case answers.Constant(value) if type(value) is int:
+            found.fixed.append(int)
+            found.add(value)
+        case answers.Constant(value):
+            found.fixed.append((type(value), value))
+        case answers.Further() | answers.Over() | answers.Seen():
+            of = part.form
+            like = getattr(part, "like", None)
+            rest = [x for name, x in vars(part).items() if name not in ("form", "offset", "like")]
+            found.fixed.append((type(part), rest, id(like), of.dtype, of.device, of.rank))
+            found.add(part.offset)
+            _outline_form(of, found)
+        case answers.Made() | answers.Whole() | answers.Argument():
+            found.fixed.append((type(part), vars(part)))
+        case _:
+            found.fixed.append(object())
 
 
-_PLACES = answers.Made, answers.Whole, answers.Argument
+def answer_at(part: Any, rest: Iterator[int]) -> Any:
+    """A part of the answer as the next words say."""
+    match part:
+        case answers.Constant(Size() as value):
+            return answers.Constant(Size([next(rest) for _ in value]))
+        case answers.Constant(value) if type(value) is int:
+            return answers.Constant(next(rest))
+        case answers.Further() | answers.Over() | answers.Seen():
+            offset = next(rest)
+            return replace(part, offset=offset, form=form_at(part.form, rest))
+    return part
+
+
+def form_at(of: Form, rest: Iterator[int]) -> Form:
+    """A form whose shape and strides are the next words."""
+    shape, strides = (tuple([next(rest) for _ in range(of.rank)]) for _ in range(2))
+    return form(of.dtype, of.device, shape, strides)

@@ -50,6 +50,7 @@ class Plan:
     apart: storages that must differ, (operand, other operand or -1, capsule or None). together: operands that share memory,
     (operand, other operand, how many bytes further that one lies). asked: the modes that a replay needs as they are now.
     numbers: which entries are options of an optimizer that its step reads anew.
+    folds: whether what depends on constants alone is computed now.
     """
 
     trail: Trail
@@ -72,6 +73,7 @@ class Plan:
     returned: int = 0
     returns: int = 0
     asked: int = ASKED_USUALLY
+    folds: bool = True
 
 
 @cache
@@ -90,7 +92,7 @@ class Program:
         self._patches: list[list[tuple[int, int]]] = [[]]  # base 0 is the arena
         given = {o.value.buffer for o in plan.operands if o.value is not None}
         outliving = given | {v.buffer for v, _ in plan.results}
-        plan.trail = fused(plan.trail, outliving)
+        plan.trail = fused(plan.trail, outliving, plan.folds)
         self._lives = lives(plan.trail, outliving)
         self._place()
         for i, step in enumerate(plan.trail.steps):

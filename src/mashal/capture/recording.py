@@ -33,6 +33,8 @@ class Recording:
     after: list[Finish]
     guards: list[Guard]
     direct: Callable[..., Any] | None = None
+    picked: Sequence[Any] = ()
+    """The keys by which the program took things out of lists and the like, if it was rehearsed."""
 
     def __post_init__(self) -> None:
         n = len(self.fixed) + len(self.places)

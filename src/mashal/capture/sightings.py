@@ -37,8 +37,10 @@ from mashal.capture.guards import (
     look_up,
     place_of,
 )
+from mashal.capture.modules import is_module
 from mashal.capture.sites import reads_of_first, shown
 from mashal.core.interop import is_array
+from mashal.core.shapes import Size
 from mashal.core.tape import mode
 from mashal.core.tensor import Tensor
 from mashal.machine.observing import watch
@@ -47,6 +49,8 @@ __all__ = ["Sightings"]
 
 _REPORTED = (BuiltinFunctionType, MethodDescriptorType, WrapperDescriptorType, MethodWrapperType)  # to profilers
 _INSIDE = {"__dict__", "vars"}  # the dictionary of an old object may be new
+_NUMBERS = (int, float, bool, str, tuple, Size, type(None))  # known by their value
+_PICKING = ("get", "index", "count", "pop", "setdefault")
 _OF_FIRST_ARGUMENT = (next, setattr, delattr, object.__setattr__, object.__delattr__)
 
 
@@ -69,6 +73,7 @@ class Sightings:
         self.pending: dict[FrameType, str] = {}
         self.closures: dict[FrameType, FunctionType | None] = {}
         self.called: dict[CodeType, dict[FunctionType, None]] = {}  # closures that were about to be called
+        self.picked: list[Any] = []  # in a rehearsal: the keys by which things were taken out of others
 
     def conclude(self) -> tuple[list[Guard], list[Effect]]:
         """The guards and the effects. What was made since the beginning is nobody's business."""
@@ -220,6 +225,24 @@ class Sightings:
         for guard in object_guards(value, words):
             self.guard(guard, value)
 
+    def pick(self, frame: FrameType, site: Site) -> None:
+        """An item is taken by a key that is computed: in a rehearsal, what the key is (a tensor's items are kernels' business)."""
+        if self.rehearsed:
+            self.pick_by(evaluate(site.expression, frame), evaluate(site.detail, frame))
+
+    def uneven(self, frame: FrameType, site: Site) -> None:
+        """Something is done with numbers that does not change at thresholds only: in a rehearsal, what the numbers are."""
+        if self.rehearsed:
+            values = [_value(x, frame) for x in (site.expression, site.detail)]
+            if not any(isinstance(x, Tensor) for x in values):
+                self.picked += [object() if x is UNKNOWN else repr(x) if type(x) in _NUMBERS else id(x) for x in values]
+
+    def pick_by(self, owner: Any, key: Any) -> None:
+        if owner is UNKNOWN or isinstance(owner, (Tensor, Size)) or is_module(owner):
+            return
+        if key is not UNKNOWN or not self._is_new(owner):
+            self.picked.append(object() if key is UNKNOWN else repr(key))
+
     def cell(self, frame: FrameType, name: str) -> CellType | None:
         """The cell of a free variable; None where the frame's function isn't found."""
         if name == "__class__":
@@ -282,6 +305,8 @@ class Sightings:
             FunctionType,
         ):
             return
+        if self.rehearsed and arguments and getattr(function, "__name__", "") in _PICKING:
+            self.pick_by(getattr(function, "__self__", UNKNOWN), evaluate(arguments[0], frame))
         if function in (getattr, hasattr) and len(arguments) > 1:
             name = evaluate(arguments[1], frame)
             if arguments[0] is not None and isinstance(name, str):
@@ -345,6 +370,21 @@ class Sightings:
         """A new container becomes a local: noted at the next instruction, when it is there."""
         if site.expression[0] == "new" or evaluate(site.expression[1], frame) in (dict, list, set):
             self.pending[frame] = site.detail
+
+
+def _value(expression: Any, frame: FrameType) -> Any:
+    """What an expression is, also where it is a tensor's or a container's size."""
+    match expression:
+        case ("call", ("global", "len"), (of,)):
+            thing = evaluate(of, frame)
+            return len(thing) if isinstance(thing, (Tensor, list, tuple, dict, str)) else UNKNOWN
+        case ("call", ("attribute", of, "dim" | "ndimension"), ()):
+            thing = evaluate(of, frame)
+            return thing.ndim if isinstance(thing, Tensor) else UNKNOWN
+        case ("call", ("attribute", of, "size"), (key,)):
+            thing, key = evaluate(of, frame), evaluate(key, frame)
+            return thing.shape[key] if isinstance(thing, Tensor) and type(key) is int else UNKNOWN
+    return evaluate(expression, frame)
 
 
 def _mode() -> tuple[bool, bool]:

@@ -49,7 +49,8 @@ _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class Watch:
-    """A context around one call of `function`; afterwards `guards`, `effects`, `codes` (the program's); while inside `line()`.
+    """A context around one call of `function`; afterwards `guards`, `effects`, `codes` (the program's), `picked`; while
+    inside `line()`.
 
     declined: why nothing was watched (a profiler runs), or "". rehearsed: whether the program is stopped before it has an effect.
 
@@ -68,6 +69,7 @@ class Watch:
         self.guards: list[Guard] = []
         self.effects: list[Effect] = []
         self.codes: tuple[CodeType, ...] = ()
+        self.picked: list[Any] = []
         self.declined = ""
         self._kinds: dict[int, tuple[CodeType, str]] = {}
         self._begun: set[FrameType] = set()
@@ -99,6 +101,7 @@ class Watch:
         mode.watched = False
         try:
             self.guards, self.effects = self._seen.conclude()
+            self.picked = self._seen.picked
         finally:
             if self._collects:
                 gc.enable()

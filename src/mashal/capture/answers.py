@@ -103,8 +103,9 @@ class Seen(Answer):
     offset: int
 
     def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
-        if self.argument is None:
+        if self.like is not None:
             return new_view(self.like, self.form, self.offset)
+        assert self.argument is not None
         source = leaves[self.argument]
         return new_view(source, self.form, source.offset + self.offset)
 

@@ -11,6 +11,7 @@ far as it is a chain of names, attributes and items, or None. What is found is a
     call      `expression` (callee, arguments …) is called
     keep      a new dictionary or list becomes the local `detail`
     pick      an item of `expression` is taken, by `detail`
+    truth     whether `expression` is true is asked
     uneven    `expression` and `detail` are compared for equality, divided with a remainder, or looked up in each other
 
 Expressions are tuples: ("local", name) ("global", name) ("cell", name) ("constant", value) ("attribute", of, name)
@@ -49,6 +50,7 @@ _FILLS = {
     "SET_ADD": 1,
     "MAP_ADD": 2,
 }
+_TRUTHS = ("TO_BOOL", "UNARY_NOT")
 _SIGNED = ("COMPARE_OP", "BINARY_OP")  # which operation it is, is said beside the name
 _UNEVEN = frozenset("CONTAINS_OP == != % & | ^ %= &= |= ^=".split()) | {
     f"{kind}_{name}" for kind in ("BINARY", "INPLACE") for name in ("MODULO", "AND", "OR", "XOR")
@@ -152,6 +154,8 @@ class Walk:
             return
         if name in _UNEVEN or (name in _SIGNED and instruction.argrepr.replace("bool", "").strip("()") in _UNEVEN):
             self.site("uneven", self.peek(2), self.peek(1))
+        if name in _TRUTHS or name.startswith(("POP_JUMP_", "JUMP_IF_")):
+            self.site("truth", self.peek(1))
         for group in (self.loads, self.stores, self.shuffles, self.calls):
             if group(name, value, instruction):
                 return

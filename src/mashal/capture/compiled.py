@@ -137,8 +137,7 @@ class Recordings:
                 if answer is not MISS:
                     self._prefer(recording)
                     return answer
-        growing, n = self.growing_for(structure, leaves)
-        if growing is not None:
+        for growing, n in self.growing_for(structure, leaves):
             answer = growing(n, leaves)
             if answer is not MISS:
                 return answer
@@ -199,13 +198,10 @@ class Recordings:
         return answer
 
     # ---------------------------------------------------------------- sizes that change
-    def growing_for(self, structure: Any, leaves: list[Any]) -> tuple[Growing | None, int]:
-        """The replay for many sizes that is for such a call, and its size; None if there is none."""
-        for growing in self.growing:
-            n = growing.size(structure, leaves)
-            if n is not None and growing.least <= n <= growing.most:
-                return growing, n
-        return None, 0
+    def growing_for(self, structure: Any, leaves: list[Any]) -> list[tuple[Growing, int]]:
+        """The replays for many sizes that are for such a call, each with its size."""
+        sizes = [(growing, growing.size(structure, leaves)) for growing in self.growing]
+        return [(growing, n) for growing, n in sizes if n is not None and growing.least <= n <= growing.most]
 
     def _generalised(self, structure: Any, leaves: list[Any]) -> bool:
         """If the call differs from a recorded one in sizes only: whether there is now a replay for it."""

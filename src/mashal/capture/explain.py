@@ -183,13 +183,14 @@ def _describe(known: Recordings, found: Explanation, name: str, args: tuple, opt
     """Adds what was recorded for these arguments."""
     leaves: list[Any] = []
     structure = flatten((args, options), leaves)
-    growing, _ = known.growing_for(structure, leaves)
+    fitting = known.growing_for(structure, leaves)
     kind = with_parts(leaves)
     if kind is not None:
         found.as_written.append((name, f"an argument is a {kind.__name__}, which is made of other tensors"))
-    elif growing is None or any(x.structure == structure and x.takes(leaves) for x in known.all):
+    elif not fitting or any(x.structure == structure and x.takes(leaves) for x in known.all):
         _add(known, found, name)
     else:
+        growing, _ = fitting[0]
         growing.tune(growing.most)
         sizes = f"{growing.least} to {growing.most}"
         found.regions.append(_region(f"{name} for sizes {sizes}, here the last", growing.recording.program))

@@ -24,15 +24,16 @@ from typing import Any
 
 from mashal.capture.answers import Remembered
 from mashal.capture.guards import same
-from mashal.capture.making import rehearse
+from mashal.capture.making import past_of, rehearse
 from mashal.capture.outline import Outline, aligned, outlines_of
 from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
 from mashal.capture.structure import rebuild
 from mashal.capture.tuning import Tuned, remembered_at
 from mashal.core.forms import form
-from mashal.core.tape import AccumulateGrad, enable_grad
+from mashal.core.tape import AccumulateGrad, enable_grad, mode
 from mashal.core.tensor import Tensor, empty
+from mashal.machine.replay_tables import ANY_HISTORY
 
 WIDER = 8, 2  # how much wider than n the widest rehearsal is, the first that goes
 MOST = 1 << 28  # bytes that a rehearsal may be expected to need
@@ -42,10 +43,12 @@ MOST = 1 << 28  # bytes that a rehearsal may be expected to need
 class Growth:
     """How the leaves of calls follow from a size n: (leaf, dimension, factor, addend). The first is n itself.
 
-    dimension: None for an int; -1, -2, … for a stride of a tensor that isn't contiguous, counted from the last one.
+    dimension: None for an int; -1, -2, … for a stride of a tensor that isn't contiguous, counted from the last one. situation: what
+    must be the same, which the laws do not say: the modes, and which tensors are leaves or computed.
     """
 
     laws: tuple[tuple[int, int | None, int, int], ...]
+    situation: tuple = ()
 
     @staticmethod
     def between(before: Recording, leaves: Sequence[Any]) -> Growth | None:
@@ -62,7 +65,7 @@ class Growth:
                 if x is not operand.same:
                     return None
                 continue
-            if not isinstance(x, Tensor):
+            if not isinstance(x, Tensor) or operand.history not in (ANY_HISTORY, past_of(x)):
                 return None
             was, now = operand.value.form, x.form
             if was is now:
@@ -84,12 +87,13 @@ class Growth:
             if rest or (d is not None and type(leaves[i]) is not Tensor):
                 return None
             laws.append((i, d, factor, b - factor * n1))
-        return Growth(tuple(laws))
+        pasts = [past_of(leaves[i]) for i in before.places]
+        return Growth(tuple(laws), (mode.recording, mode.inference, *pasts))
 
     @property
     def what(self) -> tuple:
         """What it is that changes, without how."""
-        return tuple([law[:2] for law in self.laws])
+        return *[law[:2] for law in self.laws], self.situation
 
     def size(self, leaves: Sequence[Any]) -> int:
         """The n of a call."""
@@ -187,7 +191,7 @@ def _rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any]) -> Rec
 
 @cache
 def _uniform(code: CodeType) -> bool:
-    """Whether code branches on comparisons alone, not on whether a number is zero."""
+    """Whether code branches on no number that it has just computed (capture.sightings sees the others)."""
     before = ""
     for step in dis.get_instructions(code):
         if before.startswith("BINARY") and step.opname.startswith(("POP_JUMP", "JUMP_IF", "TO_BOOL", "UNARY_NOT")):

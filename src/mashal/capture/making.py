@@ -83,7 +83,7 @@ def rehearse(
     except (Exception, Unrepeatable):  # sizes that the program does not take; the recorder has put everything back
         return None, ()
     try:
-        if recorder.unlasting or maker.cuts() or maker.passing() or maker.problem():
+        if recorder.unlasting or recorder.goes_beyond or maker.cuts() or maker.passing() or maker.problem():
             return None, ()
         recording = maker.recording(structure, shape)
         recording.picked = maker.watch.picked
@@ -242,8 +242,7 @@ class _Maker:
             if its_own:  # a replay takes it only as it is
                 plan.operands.append(Operand(None, same=x))
             else:
-                past = NO_HISTORY if was.node is None else LEAF if isinstance(was.node, AccumulateGrad) else COMPUTED
-                plan.operands.append(Operand(value, past, type(x)))
+                plan.operands.append(Operand(value, past_of(was), type(x)))
                 if version_of(x) != was.version and id(x.version) not in versions:
                     versions.add(id(x.version))
                     self._bumped.append((i, version_of(x) - was.version))
@@ -414,9 +413,10 @@ class _Maker:
         with tape.no_grad():
             program = Program(back)
         forms = [value.form for value in given]
-        touched = [(was.tensor, recorder.value(was.tensor).buffer) for was in recorder.touched.values()]
+        seen = {whose_version(was.tensor): was.tensor for was in list(recorder.touched.values())}
+        touched = [(x, recorder.value(x).buffer) for x in seen.values()]
         reads = used(trail)
-        watched = [(x, needed.get(b, set())) for x, b in touched if b in reads and b not in by_buffer]
+        watched = [(x, needed.get(b, set())) for x, b in touched if b in reads and b not in {*by_buffer, *mine}]
         ends = [next((i for i, leaf in enumerate(self.leaves) if leaf is x), x) for x in self.reached]
         outputs = [next(((k, y) for k, y in enumerate(self.differentiable) if isinstance(x, Tensor) and x.node is y.node
                          and x.output == y.output), None) for x in self.found]  # fmt: skip
@@ -436,6 +436,16 @@ class _Maker:
         if value.buffer.source is not MADE:
             return answers.Constant(g)
         return answers.Over(self._result(back, value), False, value.form, value.offset)
+
+
+def past_of(x: Any) -> int:
+    """Whether a tensor (or what is known of one) has no history, is a leaf, or was computed."""
+    return NO_HISTORY if x.node is None else LEAF if isinstance(x.node, AccumulateGrad) else COMPUTED
+
+
+def whose_version(x: Tensor) -> int:
+    """The same for all tensors that share a version: views of one another, and what is detached from them."""
+    return id(x if x.version is None else x.version)
 
 
 def _before(trail: Trail, buffer: Any) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mashal.capture import answers
+from mashal.capture.making import whose_version
 from mashal.capture.program import Program
 from mashal.capture.recording import Recording
 from mashal.capture.trail import CONSTANT, Step, Value
@@ -107,7 +108,7 @@ def _finish(finish: Any) -> Any:
     if not isinstance(finish, answers.Remembered):
         return object()
     kept = [(type(answer), vars(answer), needed) for answer, needed in finish.kept]
-    watched = [(id(x), needed) for x, needed in finish.watched]
+    watched = [(whose_version(x), needed) for x, needed in finish.watched]
     ends = [end if type(end) is int else id(end) for end in finish.ends]
     return kept, watched, ends, finish.places, finish.results
 

@@ -339,6 +339,11 @@ class Recorder:
             self.aside(lambda: [self._before_change(v.buffer) for step in self._waiting.steps for v in step.written])
             self._waiting.run()
 
+    @property
+    def goes_beyond(self) -> bool:
+        """Whether something past tensors was changed."""
+        return bool(self._taking_back)
+
     def takes_back(self, function: Callable[[], Any]) -> None:
         """Notes what undoes a change past tensors."""
         self._taking_back.append(function)

@@ -226,9 +226,25 @@ class Sightings:
             self.guard(guard, value)
 
     def pick(self, frame: FrameType, site: Site) -> None:
-        """An item is taken by a key that is computed: in a rehearsal, what the key is (a tensor's items are kernels' business)."""
+        """An item is taken by a key that is computed: in a rehearsal, what the key is."""
         if self.rehearsed:
-            self.pick_by(evaluate(site.expression, frame), evaluate(site.detail, frame))
+            self.pick_by(site.expression, site.detail, frame)
+
+    def pick_by(self, of: Any, key: Any, frame: FrameType) -> None:
+        """Notes a key. A tensor's items are kernels' business; what cannot be seen is taken for a tensor if its key isn't an int."""
+        owner, key = evaluate(of, frame), evaluate(key, frame)
+        if owner is UNKNOWN and of is not None and of[0] == "new":
+            owner = of
+        if isinstance(owner, (Tensor, Size)) or is_module(owner) or (owner is UNKNOWN and type(key) is not int):
+            return
+        if key is not UNKNOWN or not self._is_new(owner):
+            self.picked.append(object() if key is UNKNOWN else repr(key))
+
+    def truth(self, frame: FrameType, site: Site) -> None:
+        """A branch: in a rehearsal, on which number."""
+        value = _value(site.expression, frame) if self.rehearsed else UNKNOWN
+        if type(value) is int:
+            self.picked.append(value)
 
     def uneven(self, frame: FrameType, site: Site) -> None:
         """Something is done with numbers that does not change at thresholds only: in a rehearsal, what the numbers are."""
@@ -236,12 +252,6 @@ class Sightings:
             values = [_value(x, frame) for x in (site.expression, site.detail)]
             if not any(isinstance(x, Tensor) for x in values):
                 self.picked += [object() if x is UNKNOWN else repr(x) if type(x) in _NUMBERS else id(x) for x in values]
-
-    def pick_by(self, owner: Any, key: Any) -> None:
-        if owner is UNKNOWN or isinstance(owner, (Tensor, Size)) or is_module(owner):
-            return
-        if key is not UNKNOWN or not self._is_new(owner):
-            self.picked.append(object() if key is UNKNOWN else repr(key))
 
     def cell(self, frame: FrameType, name: str) -> CellType | None:
         """The cell of a free variable; None where the frame's function isn't found."""
@@ -305,8 +315,8 @@ class Sightings:
             FunctionType,
         ):
             return
-        if self.rehearsed and arguments and getattr(function, "__name__", "") in _PICKING:
-            self.pick_by(getattr(function, "__self__", UNKNOWN), evaluate(arguments[0], frame))
+        if self.rehearsed and arguments and callee is not None and callee[0] == "attribute" and callee[2] in _PICKING:
+            self.pick_by(callee[1], arguments[0], frame)
         if function in (getattr, hasattr) and len(arguments) > 1:
             name = evaluate(arguments[1], frame)
             if arguments[0] is not None and isinstance(name, str):

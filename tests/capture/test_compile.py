@@ -102,6 +102,36 @@ def test_a_whole_training_step_is_one_recording(optimizer, options):
     both(training(optimizer, **options), calls=8)
 
 
+@pytest.mark.parametrize("name", ["Adafactor", "Muon", "LBFGS", "SparseAdam", "SGD"])
+def test_a_step_in_python_follows_its_options_and_states(name):
+    sparse = name in ("SparseAdam", "SGD")
+
+    def trained(wrap):
+        torch.manual_seed(0)
+        model = nn.Embedding(8, 4, sparse=True) if sparse else nn.Linear(4, 3, bias=False)
+        x = torch.tensor([1, 2, 1]) if sparse else torch.randn(5, 4)
+        update = getattr(torch.optim, name)(model.parameters(), lr=0.1)
+
+        def loss():
+            update.zero_grad()
+            found = model(x).square().mean()
+            found.backward()
+            return found
+
+        def step():
+            return update.step(loss) if name == "LBFGS" else (loss(), update.step())[0]
+
+        step, losses = wrap(step), []
+        for i in range(6):
+            losses.append(step().item())
+            update.param_groups[0]["lr"] /= 2
+            if i == 3:
+                update.load_state_dict(copy.deepcopy(update.state_dict()))
+        return losses, *(p.detach() for p in model.parameters())
+
+    assert same(trained(lambda step: step), trained(torch.compile))
+
+
 def test_gradients_accumulate_over_calls():
     def make():
         model = nn.Linear(3, 2)

@@ -93,6 +93,7 @@ class LBFGS(Optimizer):
     @no_grad()
     def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
         """Up to max_iter steps; closure computes the loss and its gradients anew. Returns the loss before them."""
+        self._runs_in_python()
         group, evaluate = self.param_groups[0], enable_grad()(closure)
         state = self.state[self._params[0]]
         for name in ("func_evals", "n_iter"):

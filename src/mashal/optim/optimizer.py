@@ -175,6 +175,11 @@ class Optimizer(HookMethods, StateMethods):
                         p.grad_.requires_grad_(False)
                     p.grad_.zero_()
 
+    def _runs_in_python(self) -> None:
+        """Tells a recording that what follows, its numbers and its branches, may be other ones in the next call."""
+        if watch.recorder is not None:
+            watch.recorder.obstacle(f"{type(self).__name__} computes this step in Python")
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes all parameters once. closure: computes the loss anew (with its gradients); it is what step returns."""
         raise NotImplementedError(

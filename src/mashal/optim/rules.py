@@ -128,6 +128,7 @@ class RuleOptimizer(Optimizer):
 
     def _step_differentiable(self, loss: Any) -> Any:
         """A step of recorded operations; parameters must not be leaves (clones of them, say)."""
+        self._runs_in_python()
         for group in self.param_groups:
             options = dict(zip(self.rule.scalars, self._numbers(group)))
             for p in group["params"]:
@@ -201,6 +202,7 @@ class Prepared:
         for p, first in self.apart:
             _step_copy(optimizer, self, p, first, numbers)
         if self.sparse:
+            optimizer._runs_in_python()
             with no_grad():
                 for p in self.sparse:
                     optimizer._step_sparse(self.group, p)

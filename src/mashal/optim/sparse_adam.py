@@ -53,6 +53,7 @@ class SparseAdam(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes all parameters that have a gradient. closure: computes the loss anew; it is what step returns."""
+        self._runs_in_python()
         loss = None
         if closure is not None:
             with enable_grad():

@@ -1,4 +1,8 @@
-"""GradScaler: losses scaled up so that float16 gradients don't vanish, and steps left out when they overflow."""
+"""GradScaler: losses scaled up so that float16 gradients don't vanish, and steps left out when they overflow.
+
+The scale, the row of good steps and whether gradients have overflowed are tensors, so that compiled code reads and changes them.
+How far a step has come is Python's affair; a recording is told of it.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,12 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from mashal.core.dtypes import float32
+from mashal.core.dtypes import float32, int32
 from mashal.core.tape import no_grad
 from mashal.core.tensor import Tensor
-from mashal.ops import creation
+from mashal.machine.observing import repeated, watch
+from mashal.ops import creation, logical_or, where
+from mashal.ops.keeping import granted
 
 __all__ = ["GradScaler", "OptState"]
 
@@ -42,10 +48,11 @@ class GradScaler:
             raise AssertionError("The growth factor must be > 1.0.")
         if backoff_factor >= 1.0:
             raise AssertionError("The backoff factor must be < 1.0.")
-        self._scale_value, self._growth_factor, self._backoff_factor = float(init_scale), growth_factor, backoff_factor
-        self._growth_interval, self._good_steps = growth_interval, 0
+        self._scale = creation.full((), float(init_scale), dtype=float32)
+        self._growth_tracker = creation.zeros((), dtype=int32)
+        self._growth_factor, self._backoff_factor, self._growth_interval = growth_factor, backoff_factor, growth_interval
         self._states: dict[int, OptState] = {}
-        self._overflowed: dict[int, bool] = {}
+        self._overflows: dict[int, Tensor] = {}  # another dictionary when an optimizer is added
 
     # ---------------------------------------------------------------- a step
     def scale(self, outputs: Any) -> Any:
@@ -53,7 +60,7 @@ class GradScaler:
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
-            return outputs * self._scale_value
+            return outputs * self._scale  # type: ignore[operator]
         if isinstance(outputs, Iterable):
             return type(outputs)(self.scale(x) for x in outputs)  # type: ignore[call-arg]
         raise ValueError("outputs must be a Tensor or an iterable of Tensors")
@@ -62,64 +69,102 @@ class GradScaler:
         """Divides the gradients of an optimizer's parameters by the scale; once a step."""
         if not self._enabled:
             return
-        state = self._states.get(id(optimizer), OptState.READY)
+        state = self._state_of(optimizer)
         if state is OptState.UNSCALED:
             raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
         if state is OptState.STEPPED:
             raise RuntimeError("unscale_() is being called after step().")
-        self._overflowed[id(optimizer)] = self._unscaled(optimizer)
-        self._states[id(optimizer)] = OptState.UNSCALED
-
-    def _unscaled(self, optimizer: Any) -> bool:
-        """Divides; whether a gradient is infinite or nan."""
-        found = False
         with no_grad():
-            for group in optimizer.param_groups:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        p.grad.mul_(1.0 / self._scale_value)
-                        found = found or not bool(p.grad.isfinite().all())
-        return found
+            self._unscale(optimizer)
+        self._mark(id(optimizer), OptState.UNSCALED)
+
+    def _unscale(self, optimizer: Any) -> None:
+        """Divides, and finds out whether a gradient is infinite or nan."""
+        found = self._overflow_of(optimizer).fill_(False)  # type: ignore[attr-defined]
+        inverse = self._scale.double().reciprocal().float()  # type: ignore[attr-defined]
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.grad.mul_(inverse)
+                    found.logical_or_(p.grad.isfinite().all().logical_not())
+
+    def _overflow_of(self, optimizer: Any) -> Tensor:
+        """Where it is kept whether an optimizer's gradients have overflowed."""
+        self._rely("_overflows")
+        if id(optimizer) not in self._overflows:
+            if watch.recorder is not None:
+                watch.recorder.unfinished("GradScaler meets an optimizer")
+            self._overflows = {**self._overflows, id(optimizer): creation.zeros((), dtype=bool)}
+        return self._overflows[id(optimizer)]
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """optimizer.step(), unless a gradient is infinite or nan."""
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
-        if self._states.get(id(optimizer)) is OptState.STEPPED:
+        state = self._state_of(optimizer)
+        if state is OptState.STEPPED:
             raise RuntimeError("step() has already been called since the last update().")
-        if self._states.get(id(optimizer), OptState.READY) is OptState.READY:
+        if state is OptState.READY:
             self.unscale_(optimizer)
-        result = None if self._overflowed[id(optimizer)] else optimizer.step(*args, **kwargs)
-        self._states[id(optimizer)] = OptState.STEPPED
+        result = None if granted(self._overflow_of(optimizer)) else optimizer.step(*args, **kwargs)
+        self._mark(id(optimizer), OptState.STEPPED)
         return result
 
     def update(self, new_scale: Any = None) -> None:
         """Adapts the scale after the optimizers' steps; or sets it."""
         if not self._enabled:
             return
-        if new_scale is not None:
-            self._scale_value = float(new_scale)
-        elif not self._overflowed:
+        with no_grad():
+            if new_scale is None:
+                self._adapt()
+            elif isinstance(new_scale, Tensor):
+                self._scale.copy_(new_scale)  # type: ignore[attr-defined]
+            else:
+                self._scale.fill_(float(new_scale))  # type: ignore[attr-defined]
+        self._forget()
+
+    def _adapt(self) -> None:
+        """Less after an overflow, more after a row of good steps, as long as that is finite."""
+        self._rely("_overflows", "_growth_factor", "_backoff_factor", "_growth_interval")
+        self._rely_on_states()
+        overflows = [self._overflows[key] for key in self._states]
+        if not overflows:
             raise AssertionError("No inf checks were recorded prior to update.")
-        elif any(self._overflowed.values()):
-            self._scale_value *= self._backoff_factor
-            self._good_steps = 0
-        else:
-            self._good_steps += 1
-            if self._good_steps == self._growth_interval:
-                self._scale_value *= self._growth_factor
-                self._good_steps = 0
+        found = overflows[0]
+        for other in overflows[1:]:
+            found = logical_or(found, other)
+        row: Any = self._growth_tracker + 1  # type: ignore[operator]
+        full = row == self._growth_interval
+        grown: Any = self._scale * self._growth_factor  # type: ignore[operator]
+        good = where(full & grown.isfinite(), grown, self._scale)
+        self._scale.copy_(where(found, self._scale * self._backoff_factor, good))  # type: ignore[attr-defined, operator]
+        self._growth_tracker.copy_(where(found | full, 0, row))  # type: ignore[attr-defined]
+
+    # ---------------------------------------------------------------- what Python keeps, and a recording must know
+    def _rely(self, *names: str) -> None:
+        if watch.recorder is not None:
+            watch.recorder.relies(self.__dict__, *names)
+
+    def _rely_on_states(self) -> None:
+        if watch.recorder is not None:
+            watch.recorder.relies(self._states, *self._overflows)
+
+    def _state_of(self, optimizer: Any) -> OptState:
+        self._rely_on_states()
+        return self._states.get(id(optimizer), OptState.READY)
+
+    @repeated
+    def _mark(self, key: int, state: OptState) -> None:
+        self._states[key] = state
+
+    @repeated
+    def _forget(self) -> None:
         self._states.clear()
-        self._overflowed.clear()
 
     # ---------------------------------------------------------------- what it is
-    @property
-    def _scale(self) -> Tensor:
-        return creation.full((), self._scale_value, dtype=float32)
-
     def get_scale(self) -> float:
         """The scale; 1.0 if the scaler is off."""
-        return self._scale_value if self._enabled else 1.0
+        return self._scale.item() if self._enabled else 1.0  # type: ignore[attr-defined]
 
     def is_enabled(self) -> bool:
         """Whether it scales at all."""
@@ -153,8 +198,8 @@ class GradScaler:
         """Everything that changes; empty if the scaler is off."""
         if not self._enabled:
             return {}
-        return {"scale": self._scale_value, "growth_factor": self._growth_factor, "backoff_factor": self._backoff_factor,
-                "growth_interval": self._growth_interval, "_growth_tracker": self._good_steps}  # fmt: skip
+        return {"scale": self.get_scale(), "growth_factor": self._growth_factor, "backoff_factor": self._backoff_factor,
+                "growth_interval": self._growth_interval, "_growth_tracker": self._growth_tracker.item()}  # type: ignore[attr-defined] # fmt: skip
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over what state_dict gave."""
@@ -164,6 +209,7 @@ class GradScaler:
             raise RuntimeError(
                 "The source state dict is empty, possibly because it was saved from a disabled instance of GradScaler."
             )
-        self._scale_value, self._growth_factor = state_dict["scale"], state_dict["growth_factor"]
-        self._backoff_factor, self._growth_interval = state_dict["backoff_factor"], state_dict["growth_interval"]
-        self._good_steps = state_dict["_growth_tracker"]
+        self._scale.fill_(state_dict["scale"])  # type: ignore[attr-defined]
+        self._growth_tracker.fill_(state_dict["_growth_tracker"])  # type: ignore[attr-defined]
+        self._growth_factor, self._backoff_factor = state_dict["growth_factor"], state_dict["backoff_factor"]
+        self._growth_interval = state_dict["growth_interval"]

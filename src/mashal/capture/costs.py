@@ -18,9 +18,9 @@ from math import prod
 from typing import Any
 
 from mashal.capture.origins import Place
-from mashal.capture.program import RANDOM_BYTES, Program
+from mashal.capture.program import Program
 from mashal.capture.trail import MADE, Step, UpdateStep, Value
-from mashal.core.generator import default_generator
+from mashal.core.generator import PLACE, default_generator
 from mashal.lang.expression import Expression, walk
 from mashal.lang.recipes import Counted, Elements, Product, Rows
 from mashal.machine import jit, memory
@@ -186,12 +186,12 @@ def _put_back(program: Program) -> Iterator[None]:
         v.buffer for step in trail.steps for v in step.written if v.buffer.source is not MADE and v.buffer.capsule
     )
     before = [(memory.address_of(b.capsule), ctypes.string_at(memory.address_of(b.capsule), b.nbytes)) for b in changed]
-    random = ctypes.string_at(default_generator.address, RANDOM_BYTES)
+    random = ctypes.string_at(default_generator.address, PLACE)
     lent = program.lend()
     try:
         yield
     finally:
         for address, bytes in before:
             ctypes.memmove(address, bytes, len(bytes))
-        ctypes.memmove(default_generator.address, random, RANDOM_BYTES)
+        ctypes.memmove(default_generator.address, random, PLACE)
         program.take_back(lent)

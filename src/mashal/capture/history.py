@@ -21,7 +21,7 @@ from mashal.errors import message
 
 class Boundary:
     """Where the graph of some results ends: leaves, and (node, output) that were there before. hooked: whether a node in
-    between has hooks; of_program: whether one is a Function, whose backward is the program's."""
+    between, or a module, has hooks; of_program: whether one is a Function, whose backward is the program's."""
 
     def __init__(self, results: list[Tensor], first: int):
         self.ends: dict[tuple[Node, int], None] = {}
@@ -46,16 +46,16 @@ def gradients_of(results: list[Tensor], inputs: list[Tensor], given: list[Tensor
     """The gradients of the inputs; the graph stays, for the caller of the recorded call.
 
     What led to an input before the call is cut off meanwhile: another input may stand behind it, and what comes to that one
-    on this way is not the call's.
+    on this way is not the call's. Nor are the inputs' hooks, which wait for what comes to the inputs in the end.
     """
-    outside = {x.node: x.node.edges for x in inputs if isinstance(x.node, Node)}
+    outside = {x.node: (x.node.edges, x.node.hooks) for x in inputs if isinstance(x.node, Node)}
     try:
-        for node, edges in outside.items():
-            node.edges = (None,) * len(edges)
+        for node, (edges, _) in outside.items():
+            node.edges, node.hooks = (None,) * len(edges), None
         return list(grad(results, inputs, given, retain_graph=True, allow_unused=True))
     finally:
-        for node, edges in outside.items():
-            node.edges = edges
+        for node, (edges, hooks) in outside.items():
+            node.edges, node.hooks = edges, hooks
 
 
 def dependences(results: list[Tensor], ends: Iterable[tuple[Node, int]], first: int) -> list[list[int]]:

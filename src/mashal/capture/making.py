@@ -150,13 +150,20 @@ class _Maker:
         self.given = self.recorder.aside(
             lambda: [empty(form(x.dtype, x.device, x.shape)).fill_(1) for x in self.differentiable]
         )
-        self.recorder.finishing = True
+        self.recorder.finish()
         try:
             self._walk()
         except Unrepeatable as what:
             self.trouble = f"its backward does something that no replay repeats: {what}"
         except RuntimeError as error:  # what backward needs was changed: an error only if it is asked for
             self.trouble = f"its results have no backward ({error})"
+            return
+        finally:
+            changed = self.recorder.walk_back()
+        if changed:
+            self.trouble = "its backward changes what was there before"
+        if any(g is not None and g.is_sparse for g in self.gradients):
+            self.trouble = "a gradient is sparse"
 
     def _walk(self) -> None:
         """Where backward runs the program's own Python, that is watched, and stopped before it has an effect."""
@@ -199,6 +206,10 @@ class _Maker:
         for x in self.found:
             if not isinstance(x, (Tensor, *PLAIN)) and not _constant(x):
                 return f"it returns a {type(x).__name__}"
+        if any(isinstance(x, Tensor) and x.is_sparse for x in (*self.leaves, *self.found)):
+            return "it takes or returns a sparse tensor"
+        if any(x.grad_ is not None and x.grad_.is_sparse for x in (was.tensor for was in recorder.touched.values())):
+            return "a gradient is sparse"
         for was in recorder.touched.values():
             x = was.tensor
             if x.capsule is not was.capsule or x.form is not was.form or x.node is not was.node:
@@ -366,6 +377,7 @@ class _Maker:
                 plan.entries += [(holder, key, holder[key]) for holder, key in step.watched]
         arrays = [(f"argument {i}", x) for i, x in enumerate(self.leaves) if is_whole(x)]
         self.watch.guards += [guard for what, x in arrays for guard in content_guards(x, what)]
+        plan.entries += self.recorder.entries.values()
         of_modules = [guard for guard in self.watch.guards if of_module(guard.holder)]
         plan.modules, plan.contents = Seen(self.recorder.modules, of_modules), _CONTENTS
         for guard in self.watch.guards:

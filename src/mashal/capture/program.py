@@ -17,7 +17,7 @@ from mashal.capture.fuse import fused
 from mashal.capture.guards import same
 from mashal.capture.modules import Seen
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value, bits_of
-from mashal.core.generator import default_generator
+from mashal.core.generator import PLACE, default_generator
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
 from mashal.machine import memory
@@ -28,7 +28,6 @@ from mashal.machine.replay_tables import ASKED_USUALLY, NOTHING, SAME, TENSOR, T
 
 MISS = type("Miss", (), {"__repr__": lambda self: "MISS"})()
 _ALIGN = 64
-RANDOM_BYTES = 64 + 624 * 4  # of a generator's state that kernels change, but for what they can make anew
 
 
 @dataclass
@@ -199,7 +198,7 @@ class Program:
         last = max((i for i, step in enumerate(steps) if step.fails), default=0)
         changed = dict.fromkeys(v.buffer for step in steps[:last] for v in step.written if v.buffer.source is not MADE)
         if last:
-            self._save(self._base(), default_generator.address, RANDOM_BYTES)  # a base that is never set: 0
+            self._save(self._base(), default_generator.address, PLACE)  # a base that is never set: 0
         for buffer in changed:
             base, added = self._bases[buffer]
             self._save(base, added, buffer.nbytes)

@@ -21,16 +21,18 @@ from typing import Any
 
 from mashal.capture.modules import is_module
 from mashal.capture.origins import Origins, operand_of
-from mashal.capture.program import RANDOM_BYTES
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Step, Trail, UpdateStep, Value
 from mashal.capture.waiting import Waiting
 from mashal.core import tape
-from mashal.core.generator import default_generator
+from mashal.core.generator import PLACE, default_generator
 from mashal.core.tape import AccumulateGrad, Node
 from mashal.core.tensor import _LAYOUT, Tensor, version_of
+from mashal.lower.keeping import granted
 from mashal.machine import memory
 from mashal.machine.launch import Call
 from mashal.machine.observing import watch
+from mashal.machine.replay_tables import NOTHING
+from mashal.ops.run import kernel_of
 
 _KEPT = 1 << 25  # bytes that lie free meanwhile: a recorded call is to need no more than one that isn't
 
@@ -77,6 +79,8 @@ class Recorder:
         self.repeats: list[Callable[[], Any]] = []
         self.moved: set[int] = set()
         """ids of dictionaries and lists that the functions in `repeats` may have changed."""
+        self.entries: dict[tuple[int, Any], tuple[dict, Any, Any]] = {}
+        """What Python of mashal's own read in dictionaries: (dictionary, key, what was there or NOTHING)."""
         self.unlasting: list[str] = []
         self._buffers: dict[int, Buffer] = {}
         self._calls: dict[int, Call] = {}
@@ -85,6 +89,9 @@ class Recorder:
         self.first = next(tape.numbers)
         """Nodes with a lower number were there before."""
         self.finishing = False
+        """Whether the call has ended, and its history is walked."""
+        self.walked: dict[Buffer, bytes] = {}
+        """What was there before, and was changed by walking the history: as it was when the call ended."""
         self.new: set[int] = set()
         """ids of tensors that were made in the call (what was there before is alive, so no id is mistaken)."""
         self._modules: dict[int, Any] = {}
@@ -101,7 +108,7 @@ class Recorder:
     # ---------------------------------------------------------------- on and off
     def __enter__(self) -> Recorder:
         assert watch.recorder is None, "one recording at a time"
-        self._random = ctypes.string_at(default_generator.address, RANDOM_BYTES)
+        self._random = ctypes.string_at(default_generator.address, PLACE)
         self._outside = sys._getframe(1)
         for x in self._operands:
             self.value(x)
@@ -219,6 +226,8 @@ class Recorder:
 
     def _before_change(self, buffer: Buffer) -> None:
         self._within = {seen: limits for seen, limits in self._within.items() if seen[0] is not buffer}
+        if self.finishing and buffer.source is OUTSIDE:
+            self.walked.setdefault(buffer, ctypes.string_at(memory.address_of(buffer.capsule), buffer.nbytes))
         if buffer.source is not MADE and buffer.before is None:
             buffer.before = ctypes.string_at(memory.address_of(buffer.capsule), buffer.nbytes)
         buffer.changed = True
@@ -309,6 +318,11 @@ class Recorder:
         """Something that a replay could not do again happens here."""
         self.obstacles.append(Obstacle(what, tuple(self.lines()), reads))
 
+    def relies(self, holder: dict, *keys: Any) -> None:
+        """Python of mashal's own reads entries of a dictionary, or is about to change them."""
+        for key in keys:
+            self.entries.setdefault((id(holder), key), (holder, key, holder.get(key, NOTHING)))
+
     def repeat(self, function: Callable[[], Any]) -> None:
         """Notes that each replay calls function() when its kernels have run."""
         given = (*function.args, *function.keywords.values()) if isinstance(function, partial) else ()
@@ -319,7 +333,7 @@ class Recorder:
 
     def update(self, lines: list[tuple[Tensor, ...]], **rest: Any) -> None:
         """Notes an optimizer's kernel, which is run as late as may be (capture.waiting)."""
-        if self.repeats:
+        if any(id(group) in self.moved for group, _ in rest["watched"]):
             self.obstacle("an optimizer's step after its schedule's")
         _, where = self._origins.of(sys._getframe(1))
         step = UpdateStep(lines=[tuple(map(self.value, line)) for line in lines], place=where, **rest)
@@ -347,8 +361,31 @@ class Recorder:
     def takes_back(self, function: Callable[[], Any]) -> None:
         """Notes what undoes a change past tensors."""
         self._taking_back.append(function)
+    def grant(self, truth: Tensor) -> bool:
+        """What a truth is; a replay fails where it is otherwise."""
+        value = self.value(truth)
+        self._is_asked_for(value.buffer)
+        found = self.aside(lambda: bool(truth))
+        call = Call(self.aside(lambda: kernel_of(granted, found)), 1, 0, False, 0, (1,), (), ())
+        self.trail.steps.append(Step(call, (value,), (), fails=True, name="granted"))
+        return found
 
     # ---------------------------------------------------------------- taking back
+    def finish(self) -> None:
+        """The call has ended: what follows is walking its history."""
+        self.finishing = True
+        self._grads = {id(was.tensor): was.tensor.grad_ for was in self.touched.values()}
+
+    def walk_back(self) -> bool:
+        """Puts back what walking the history changed; whether that was anything."""
+        for buffer, data in self.walked.items():
+            ctypes.memmove(self.aside(partial(memory.address_of, buffer.capsule)), data, buffer.nbytes)
+        before = [(was.tensor, self._grads.get(id(was.tensor), was.grad)) for was in self.touched.values()]
+        changed = [(x, grad) for x, grad in before if x.grad_ is not grad]
+        for x, grad in changed:
+            x.grad_ = grad
+        return bool(self.walked or changed)
+
     def undo(self) -> None:
         """Puts back what the call changed so far."""
         self._waiting.forget()
@@ -362,7 +399,7 @@ class Recorder:
             x.capsule, x.offset, x.form, x.node, x.grad_ = was.capsule, was.offset, was.form, was.node, was.grad
             if x.version is not None:
                 x.version[0] = was.version
-        ctypes.memmove(default_generator.address, self._random, RANDOM_BYTES)
+        ctypes.memmove(default_generator.address, self._random, PLACE)
         self.keep()
 
     def keep(self) -> None:

@@ -39,6 +39,7 @@ STATE_SIZE = 5056
 
 _HEAD = struct.Struct("<QiiQ")  # seed, words left + 1, seeded, next word
 _TAIL = struct.Struct("<dddi4xf?3x")  # 0, cached normal, 0, is there one; the rest concerns a cache of floats
+PLACE = HEADER * 8 + BLOCK * 4  # bytes that drawing changes, but for what it can make anew
 _BYTES = HEADER * 8 + (ROOM + 1) * BLOCK * 4 + 128
 
 

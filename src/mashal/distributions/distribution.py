@@ -18,6 +18,7 @@ from mashal.core.tensor import Tensor
 from mashal.distributions import constraints
 from mashal.distributions.utils import broadcast_all, lazy_property
 from mashal.errors import message
+from mashal.ops.keeping import granted
 
 __all__ = ["Distribution"]
 
@@ -71,7 +72,7 @@ class Distribution:
             if constraints.is_dependent(region) or computed:
                 continue
             value = getattr(self, name)
-            if not region.check(value).all():
+            if not granted(region.check(value).all()):
                 raise ValueError(
                     f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of distribution {self!r} "
                     f"to satisfy the constraint {region!r}, but found invalid values:\n{value}"
@@ -197,7 +198,7 @@ class Distribution:
                 stacklevel=3,
             )
             return
-        if not region.check(value).all():
+        if not granted(region.check(value).all()):
             raise ValueError(
                 f"Expected value argument ({type(value).__name__} of shape {tuple(value.shape)}) to be within the support "
                 f"({region!r}) of the distribution {self!r}, but found invalid values:\n{value}"

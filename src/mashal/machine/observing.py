@@ -13,6 +13,8 @@
     walks(nodes)                backward begins at these nodes
     gives(node, gradients)      a node of backward has made the gradients of its operands
     unfinished(why)             what was made now is there already the next time, so a replay would differ
+    relies(dictionary, *keys)   what results depend on besides tensors is read there, or about to be changed
+    grant(truth)                a truth that may be taken for granted
     repeat(function)            Python that a replay has to do again (a schedule's step)
 """
 

@@ -41,7 +41,7 @@ QUESTIONS = frozenset(
 _operations = later("mashal.ops.sparse_operations")
 HANDLERS: dict[str, Callable[..., Any]] = {}
 """Function's name -> handler(name, *arguments): what operations make of sparse tensors (sparse_operations)."""
-IN_PLACE = frozenset("requires_grad_ zero_ mul_ div_ add_ sub_ neg_ copy_ detach_ share_memory_".split())
+IN_PLACE = frozenset("grad_ requires_grad_ zero_ mul_ div_ add_ sub_ neg_ copy_ detach_ share_memory_".split())
 
 
 class SparseTensor(Tensor):

@@ -20,6 +20,7 @@ from mashal.errors import message
 from mashal.nn.batchnorm import _BatchNorm
 from mashal.nn.module import Module
 from mashal.ops import tensor
+from mashal.ops.keeping import granted
 from mashal.optim.lr_scheduler.base import LRScheduler, one_each, within_step
 from mashal.optim.optimizer import Optimizer
 
@@ -122,7 +123,7 @@ class AveragedModel(Module):
         """Takes the model's present parameters into the averages; the first time they are copied."""
         means = [p.detach() for p in self._averaged(self.module)]
         current = [p.detach().to(mean.device) for p, mean in zip(self._averaged(model), means)]
-        if self.n_averaged.item() == 0:
+        if granted(self.n_averaged == 0):
             for mean, p in zip(means, current):
                 mean.copy_(p)
         else:

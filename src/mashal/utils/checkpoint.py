@@ -15,15 +15,16 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from mashal import random
 from mashal.amp.autocast_mode import autocast, get_autocast_dtype, is_autocast_cache_enabled, is_autocast_enabled
 from mashal.autograd import Function
 from mashal.autograd import backward as run_backward
 from mashal.autograd.graph import saved_tensors_hooks
+from mashal.core.generator import default_generator
 from mashal.core.tape import enable_grad, is_grad_enabled, no_grad
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.nearest import nearest
+from mashal.ops.keeping import place_of, take_up
 
 __all__ = ["CheckpointError", "CheckpointFunction", "CheckpointPolicy", "DefaultDeviceType", "check_backward_validity", "checkpoint",
            "checkpoint_sequential", "detach_variable", "get_device_states", "noop_context_fn", "set_checkpoint_debug_enabled",
@@ -124,22 +125,22 @@ class _Surroundings:
     """The random generator and autocast as they are when a function runs, so that it can be run again as it was."""
 
     def __init__(self, preserve_rng_state: bool):
-        self.random = random.get_rng_state() if preserve_rng_state else None
+        self.random = place_of(default_generator) if preserve_rng_state else None
         self.autocast = (is_autocast_enabled("cpu"), get_autocast_dtype("cpu"), is_autocast_cache_enabled())
 
     @contextlib.contextmanager
     def again(self) -> Iterator[None]:
         """A block with these surroundings."""
-        now = random.get_rng_state() if self.random is not None else None
+        now = place_of(default_generator) if self.random is not None else None
         enabled, dtype, cache = self.autocast
         try:
             if self.random is not None:
-                random.set_rng_state(self.random)
+                take_up(default_generator, self.random)
             with autocast("cpu", dtype=dtype, enabled=enabled, cache_enabled=cache):
                 yield
         finally:
             if now is not None:
-                random.set_rng_state(now)
+                take_up(default_generator, now)
 
 
 # ---------------------------------------------------------------- without reentrance
@@ -164,6 +165,7 @@ class _Part:
     def unpack(self, place: int) -> Tensor:
         if place not in self.again:
             self._compute()
+            self.asked = None
         if self.asked is not None and self.asked != place:
             self.again.pop(self.asked, None)  # the last one asked for stays: it may be asked for once more
         self.asked = place

@@ -1,10 +1,12 @@
 """What programs do between the calls of a compiled training step, and what a step reads besides tensors: as eagerly."""
 
+from contextlib import nullcontext
+
 import pytest
 
 import mashal as torch
 import mashal.nn.functional as F
-from capture.test_compile import both, nothing
+from capture.test_compile import both, nothing, same
 from mashal import nn
 
 
@@ -74,7 +76,7 @@ def test_a_gradient_that_lies_in_another_order():
 
         return step, arguments, lambda: list(model.parameters())
 
-    both(make, calls=8, recordings=2)
+    both(make, calls=8, recordings=3)
 
 
 @pytest.mark.parametrize("form", [lambda w: w.data * 2, lambda w: w.detach()[1:] * 2, lambda w: w[:2].data[1:] * 2])
@@ -185,3 +187,134 @@ def test_a_number_that_is_only_handed_on_is_no_concern_of_a_region():
 
     function = both(make, recordings=0)
     assert max(len(region.all) for region in function.recordings.regions) == 1
+
+
+# ---------------------------------------------------------------- averages of a model
+def test_an_average_of_what_the_step_has_just_changed():
+    def make():
+        student, teacher = nn.Linear(3, 2), nn.Linear(3, 2).requires_grad_(False)
+        step = step_of(student, torch.optim.Adam(student.parameters()))
+
+        def both_of_them(x):
+            loss = step(x)
+            with torch.no_grad():
+                for mine, other in zip(teacher.parameters(), student.parameters()):
+                    mine.mul_(0.9).add_(other, alpha=0.1)
+            return loss
+
+        return both_of_them, batch, lambda: [*student.parameters(), *teacher.parameters()]
+
+    both(make)
+
+
+def test_an_averaged_model_is_one_with_the_step():
+    def make():
+        model = nn.Linear(3, 2)
+        average = torch.optim.swa_utils.AveragedModel(model)
+        step = step_of(model, torch.optim.SGD(model.parameters(), lr=0.1))
+
+        def with_average(x):
+            loss = step(x)
+            average.update_parameters(model)
+            return loss
+
+        return with_average, batch, lambda: list(average.state_dict().values())
+
+    both(make, recordings=2)  # the first time it is copied
+
+
+# ---------------------------------------------------------------- truths that are taken for granted
+def scaled():
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=3)
+
+    def step(x):
+        optimizer.zero_grad()
+        loss = model(x).pow(2).mean()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        scaler.step(optimizer)
+        scaler.update()
+        return loss.detach().nan_to_num()
+
+    arguments = lambda i: (batch(i)[0] * (float("inf") if i in (4, 6) else 1.0),)
+    return step, arguments, lambda: [*model.parameters(), *scaler.state_dict().values()]
+
+
+def test_a_gradient_scaler_is_one_with_the_step_and_overflows_are_seen():
+    both(scaled, calls=9, recordings=2)
+
+
+def test_a_distribution_is_checked_in_a_replay():
+    function = torch.compile(lambda p: torch.distributions.Categorical(probs=p).sample(), fullgraph=True)
+    for _ in range(3):
+        function(torch.tensor([0.5, 0.5]))
+    state = torch.get_rng_state()
+    with pytest.raises(ValueError, match="to satisfy the constraint"):
+        function(torch.tensor([-0.5, 0.5]))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert int(function(torch.tensor([0.0, 1.0]))) == 1
+
+
+# ---------------------------------------------------------------- hooks, and what is computed again
+def test_hooks_of_leaves_are_called_once_for_what_a_compiled_forward_gives():
+    def make():
+        model = nn.Linear(3, 2)
+        model.weight.register_hook(lambda g: g * 2)
+        forward = torch.compile(lambda x: model(x).pow(2).mean())
+
+        def step(x):
+            model.zero_grad()
+            forward(x).backward()
+            return model.weight.grad.clone()
+
+        return step, batch, nothing
+
+    both(make)
+
+
+def test_a_checkpoint_with_dropout_draws_the_same_numbers_again():
+    def make():
+        inner = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.5), nn.Linear(8, 3))
+        outer = nn.Linear(3, 2)
+
+        def step(x):
+            outer.zero_grad()
+            inner.zero_grad()
+            loss = (
+                outer(torch.utils.checkpoint.checkpoint(inner, outer.weight[0] + x, use_reentrant=False)).pow(2).mean()
+            )
+            loss.backward()
+            return loss.detach(), [p.grad.clone() for p in inner.parameters()], torch.rand(2)
+
+        return step, batch, lambda: [torch.get_rng_state()]
+
+    both(make)
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_a_forward_whose_backward_changes_state_runs_as_written(reentrant):
+    def make():
+        norm, outer = nn.BatchNorm1d(3), nn.Linear(3, 3)
+
+        def forward(x):
+            return torch.utils.checkpoint.checkpoint(norm, outer(x), use_reentrant=reentrant).pow(2).mean()
+
+        function = forward if not make.compiled else torch.compile(forward)
+
+        def run(x):
+            norm.zero_grad()
+            function(x).backward()
+            return norm.weight.grad.clone()
+
+        return run, lambda: [*norm.buffers(), norm.weight.grad]
+
+    answers = []
+    for make.compiled in (False, True):
+        torch.manual_seed(0)
+        run, state = make()
+        with pytest.warns(UserWarning, match="runs as written") if make.compiled else nullcontext():
+            answers.append(([run(*batch(i)) for i in range(3)], state()))
+    assert same(*answers)

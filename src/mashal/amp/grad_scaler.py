@@ -50,7 +50,11 @@ class GradScaler:
             raise AssertionError("The backoff factor must be < 1.0.")
         self._scale = creation.full((), float(init_scale), dtype=float32)
         self._growth_tracker = creation.zeros((), dtype=int32)
-        self._growth_factor, self._backoff_factor, self._growth_interval = growth_factor, backoff_factor, growth_interval
+        self._growth_factor, self._backoff_factor, self._growth_interval = (
+            growth_factor,
+            backoff_factor,
+            growth_interval,
+        )
         self._states: dict[int, OptState] = {}
         self._overflows: dict[int, Tensor] = {}  # another dictionary when an optimizer is added
 

@@ -131,11 +131,12 @@ class Recorder:
 
     def aside(self, function: Callable[[], Any]) -> Any:
         """function(), not recorded."""
+        listened = watch.recorder is self
         self._listen(False)
         try:
             return function()
         finally:
-            self._listen(True)
+            self._listen(listened)
 
     # ---------------------------------------------------------------- kernels
     def _record(self, owner: Any, *operands: Any) -> Any:
@@ -361,6 +362,7 @@ class Recorder:
     def takes_back(self, function: Callable[[], Any]) -> None:
         """Notes what undoes a change past tensors."""
         self._taking_back.append(function)
+
     def grant(self, truth: Tensor) -> bool:
         """What a truth is; a replay fails where it is otherwise."""
         value = self.value(truth)

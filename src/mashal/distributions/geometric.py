@@ -12,6 +12,7 @@ from mashal.distributions import constraints
 from mashal.distributions.chances import Binary
 from mashal.distributions.utils import broadcast_all
 from mashal.nn.functional import binary_cross_entropy_with_logits
+from mashal.ops.keeping import granted
 
 __all__ = ["Geometric"]
 
@@ -24,7 +25,7 @@ class Geometric(Binary):
 
     def __init__(self, probs: Any = None, logits: Any = None, validate_args: bool | None = None):
         self._hold_chance(probs, logits, validate_args)
-        if self._validate_args and probs is not None and not (self.probs > 0).all():
+        if self._validate_args and probs is not None and not granted((self.probs > 0).all()):
             raise ValueError(f"Geometric: every probability must be above 0, and they are\n{self.probs}")
 
     mean = property(lambda self: 1.0 / self.probs - 1.0, doc="1 / p - 1.")

@@ -10,6 +10,7 @@ from mashal.core.dtypes import bool as bool_
 from mashal.core.dtypes import finfo
 from mashal.core.tensor import Tensor
 from mashal.distributions.constraint import Constraint
+from mashal.ops.keeping import granted
 
 __all__: list[str] = []
 
@@ -81,7 +82,7 @@ class _Square(Constraint):
 class _Symmetric(_Square):
     def check(self, value: Tensor) -> Tensor:
         square = super().check(value)
-        if not square.all():
+        if not granted(square.all()):
             return square
         return ops.isclose(value, value.mT, atol=1e-6).all(-2).all(-1)
 
@@ -89,7 +90,7 @@ class _Symmetric(_Square):
 class _PositiveSemidefinite(_Symmetric):
     def check(self, value: Tensor) -> Tensor:
         symmetric = super().check(value)
-        if not symmetric.all():
+        if not granted(symmetric.all()):
             return symmetric
         return linalg.eigvalsh(value).ge(0).all(-1)
 
@@ -97,7 +98,7 @@ class _PositiveSemidefinite(_Symmetric):
 class _PositiveDefinite(_Symmetric):
     def check(self, value: Tensor) -> Tensor:
         symmetric = super().check(value)
-        if not symmetric.all():
+        if not granted(symmetric.all()):
             return symmetric
         return linalg.cholesky_ex(value).info.eq(0)
 

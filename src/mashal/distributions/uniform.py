@@ -8,6 +8,7 @@ from mashal import ops
 from mashal.core.tensor import Tensor
 from mashal.distributions import constraints
 from mashal.distributions.distribution import Distribution
+from mashal.ops.keeping import granted
 
 __all__ = ["Uniform"]
 
@@ -28,7 +29,7 @@ class Uniform(Distribution):
 
     def __init__(self, low: Any, high: Any, validate_args: bool | None = None):
         self._hold(validate_args, low=low, high=high)
-        if self._validate_args and not ops.lt(self.low, self.high).all():
+        if self._validate_args and not granted(ops.lt(self.low, self.high).all()):
             raise ValueError(f"Uniform: low must be below high everywhere, and they are\n{self.low}\n{self.high}")
 
     mean = property(lambda self: (self.high + self.low) / 2, doc="The middle.")

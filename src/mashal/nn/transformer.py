@@ -20,6 +20,7 @@ from mashal.nn.linear import Linear
 from mashal.nn.module import Module
 from mashal.nn.multihead import MultiheadAttention
 from mashal.nn.normalization import LayerNorm
+from mashal.ops.keeping import granted
 
 __all__ = [
     "Transformer",
@@ -55,7 +56,7 @@ def _is_causal(mask: Tensor | None, said: bool | None, size: int | None) -> bool
     rows = mask.size(-2) if size is None else size
     if tuple(mask.shape[-2:]) != (rows, rows):
         return False
-    return bool((mask == _causal(rows, mask.device, mask.dtype)).all())  # type: ignore[attr-defined]
+    return granted((mask == _causal(rows, mask.device, mask.dtype)).all())  # type: ignore[attr-defined]
 
 
 def _length(x: Tensor, batch_first: bool) -> int:
@@ -192,7 +193,7 @@ class TransformerEncoder(Module):
         if is_grad_enabled() and (src.requires_grad or any(p.requires_grad for p in self.layers.parameters())):
             return False
         seen = padding == 0
-        return not self.mask_check or bool((seen[:, 1:] <= seen[:, :-1]).all())
+        return not self.mask_check or granted((seen[:, 1:] <= seen[:, :-1]).all())
 
 
 # ---------------------------------------------------------------- decoder

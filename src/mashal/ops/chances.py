@@ -15,6 +15,7 @@ from mashal.lang import expression as e
 from mashal.ops import filling
 from mashal.ops.define import RecordedNode, pointwise, recorded, spelled
 from mashal.ops.define import floating as in_floating
+from mashal.ops.keeping import granted
 from mashal.ops.random import bernoulli_, drawn, exponential_, filled, floating
 from mashal.ops.random_factories import result_of
 
@@ -182,7 +183,7 @@ def _check_multinomial(input: Tensor, samples: int, replacement: bool, out: Tens
 def _check_weights(weights: Tensor) -> None:
     if weights.numel() == 0:
         return
-    if not bool(((weights >= 0) & (weights < math.inf)).all()):
+    if not granted(((weights >= 0) & (weights < math.inf)).all()):
         raise RuntimeError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
-    if not bool((weights.sum(-1) > 0).all()):
+    if not granted((weights.sum(-1) > 0).all()):
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")

@@ -18,6 +18,7 @@ from mashal.core.tensor import Tensor, empty
 from mashal.errors import message
 from mashal.ops import filling
 from mashal.ops.define import spelled
+from mashal.ops.keeping import granted
 from mashal.ops.random import check_range, checked, drawn, filled, normal_, random_, uniform_, whole_number
 
 
@@ -129,7 +130,7 @@ def normal(
             )
         return _made("normal", (size,), {**options, "out": out, "generator": generator}, normal_, None, mean, std)
     if isinstance(std, Tensor):
-        if std.dtype.is_complex or (std.numel() and not bool((std >= 0).all())):
+        if std.dtype.is_complex or (std.numel() and not granted((std >= 0).all())):
             raise RuntimeError("normal expects all elements of std >= 0.0")
         shape = broadcast("normal", mean.shape, std.shape) if isinstance(mean, Tensor) else std.shape
         template, deviation = mean if isinstance(mean, Tensor) else std, 1.0

@@ -10,6 +10,7 @@ from mashal.errors import message
 from mashal.ops.assigning import assigned
 from mashal.ops.contraction import matmul
 from mashal.ops.define import spelled, write_out
+from mashal.ops.keeping import granted
 from mashal.ops.norms import matrix_norm, vector_norm
 from mashal.ops.promotion import floating
 from mashal.ops.reducing import in_dtype
@@ -74,7 +75,7 @@ def _check_weights(word: str, w: Tensor, kinds: str, n: int) -> None:
     if w.form.dtype.kind not in kinds:
         right = "integral" if kinds == "iu" else "floating point"
         raise RuntimeError(message("cov", f"expected {word} to have {right} dtype", f"it is {w.form.dtype}"))
-    if bool((w < 0).any()):
+    if granted((w < 0).any()):
         raise RuntimeError(message("cov", f"{word} cannot be negative"))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from mashal import ops
 from mashal.core.tensor import Tensor
 from mashal.nn.functions.reduction import check_reduction, reduced, reduction_from
+from mashal.ops.keeping import granted
 
 
 # ---------------------------------------------------------------- classes
@@ -235,7 +236,7 @@ def gaussian_nll_loss(
         elif var.dim() != input.dim() or sum(m for n, m in zip(input.shape, var.shape) if n != m) != 1:
             raise ValueError(f"gaussian_nll_loss: var {tuple(var.shape)} doesn't fit input {tuple(input.shape)}")
     check_reduction(reduction, "gaussian_nll_loss")
-    if (var < 0).any():
+    if granted((var < 0).any()):
         raise ValueError("gaussian_nll_loss: var has negative entries; a variance is at least 0")
     variance = var + (var.clamp_min(eps) - var).detach()  # at least eps, with the gradient of var everywhere
     losses = 0.5 * (variance.log() + (input - target) ** 2 / variance)

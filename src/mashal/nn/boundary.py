@@ -98,11 +98,7 @@ def _through(values: Any, visit: Callable[[Gradients], Gradients], zeros: bool) 
     passed = list(values)
     tensors = [value for value in values if isinstance(value, Tensor)]
     if is_grad_enabled() and any(t.requires_grad for t in tensors):
-        through = BackwardHookFunction.apply(visit, zeros, *tensors)
-        next(
-            x.node for x in through if x.node is not None
-        )._hooks()  # whoever walks the graph sees that hooks are there
-        followed = iter(through)
+        followed = iter(BackwardHookFunction.apply(visit, zeros, *tensors))
         passed = [next(followed) if isinstance(value, Tensor) else value for value in values]
     return passed, tensors
 

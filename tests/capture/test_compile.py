@@ -734,3 +734,21 @@ def test_a_compiled_function_under_vmap_runs_on_each():
     for k in (1.0, 10.0):
         assert torch.vmap(lambda v: function(v))(torch.arange(3.0) * k).tolist() == [1, 1 + 2 * k, 1 + 4 * k]
     assert function(torch.ones(2)).tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("width", range(2, 12))
+def test_states_that_the_recorded_call_made_are_those_that_replays_move(width):
+    """They are made unrecorded, perhaps where a tensor of the call has been before."""
+    model = nn.Sequential(nn.Embedding(11, width), nn.LayerNorm(width), nn.Linear(width, 11))
+    optimizer = torch.optim.AdamW(model.parameters())
+
+    @torch.compile
+    def step(tokens):
+        optimizer.zero_grad()
+        F.cross_entropy(model(tokens), tokens).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    for _ in range(4):
+        step(torch.arange(9))
+    assert {float(optimizer.state[p]["step"]) for p in model.parameters()} == {4.0}

@@ -130,11 +130,16 @@ class Recorder:
         _LAYOUT.listen(self._record if on else None)
 
     def aside(self, function: Callable[[], Any]) -> Any:
-        """function(), not recorded."""
+        """function(), not recorded. The tensors that it returns were not made in the call, whatever had their ids before."""
         listened = watch.recorder is self
         self._listen(False)
         try:
-            return function()
+            found = function()
+            for x in found if isinstance(found, (list, tuple)) else (found,):
+                if isinstance(x, Tensor):
+                    self._buffers.pop(id(x.capsule), None)
+                    self.new.discard(id(x))
+            return found
         finally:
             self._listen(listened)
 

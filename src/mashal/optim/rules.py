@@ -93,7 +93,12 @@ class RuleOptimizer(Optimizer):
         missing = [name for name in _names(self, group) if own.get(name) is None]
         if not missing:
             return False
-        make = lambda: own.update({name: _made(self, group, p, name) for name in missing})
+
+        def make() -> list[Any]:
+            made = {name: _made(self, group, p, name) for name in missing}
+            own.update(made)
+            return list(made.values())
+
         recorder = watch.recorder
         if recorder is None:
             make()

@@ -3,6 +3,7 @@
 import collections
 import contextvars
 import copy
+import dataclasses
 import operator
 import os
 import threading
@@ -258,3 +259,70 @@ def test_the_value_that_is_stored_outside_is_compiled():
 
     calls(keep, *[(torch.full((1,), float(i)),) for i in range(4)])
     assert torch.equal(state["last"], (torch.full((1,), 3.0) * 2).exp() + 1) and recorded(keep)
+
+
+# ---------------------------------------------------------------- objects given and returned
+@dataclasses.dataclass
+class Pair:
+    x: torch.Tensor
+    rate: float = 2.0
+
+
+def test_objects_made_in_a_call_are_returned_anew_by_each():
+    @torch.compile
+    def made(x):
+        pair = Pair(x * 2)
+        return pair, [pair], {1, 2}, collections.OrderedDict(pair=pair)
+
+    for i in range(4):
+        pair, listed, numbers, named = made(torch.full((1,), float(i)))
+        assert pair.x.item() == 2 * i and listed[0] is pair and named["pair"] is pair
+        numbers.add(i)
+        pair.rate = None
+    assert list(recorded(made).values()) == [1]
+
+
+def test_containers_that_were_there_before_are_returned_themselves():
+    history, settings = [1], {"rate": 1}
+    seen = torch.compile(lambda x: (history, settings, x * 2))
+    for _ in range(4):
+        found = seen(torch.ones(1))
+        assert found[0] is history and found[1] is settings
+
+
+def test_a_container_that_is_returned_twice_is_one():
+    def twice(x):
+        parts = [x * 2]
+        return parts, parts
+
+    twice = torch.compile(twice)
+    for _ in range(3):
+        first, second = twice(torch.ones(1))
+        assert first is second
+
+
+def test_a_container_that_was_given_is_returned_itself():
+    same = torch.compile(lambda parts: parts)
+    for _ in range(3):
+        parts = [torch.ones(1)]
+        assert same(parts) is parts
+
+
+def test_a_distribution_is_made_of_the_present_numbers():
+    normal = torch.compile(lambda x: torch.distributions.Normal(x, x + 1, validate_args=False))
+    assert [normal(torch.full((1,), float(i))).mean.item() for i in range(4)] == [0, 1, 2, 3]
+
+
+def test_dataclasses_and_dictionaries_as_arguments_are_what_they_hold():
+    step = torch.compile(lambda pair, batch: pair.x * pair.rate + batch["x"])
+    batch = {}
+    for i in range(6):
+        batch["x"] = torch.full((1,), float(i))
+        assert step(Pair(torch.ones(1)), batch).item() == 2 + i
+    assert list(recorded(step).values()) == [1]
+
+
+def test_a_lambda_is_compiled_around_what_it_reads():
+    total = torch.compile(lambda x: (x * 2).exp().sum().item())
+    assert calls(total, (torch.zeros(2),), (torch.zeros(3),)) == [2, 3]
+    assert recorded(total)

@@ -449,8 +449,8 @@ def test_this_is_not_split(function, why):
         split(function, cuts, Regions())
 
 
-def test_a_lambda_is_not_split():
-    function = lambda x: read(x + 1)
+def test_one_of_several_lambdas_in_a_line_is_not_split():
+    function, _ = lambda x: read(x + 1), lambda x: read(x + 2)
     with pytest.raises(Unsplit, match="lambda"):
         split(function, [], Regions())
 

@@ -55,7 +55,7 @@ class Callees:
         if key not in self.known:
             if len(self.known) >= _MOST:
                 return callee
-            name = getattr(function, "__qualname__", type(function).__name__)
+            name = str(getattr(function, "__qualname__", type(function).__name__))
             self.known[key] = callee, self.compile_one(call, name)
         return self.known[key][1]
 

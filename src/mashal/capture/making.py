@@ -15,16 +15,17 @@ from mashal.capture import answers, history
 from mashal.capture.contents import content_guards, is_whole
 from mashal.capture.effects import Unrepeatable
 from mashal.capture.guards import ABSENT, LENGTH
-from mashal.capture.modules import Seen, of_module
+from mashal.capture.modules import Seen, is_module, of_module
 from mashal.capture.program import Operand, Plan, Program, used
 from mashal.capture.recorder import Obstacle, Recorder
 from mashal.capture.recording import Finish, Recording
-from mashal.capture.structure import PLAIN, flatten
+from mashal.capture.structure import PLAIN, Results, containers, flatten
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value, refilled
 from mashal.capture.watch import Watch
 from mashal.core import tape
 from mashal.core.dtypes import uint8
 from mashal.core.forms import form
+from mashal.core.interop import is_array, is_array_scalar
 from mashal.core.tape import AccumulateGrad, mode
 from mashal.core.tensor import Tensor, empty, version_of
 from mashal.machine.launch import slot_offset
@@ -108,8 +109,10 @@ def _recorded(
             answer = fn(*args, **options)
         recorder.lines = tuple
         found: list[Any] = []
-        shape = flatten(answer, found)
-        maker = _Maker(recorder, watch, leaves, found)
+        shape = flatten(answer, found, Results(watch.is_new))
+        given = [id(x) for x in containers((args, options))]
+        watch.guards = [guard for guard in watch.guards if id(guard.holder) not in given]
+        maker = _Maker(recorder, watch, leaves, found, given)
         maker.walk_history()
     return answer, shape, maker
 
@@ -121,6 +124,7 @@ class _Maker:
     watch: Watch
     leaves: list[Any]
     found: list[Any]
+    containers: list[int]
     forward: int = -1  # steps before the history was walked
     differentiable: list[Tensor] = field(default_factory=list)
     boundary: history.Boundary | None = None
@@ -204,8 +208,10 @@ class _Maker:
         if self.trouble:
             return self.trouble
         for x in self.found:
-            if not isinstance(x, (Tensor, *PLAIN)) and not _constant(x):
+            if not isinstance(x, (Tensor, *PLAIN)) and (self.watch.is_new(x) or is_array(x)) and not _constant(x):
                 return f"it returns a {type(x).__name__}"
+            if id(x) in self.containers:
+                return f"it returns a {type(x).__name__} that it was given"
         if any(isinstance(x, Tensor) and x.is_sparse for x in (*self.leaves, *self.found)):
             return "it takes or returns a sparse tensor"
         if any(x.grad_ is not None and x.grad_.is_sparse for x in (was.tensor for was in recorder.touched.values())):
@@ -465,7 +471,8 @@ def _before(trail: Trail, buffer: Any) -> bool:
 
 
 def _constant(x: Any) -> bool:
-    return isinstance(x, (type, frozenset)) or type(x).__module__.startswith("mashal")
+    ours = type(x).__module__.startswith("mashal") and not is_module(x)
+    return ours or is_array_scalar(x) or isinstance(x, (type, frozenset, range, slice, type(...)))
 
 
 def _contents_offset() -> int:

@@ -68,6 +68,7 @@ class Sightings:
         self.changes: list[Effect | Mutation] = []
         self.before: dict[tuple[int, Any], Guard] = {}  # of places that were written: what was there
         self.made: dict[int, Any] = {}
+        self.young: set[int] = set()  # in the end: what the collector has met since the beginning
         self.mode = _mode()
         self.switches: list[Effect] = []
         self.pending: dict[FrameType, str] = {}
@@ -77,7 +78,7 @@ class Sightings:
 
     def conclude(self) -> tuple[list[Guard], list[Effect]]:
         """The guards and the effects. What was made since the beginning is nobody's business."""
-        young = {id(thing) for thing in gc.get_objects(generation=0)}
+        young = self.young = {id(thing) for thing in gc.get_objects(generation=0)}
         changed: set[int] = set()
         effects: list[Effect] = []
         for change in self.changes + (self.switches if _mode() != self.mode else []):

@@ -52,7 +52,20 @@ def definition_of(function: Any) -> ast.FunctionDef:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node.name == code.co_name and _first_line(node) == code.co_firstlineno:
             return _checked(node, code)
-    raise Unsplit("it is a lambda" if code.co_name == "<lambda>" else f"its source, {code.co_filename}, has changed")
+    if code.co_name == "<lambda>":
+        return _of_lambda(tree, code)
+    raise Unsplit(f"its source, {code.co_filename}, has changed")
+
+
+def _of_lambda(tree: ast.Module, code: CodeType) -> ast.FunctionDef:
+    """The lambda of a code object as a definition, if it is the only one of its line with such arguments."""
+    names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    lambdas = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno]
+    found = [x for x in lambdas if [a.arg for a in [*x.args.posonlyargs, *x.args.args, *x.args.kwonlyargs]] == names]
+    if len(found) != 1:
+        raise Unsplit("it is one of several lambdas in a line")
+    result = ast.copy_location(ast.Return(value=found[0].body), found[0].body)
+    return _checked(defined(code.co_name, found[0].args, [result], found[0]), code)
 
 
 def _first_line(node: ast.FunctionDef) -> int:

@@ -71,6 +71,8 @@ class Watch:
         self.codes: tuple[CodeType, ...] = ()
         self.picked: list[Any] = []
         self.declined = ""
+        self._new: set[int] = set()
+        self._read: set[int] = set()
         self._kinds: dict[int, tuple[CodeType, str]] = {}
         self._begun: set[FrameType] = set()
         self._quiet: FrameType | None = None  # nothing is watched until this frame returns
@@ -102,6 +104,8 @@ class Watch:
         try:
             self.guards, self.effects = self._seen.conclude()
             self.picked = self._seen.picked
+            self._new = self._seen.young | {*self._seen.made}
+            self._read = {id(guard.expected) for guard in self.guards}
         finally:
             if self._collects:
                 gc.enable()
@@ -109,6 +113,11 @@ class Watch:
             self._kinds.clear()
             self._begun.clear()
             del self._outside, self._tracer, self._profiler, self._trace, self._profile, self._seen
+
+    def is_new(self, x: Any) -> bool:
+        """Afterwards: whether the call made an object, of those that it left behind. What the collector does not know counts as new,
+        unless it was read somewhere."""
+        return id(x) in self._new or (not gc.is_tracked(x) and id(x) not in self._read)
 
     # ---------------------------------------------------------------- where we are
     def line(self) -> Lines:

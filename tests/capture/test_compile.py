@@ -432,6 +432,51 @@ def test_random_numbers_are_those_of_eager_call_after_call():
 
 
 # ---------------------------------------------------------------- guards
+@pytest.mark.parametrize("use_reentrant", [True, False])
+def test_a_checkpoint_draws_its_numbers_a_second_time(use_reentrant):
+    def make():
+        model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5), nn.Tanh())
+        x = torch.randn(4, 3, requires_grad=True)
+
+        def step():
+            x.grad = None
+            torch.utils.checkpoint.checkpoint(model, x, use_reentrant=use_reentrant).sum().backward()
+            return x.grad.clone(), torch.rand(2)
+
+        return step, lambda i: (), lambda: [p.grad.clone() for p in model.parameters()]
+
+    both(make, recordings=2)
+
+
+def states_kept_and_set():
+    before = torch.get_rng_state()
+    x = torch.rand(2)
+    torch.set_rng_state(before)
+    return x, torch.rand(2), before
+
+
+def seeded_anew():
+    torch.manual_seed(torch.initial_seed() + 1)
+    return torch.rand(2)
+
+
+def seeded_inside():
+    x = torch.ones(3) * 2
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        y = torch.rand(3)
+    return x * y + torch.rand(3)
+
+
+@pytest.mark.parametrize("function", [states_kept_and_set, seeded_anew, seeded_inside])
+def test_what_python_does_to_a_generator_happens_in_each_call(function):
+    found = []
+    for call in (function, torch.compile(function)):
+        torch.manual_seed(0)
+        found.append([call() for _ in range(5)])
+    assert same(*found)
+
+
 def test_training_and_evaluation_are_two_recordings():
     def make():
         model = nn.Sequential(nn.Linear(4, 6), nn.Dropout(0.5))

@@ -3,6 +3,7 @@
 import pytest
 
 import mashal as torch
+from mashal import nn
 
 
 def gradients(function, *values):
@@ -166,3 +167,24 @@ def test_backward_of_one_result_does_not_mind_what_only_another_needs():
         assert x.grad.tolist() == [3.0, 3.0]
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             second.sum().backward()
+
+
+def test_hooks_on_what_was_there_before_are_called_once():
+    model, found = nn.Linear(3, 2), []
+    for call in (model, torch.compile(model)):
+        torch.manual_seed(0)
+        for _ in range(4):
+            x = torch.randn(4, 3, requires_grad=True)
+            y, seen = x * 2, []
+            y.register_hook(lambda g, seen=seen: (seen.append("y"), g * 3)[1])
+            y.retain_grad()
+            hooks = (
+                model.weight.register_hook(lambda g: g * 2),
+                model.bias.register_post_accumulate_grad_hook(lambda p, seen=seen: seen.append("bias")),
+            )
+            model.zero_grad()
+            call(y).sum().backward()
+            for hook in hooks:
+                hook.remove()
+            found.append((x.grad.tolist(), y.grad.tolist(), model.weight.grad.tolist(), sorted(seen)))
+    assert found[:4] == found[4:]

@@ -46,16 +46,21 @@ def gradients_of(results: list[Tensor], inputs: list[Tensor], given: list[Tensor
     """The gradients of the inputs; the graph stays, for the caller of the recorded call.
 
     What led to an input before the call is cut off meanwhile: another input may stand behind it, and what comes to that one
-    on this way is not the call's. Nor are the inputs' hooks, which wait for what comes to the inputs in the end.
+    on this way is not the call's. Nor are hooks on the inputs: they are called when backward comes there.
     """
-    outside = {x.node: (x.node.edges, x.node.hooks) for x in inputs if isinstance(x.node, Node)}
+    outside = {x.node: x.node.edges for x in inputs if isinstance(x.node, Node)}
+    hooks = {x.node: x.node.hooks for x in inputs}
     try:
-        for node, (edges, _) in outside.items():
-            node.edges, node.hooks = (None,) * len(edges), None
+        for node, edges in outside.items():
+            node.edges = (None,) * len(edges)
+        for node in hooks:
+            node.hooks = None
         return list(grad(results, inputs, given, retain_graph=True, allow_unused=True))
     finally:
-        for node, (edges, hooks) in outside.items():
-            node.edges, node.hooks = edges, hooks
+        for node, edges in outside.items():
+            node.edges = edges
+        for node, own in hooks.items():
+            node.hooks = own
 
 
 def dependences(results: list[Tensor], ends: Iterable[tuple[Node, int]], first: int) -> list[list[int]]:

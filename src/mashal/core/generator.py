@@ -28,6 +28,7 @@ from mashal.core.devices import device as device_of
 from mashal.core.dtypes import uint8
 from mashal.core.forms import form
 from mashal.core.tensor import Tensor, empty
+from mashal.machine.observing import watch
 
 POSITION, FRESH, CACHED, HAS_CACHED, SEED, LOCK = range(6)
 HEADER = 8
@@ -72,6 +73,7 @@ class Generator:
 
         seed: from -2**63 to 2**64 - 1; a negative one means seed + 2**64. Only its low 32 bits choose the stream.
         """
+        _tell("set")
         try:
             number = operator.index(seed)
         except TypeError:
@@ -85,11 +87,13 @@ class Generator:
 
     def seed(self) -> int:
         """Seeds with 64 random bits of the operating system, and returns them."""
+        _tell("set")
         self._start(int.from_bytes(os.urandom(8), "little"))
         return self.initial_seed()
 
     def initial_seed(self) -> int:
         """The seed as a number from 0 to 2**64 - 1."""
+        _tell("read")
         return self._words[SEED]
 
     def _start(self, seed: int) -> None:
@@ -114,6 +118,7 @@ class Generator:
 
     def state_bytes(self) -> bytes:
         """The whole state in PyTorch's 5056 bytes."""
+        _tell("read")
         words, key = self._words, self._key()
         if words[POSITION] == UNSEEDED:
             key[:] = _key_of(words[SEED])
@@ -125,6 +130,7 @@ class Generator:
 
     def set_state_bytes(self, state: bytes) -> Generator:
         """Continues where the generator stood that gave this state; returns the generator."""
+        _tell("set")
         if len(state) != STATE_SIZE:
             raise RuntimeError(
                 f"Expected a CPUGeneratorImplState of size {STATE_SIZE} but found the input RNG state size to be {len(state)}"
@@ -164,6 +170,7 @@ class Generator:
 
     def clone_state(self) -> Generator:
         """Another generator that will give the same numbers."""
+        _tell("read")
         other = Generator(self.device)
         ctypes.memmove(other.address, self.address, HEADER * 8 + BLOCK * 4)
         other._words[LOCK] = 0
@@ -180,6 +187,12 @@ class Generator:
 
     def __repr__(self) -> str:
         return f"<mashal.Generator on {self.device!s}, seed {self.initial_seed()}>"
+
+
+def _tell(what: str) -> None:
+    """Tells a recording what Python does to a generator's state."""
+    if watch.recorder is not None:
+        watch.recorder.obstacle(f"a random generator's state is {what} in Python", reads=what == "read")
 
 
 def _restored(device: Any, state: bytes) -> Generator:

@@ -1,8 +1,8 @@
 """Learn to write verse: a character-level GPT, trained on the ghazals of Hafez. This is `make hafez`.
 
     python examples/hafez.py              # about two minutes on two cores
-    python examples/hafez.py --resume     # goes on where an interrupted run saved last
-    python examples/hafez.py --sample     # another verse from the trained model
+    python examples/hafez.py --resume     # goes on where an interrupted run saved last, with the same numbers
+    python examples/hafez.py --sample     # another verse from the trained model, each time
 
 The model is written as books write one: embeddings, causal attention, layer norm, GELU, dropout. The whole training step
 (gradients, clipping, AdamW, the schedule) is one compiled call; a verse is written one character at a time, each attending to the
@@ -25,6 +25,7 @@ PICTURE = HERE.parent / "build" / "hafez.svg"
 CONTEXT, WIDTH, HEADS, LAYERS, DROPOUT = 64, 160, 5, 4, 0.05
 BATCH, STEPS, WARMUP, RATE = 16, 4000, 100, 3e-3
 EVERY = 100  # steps between two looks at the validation loss, and between two checkpoints
+PARTS = ("model", "optimizer", "schedule")  # of the training, whose states a checkpoint keeps
 
 
 # ---------------------------------------------------------------- data
@@ -184,16 +185,29 @@ class Training:
         return time.perf_counter() - start
 
     def save(self, path):
-        path.parent.mkdir(exist_ok=True)
-        parts = {name: getattr(self, name).state_dict() for name in ("model", "optimizer", "schedule")}
-        torch.save(parts | {"random": torch.get_rng_state(), "done": self.done, "losses": self.losses}, path)
+        parts = {name: getattr(self, name).state_dict() for name in PARTS}
+        parts |= {"random": torch.get_rng_state(), "done": self.done, "losses": self.losses}
+        replace(path, lambda unfinished: torch.save(parts, unfinished))
 
     def load(self, path):
         found = torch.load(path)
-        for name in ("model", "optimizer", "schedule"):
+        for name in PARTS:
             getattr(self, name).load_state_dict(found[name])
         torch.set_rng_state(found["random"])
         self.done, self.losses = found["done"], found["losses"]
+
+
+def replace(path, write):
+    """Has write(another path) make a file, and puts it in the place of the one at `path` when it is whole; whether it is."""
+    unfinished = path.with_suffix(".new")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        write(unfinished)
+        unfinished.replace(path)
+        return True
+    except (OSError, RuntimeError) as error:  # the disk is full, or the folder not ours: no reason to stop
+        print(f"\n{path} was not written: {error}")
+        return False
 
 
 def show_progress(step, steps, losses, speed):
@@ -236,45 +250,73 @@ def write(model, characters, length=200, temperature=0.8, likeliest=10):
 
 def curve(losses, width=640, height=320):
     """The losses over the steps as an SVG picture: training grey, validation orange."""
-    last, top = losses[-1][0], max(max(a, b) for _, a, b in losses)
-    bottom = min(min(a, b) for _, a, b in losses)
-    place = lambda step, loss: (
-        f"{40 + (width - 60) * step / last:.1f},{20 + (height - 50) * (top - loss) / (top - bottom or 1):.1f}"
-    )
+    steps, *both = zip(*losses)
+    top, bottom = max(map(max, both)), min(map(min, both))
+
+    def place(step, loss):
+        right, down = step / steps[-1], (top - loss) / (top - bottom or 1)
+        return f"{40 + (width - 60) * right:.1f},{20 + (height - 60) * down:.1f}"
+
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="12">',
+        f'<title>Losses over {steps[-1]} steps</title><rect width="{width}" height="{height}" fill="white"/>',
     ]
-    for which, colour, name in ((1, "#888", "training"), (2, "#d9822b", "validation")):
-        points = " ".join(place(row[0], row[which]) for row in losses)
+    for row, (name, colour, values) in enumerate(zip(("training", "validation"), ("#777", "#d9822b"), both), 1):
+        points = " ".join(map(place, steps, values))
         lines.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="{points}"/>')
-        lines.append(
-            f'<text x="{width - 160}" y="{20 + 16 * which}" fill="{colour}">{name} {losses[-1][which]:.3f}</text>'
-        )
-    lines.append(f'<text x="40" y="{height - 8}">{last} steps; loss from {top:.2f} to {bottom:.2f}</text></svg>')
+        lines.append(f'<text x="{width - 160}" y="{20 + 16 * row}" fill="{colour}">{name} {values[-1]:.3f}</text>')
+    lines.append(f'<text x="40" y="{height - 12}">{steps[-1]} steps; loss from {top:.2f} to {bottom:.2f}</text></svg>')
     return "\n".join(lines)
 
 
-def main():
-    options = argparse.ArgumentParser(description="Learn to write verse from the ghazals of Hafez.")
-    options.add_argument("--steps", type=int, default=STEPS, help="how long to train")
-    options.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    options.add_argument(
-        "--sample", action="store_true", help="write a verse from the last checkpoint, and nothing else"
+def number_of_steps(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of steps: 1, 2, …")
+    return int(text)
+
+
+def options():
+    found = argparse.ArgumentParser(description="Learn to write verse from the ghazals of Hafez.")
+    found.add_argument("--steps", type=number_of_steps, default=STEPS, help=f"how long to train (default {STEPS})")
+    found.add_argument("--resume", action="store_true", help="go on from the last checkpoint, with the same --steps")
+    found.add_argument(
+        "--sample", action="store_true", help="only write a verse, with the model of the last checkpoint"
     )
-    chosen = options.parse_args()
+    return found.parse_args()
+
+
+def train(training):
+    """Trains to the end, and draws how the losses fell."""
+    size = sum(p.numel() for p in training.model.parameters())
+    poems = training.poems
+    print(f"{len(poems.train):,} characters of {len(poems.characters)} kinds to learn from, {size:,} parameters")
+    try:
+        seconds = training.run(CHECKPOINT)
+    except KeyboardInterrupt:
+        sys.exit(
+            f"\nstopped after step {training.done}; --resume goes on from the last checkpoint, one in {EVERY} steps"
+        )
+    drawn = replace(PICTURE, lambda unfinished: unfinished.write_text(curve(training.losses), encoding="utf-8"))
+    print(f"{seconds:.0f} seconds" + (f"; the losses are drawn in {PICTURE}\n" if drawn else "\n"))
+
+
+def main():
+    chosen = options()
     poems = Poems(HERE / "data" / "hafez.txt")
     training = Training(poems, chosen.steps)
     if chosen.resume or chosen.sample:
-        training.load(CHECKPOINT)
-    if not chosen.sample:
-        size = sum(p.numel() for p in training.model.parameters())
-        print(f"{len(poems.train):,} characters of {len(poems.characters)} kinds to learn from, {size:,} parameters")
         try:
-            seconds = training.run(CHECKPOINT)
-        except KeyboardInterrupt:
-            sys.exit(f"\nafter step {training.done}; --resume goes on where it was last saved")
-        PICTURE.write_text(curve(training.losses), encoding="utf-8")
-        print(f"{seconds:.0f} seconds; the losses are drawn in {PICTURE.relative_to(HERE.parent)}\n")
+            training.load(CHECKPOINT)
+        except FileNotFoundError:
+            sys.exit(f"there is no checkpoint in {CHECKPOINT} yet: train first, without --resume and --sample")
+        except Exception as error:
+            sys.exit(
+                f"{CHECKPOINT} is damaged, or not of this model: {type(error).__name__}: {error}\nMove it away, and train anew."
+            )
+    if chosen.sample:
+        torch.seed()
+    else:
+        train(training)
         torch.manual_seed(7)
     print(write(training.model, poems.characters))
 

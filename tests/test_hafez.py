@@ -59,3 +59,32 @@ def test_it_writes_a_verse_and_draws_its_losses(hafez, poems):
     text = hafez.write(hafez.GPT(len(poems.characters)), poems.characters)
     assert set(text) <= set(poems.characters)
     assert hafez.curve([(2, 3.0, 3.1), (4, 2.0, 2.2)]).count("<polyline") == 2
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_last_one(hafez, poems, tmp_path, capsys):
+    training = hafez.Training(poems, 4)
+    training.run(tmp_path / "model.pth")
+    before = (tmp_path / "model.pth").read_bytes()
+    (tmp_path / "model.new").mkdir()
+    training.save(tmp_path / "model.pth")
+    assert "model.pth was not written" in capsys.readouterr().out
+    assert (tmp_path / "model.pth").read_bytes() == before
+
+
+@pytest.mark.parametrize("found", [None, b"", b"verse"], ids=["none", "empty", "another"])
+def test_a_checkpoint_that_is_none_is_said_to_be(hafez, found, tmp_path, monkeypatch):
+    path = tmp_path / "model.pth"
+    if found is not None:
+        path.write_bytes(found)
+    monkeypatch.setattr(hafez, "CHECKPOINT", path)
+    monkeypatch.setattr("sys.argv", ["hafez.py", "--resume"])
+    with pytest.raises(SystemExit, match="no checkpoint" if found is None else "is damaged, or not of this model"):
+        hafez.main()
+
+
+@pytest.mark.parametrize("steps", ["0", "-3", "many"])
+def test_a_number_of_steps_that_is_none_is_refused(hafez, steps, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["hafez.py", "--steps", steps])
+    with pytest.raises(SystemExit):
+        hafez.main()
+    assert "no number of steps" in capsys.readouterr().err or steps == "-3"

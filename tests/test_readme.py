@@ -11,19 +11,36 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", README, re.S)
+PAPERS = [
+    ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/guide.md", "docs/compile.md", "benchmarks/README.md")
+]
 
 
-@pytest.mark.parametrize(("code", "output"), BLOCKS, ids=[f"block {n}" for n in range(len(BLOCKS))])
-def test_an_example_prints_what_the_readme_says(code, output):
-    shown = io.StringIO()
+def blocks_of(paper):
+    """(code, what it prints) for each block of Python in a paper."""
+    return re.findall(r"```python\n(.*?)```\n+```text\n(.*?)```", paper.read_text(encoding="utf-8"), re.S)
+
+
+BLOCKS = [pytest.param(*block, id=f"{paper.name} {n}") for paper in PAPERS for n, block in enumerate(blocks_of(paper))]
+
+
+@pytest.mark.parametrize(("code", "output"), BLOCKS)
+def test_an_example_prints_what_stands_below_it(code, output, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, shown = tmp_path / "example.py", io.StringIO()
+    path.write_text(code, encoding="utf-8")  # compile cuts functions by their source
     with contextlib.redirect_stdout(shown):
-        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+        exec(compile(code, str(path), "exec"), {"__name__": "readme"})
     assert shown.getvalue() == output
 
 
+@pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.name)
+def test_every_block_of_python_is_run(paper):
+    assert len(blocks_of(paper)) == paper.read_text(encoding="utf-8").count("```python")
+
+
 def test_the_readme_has_an_example():
-    assert BLOCKS
+    assert blocks_of(ROOT / "README.md")
 
 
 def test_every_command_of_the_readme_is_in_the_makefile():
@@ -60,9 +77,6 @@ def test_the_first_network_prints_pytorchs_losses():
     printed = run("appendix_a.py")
     assert re.findall(r"Train Loss: ([\d.]+)", printed) == ["0.75", "0.65", "0.44", "0.13", "0.03", "0.00"]
     assert "accuracy: 1.0 on train, 1.0 on test" in printed
-
-
-PAPERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/guide.md", "benchmarks/README.md")]
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.name)

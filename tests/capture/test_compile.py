@@ -552,7 +552,9 @@ def test_keywords_and_structures_are_arguments_and_results():
 
 def test_a_sequence_that_grows_is_recorded_a_few_times_only():
     fast = torch.compile(lambda x: x.sum(), dynamic=False)
-    with pytest.warns(UserWarning, match="was recorded 3 times, at last because argument 0 was a torch.float32 tensor"):
+    with pytest.warns(
+        UserWarning, match="was recorded 3 times, at last because argument `x` was a torch.float32 tensor"
+    ):
         for n in range(1, 60):
             assert fast(torch.ones(n)).item() == n
     assert len(fast.recordings.all) == 3
@@ -585,7 +587,7 @@ def test_kinds_of_calls_that_come_again_are_recorded_up_to_a_limit():
             assert fast(torch.ones(n)).item() == n
     assert len(fast.recordings.all) == 8
     (warning,) = caught
-    assert "argument 0 was a torch.float32 tensor" in str(warning.message)
+    assert "argument `x` was a torch.float32 tensor" in str(warning.message)
 
 
 # ---------------------------------------------------------------- regions

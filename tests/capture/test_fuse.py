@@ -241,3 +241,18 @@ def test_what_a_product_reads_is_computed_before_it():
 def test_a_large_product_does_not_read_what_is_far_away():
     steps = check(lambda x, w, r: x @ w + r, torch.randn(600, 20), torch.randn(20, 600), torch.randn(600, 600))
     assert len(steps) == 2
+
+
+def test_where_a_walk_starts_is_a_one_also_after_others():
+    w = torch.ones(3, requires_grad=True)
+
+    def step(x):
+        w.grad = None
+        loss = F.cross_entropy(w * x, torch.tensor(1))
+        loss.backward()
+        return loss
+
+    kernels = lambda: [len(region.kernels) for region in torch.explain(step, torch.ones(3)).regions]
+    first = kernels()
+    F.cross_entropy(torch.ones(3, requires_grad=True), torch.tensor(1)).backward()
+    assert kernels() == first

@@ -98,7 +98,4 @@ def test_what_is_a_sentence_stays_one(step):
 
 def test_cuts_of_one_line_are_said_together(step):
     cuts = [Cut(((step, 4),), reads=reads) for reads in (True, False)]
-    assert (
-        why_cut(*cuts)
-        == "`print(x)` reads a tensor's value in Python; `print(x)`: print() is Python, which no replay repeats"
-    )
+    assert why_cut(*cuts) == "`print(x)` reads a tensor's value in Python; print() is Python, which no replay repeats"

@@ -12,6 +12,7 @@ from mashal.autograd.targets import Targets
 from mashal.core import tape
 from mashal.core.tensor import Tensor, version_of
 from mashal.errors import message
+from mashal.machine.observing import watch
 from mashal.ops.run import remember
 
 __all__ = ["GradientEdge", "backward", "grad", "tensor_backward"]
@@ -197,7 +198,8 @@ def _roots(tensors: tuple[Any, ...], gradients: Any, operation: str) -> list[tup
 
 def _one(x: Tensor, operation: str) -> Tensor:
     """The gradient of a tensor with respect to itself."""
-    known = _units.get(x.form)
+    recorded = watch.recorder is not None  # then it is to be seen that it is a 1
+    known = None if recorded else _units.get(x.form)
     if known is not None and not version_of(known):
         return known
     if x.form.numel != 1:
@@ -211,7 +213,8 @@ def _one(x: Tensor, operation: str) -> Tensor:
     if not x.form.dtype.is_floating_point:
         wrong = f"grad can be implicitly created only for real scalar outputs but got {x.dtype}"
         raise RuntimeError(message(operation, wrong))
-    return remember(_units, x.form, ops.ones_like(x))
+    one = ops.ones_like(x)
+    return one if recorded else remember(_units, x.form, one)
 
 
 _units: dict[Any, Tensor] = {}

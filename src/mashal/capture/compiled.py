@@ -102,6 +102,7 @@ class Recordings:
 
     def __init__(self, fn: Callable[..., Any], whole: bool, dynamic: bool | None, name: str = ""):
         self.fn, self.whole, self.dynamic = fn, whole, dynamic
+        self.arguments = _positional(fn) or ()
         self.name = name or getattr(fn, "__qualname__", type(fn).__name__)
         self.forget()
         _all.add(self)
@@ -177,7 +178,9 @@ class Recordings:
         first = self._is_first(structure, leaves)
         eagerly = EAGERLY + SPECIAL * bool(self.growing)
         if len(self.all) >= (eagerly if first else LIMIT):
-            self._warn(lambda: too_often(self.name, len(self.all), self.all[0].difference(structure, leaves)))
+            self._warn(
+                lambda: too_often(self.name, len(self.all), self.all[0].difference(structure, leaves, self.arguments))
+            )
             return self.fn(*args, **options)
         try:
             answer, recording = make(self.fn, args, options, structure, leaves, self.whole)

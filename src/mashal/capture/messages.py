@@ -21,7 +21,7 @@ from mashal.core.tensor import Tensor
 if TYPE_CHECKING:
     from mashal.capture.recorder import Obstacle
 
-__all__ = ["broken", "not_whole", "place", "short_name", "runs_as_written", "too_often", "why_cut"]
+__all__ = ["broken", "not_whole", "place", "short", "short_name", "runs_as_written", "too_often", "why_cut"]
 
 _LONGEST = 60
 
@@ -51,11 +51,12 @@ def why_cut(*cuts: Obstacle) -> str:
     others = list(dict.fromkeys(cut.what for cut in cuts if not cut.reads))
     if not written:
         return "; ".join(dict.fromkeys(cut.what for cut in cuts))
-    found = [f"`{_reading(written) or written}` reads a tensor's value in Python"] if any(c.reads for c in cuts) else []
+    read = (_reading(written) or written) if any(cut.reads for cut in cuts) else ""
+    found = [f"`{read}` reads a tensor's value in Python"] if read else []
     done = [what for what in others if _is_done(what)]
     if done:
-        verb = "is" if len(done) == 1 else "are"
-        found.append(f"`{written}`: {', '.join(done)} {verb} Python, which no replay repeats")
+        why = f"{', '.join(done)} {'is' if len(done) == 1 else 'are'} Python, which no replay repeats"
+        found.append(why if read == written else f"`{written}`: {why}")
     return "; ".join([*found, *(f"`{written}`: {what}" for what in others if not _is_done(what))])
 
 
@@ -118,14 +119,14 @@ def broken(guard: Guard) -> str:
     """
     found = guard.found()
     if guard.key is LENGTH or type(found) is type(guard.expected) is int or not isinstance(found, type(guard.expected)):
-        return f"{guard.what} was {_short(guard.expected)} and is {_short(found)}"
-    expected, now = _short(guard.expected), _short(found)
+        return f"{guard.what} was {short(guard.expected)} and is {short(found)}"
+    expected, now = short(guard.expected), short(found)
     if expected == now:
         return f"{guard.what} is another {'tensor' if isinstance(found, Tensor) else type(found).__name__} than before"
     return f"{guard.what} was {expected} and is {now}"
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """A value in a few words, without running a long or strange __repr__."""
     if value is ABSENT:
         return "not there"
@@ -144,9 +145,15 @@ def too_often(name: str, times: int, reason: str) -> str:
     compile: step was recorded 8 times, at last because global `scale` was 2 and is 3; from now on calls that fit none of \
 the recordings run as written, until they come again. What changes from call to call is best given as a tensor
     """
+    of_sizes = " tensor (" in reason
+    right = (
+        "A tensor is best padded to a few sizes"
+        if of_sizes
+        else "What changes from call to call is best given as a tensor"
+    )
     return (
         f"compile: {name} was recorded {times} times, at last because {reason}; from now on calls that fit none of the "
-        "recordings run as written, until they come again. What changes from call to call is best given as a tensor"
+        f"recordings run as written, until they come again. {right}"
     )
 
 

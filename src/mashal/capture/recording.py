@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mashal.capture.guards import Guard, same
-from mashal.capture.messages import broken
+from mashal.capture.messages import broken, short
 from mashal.capture.program import MISS, Program
 from mashal.capture.structure import rebuild
 from mashal.core.forms import Form
@@ -54,17 +54,19 @@ class Recording:
             operand.value is None or operand.value.form is getattr(leaves[i], "form", None) for i, operand in operands
         )
 
-    def difference(self, structure: Any, leaves: Sequence[Any]) -> str:
-        """What about a call is not as it was recorded, in words."""
+    def difference(self, structure: Any, leaves: Sequence[Any], names: Sequence[str] = ()) -> str:
+        """What about a call is not as it was recorded, in words. names: of the parameters, where each is given one leaf."""
         if structure != self.structure:
             return "the arguments are others"
+        told = names if structure == _flat(len(names)) else ()
+        argument = lambda i: f"argument `{told[i]}`" if told else f"argument {i}"
         for i, x in self.fixed:
             if not same(leaves[i], x):
-                return f"argument {i} was {x!r} and is {leaves[i]!r}"
+                return f"{argument(i)} was {short(x)} and is {short(leaves[i])}"
         for i, operand in zip(self.places, self.program.plan.operands):
             was, now = operand.value and operand.value.form, leaves[i].form
             if was is not None and was is not now:
-                return f"argument {i} was {_seen(was)} and is {_seen(now)}"
+                return f"{argument(i)} was {_seen(was)} and is {_seen(now)}"
         for guard in self.guards:
             if not guard.holds():
                 return broken(guard)

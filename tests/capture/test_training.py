@@ -318,3 +318,24 @@ def test_a_forward_whose_backward_changes_state_runs_as_written(reentrant):
         with pytest.warns(UserWarning, match="runs as written") if make.compiled else nullcontext():
             answers.append(([run(*batch(i)) for i in range(3)], state()))
     assert same(*answers)
+
+
+# ---------------------------------------------------------------- random generators
+def test_an_own_generator_is_where_it_was_after_an_error():
+    generator = torch.Generator().manual_seed(3)
+    function = torch.compile(lambda x, i: torch.randn(3, generator=generator) + x[i])
+    for _ in range(2):
+        function(torch.ones(2, 3), torch.tensor([1]))
+    state = generator.get_state()
+    with pytest.raises(IndexError):
+        function(torch.ones(2, 3), torch.tensor([7]))
+    assert torch.equal(generator.get_state(), state)
+
+
+def test_a_generator_that_is_made_in_the_call_begins_anew_in_each():
+    def function():
+        generator = torch.Generator()
+        return torch.rand(2, generator=generator)
+
+    compiled = torch.compile(function)
+    assert all(torch.equal(compiled(), function()) for _ in range(3))

@@ -384,6 +384,7 @@ class _Maker:
         arrays = [(f"argument {i}", x) for i, x in enumerate(self.leaves) if is_whole(x)]
         self.watch.guards += [guard for what, x in arrays for guard in content_guards(x, what)]
         plan.entries += self.recorder.entries.values()
+        plan.generators = list(self.recorder.generators)
         of_modules = [guard for guard in self.watch.guards if of_module(guard.holder)]
         plan.modules, plan.contents = Seen(self.recorder.modules, of_modules), _CONTENTS
         for guard in self.watch.guards:

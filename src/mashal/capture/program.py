@@ -17,7 +17,7 @@ from mashal.capture.fuse import fused
 from mashal.capture.guards import same
 from mashal.capture.modules import Seen
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value, bits_of
-from mashal.core.generator import PLACE, default_generator
+from mashal.core.generator import PLACE, Generator
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
 from mashal.machine import memory
@@ -61,6 +61,7 @@ class Plan:
     slots: list[tuple[int, Any]] = field(default_factory=list)
     entries: list[tuple[dict, Any, Any]] = field(default_factory=list)
     numbers: set[int] = field(default_factory=set)
+    generators: list[Generator] = field(default_factory=list)
     apart: list[tuple[int, int, Any]] = field(default_factory=list)
     together: list[tuple[int, int, int]] = field(default_factory=list)
     kept_gradients: set[int] = field(default_factory=set)
@@ -198,7 +199,8 @@ class Program:
         last = max((i for i, step in enumerate(steps) if step.fails), default=0)
         changed = dict.fromkeys(v.buffer for step in steps[:last] for v in step.written if v.buffer.source is not MADE)
         if last:
-            self._save(self._base(), default_generator.address, PLACE)  # a base that is never set: 0
+            for generator in self.plan.generators:
+                self._save(self._base(), generator.address, PLACE)  # a base that is never set: 0
         for buffer in changed:
             base, added = self._bases[buffer]
             self._save(base, added, buffer.nbytes)

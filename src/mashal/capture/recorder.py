@@ -24,7 +24,7 @@ from mashal.capture.origins import Origins, operand_of
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Step, Trail, UpdateStep, Value
 from mashal.capture.waiting import Waiting
 from mashal.core import tape
-from mashal.core.generator import PLACE, default_generator
+from mashal.core.generator import PLACE, Generator, default_generator, living
 from mashal.core.tape import AccumulateGrad, Node
 from mashal.core.tensor import _LAYOUT, Tensor, version_of
 from mashal.lower.keeping import granted
@@ -108,7 +108,9 @@ class Recorder:
     # ---------------------------------------------------------------- on and off
     def __enter__(self) -> Recorder:
         assert watch.recorder is None, "one recording at a time"
-        self._random = ctypes.string_at(default_generator.address, PLACE)
+        self.generators: dict[Generator, bytes] = {}
+        """Those that are drawn from, and where they stood."""
+        self._note_generators()
         self._outside = sys._getframe(1)
         for x in self._operands:
             self.value(x)
@@ -175,9 +177,16 @@ class Recorder:
             self._blocks.append(block)
             call = self._calls[id(block)] = Call.of(block)
         values = tuple(self.value(x) if isinstance(x, Tensor) else self._lent.get(x, x) for x in operands)
+        self._note_generators(operands)
         name, place = self._origins.of(sys._getframe(2))
         self._note_modules(sys._getframe(2))
         return Step(call, values, (), call.writes, recipe=recipe, name=name, place=place)
+
+    def _note_generators(self, operands: Iterable[Any] = (default_generator.address,)) -> None:
+        """Notes where the random generators stand whose addresses are among operands."""
+        for x in operands:
+            if type(x) is int and x in living and living[x] not in self.generators:
+                self.generators[living[x]] = ctypes.string_at(x, PLACE)
 
     def _may_fail(self, fail: Any, step: Step) -> bool:
         """Whether a kernel may find an index out of range that no kernel before it has found within the same limits."""
@@ -406,7 +415,8 @@ class Recorder:
             x.capsule, x.offset, x.form, x.node, x.grad_ = was.capsule, was.offset, was.form, was.node, was.grad
             if x.version is not None:
                 x.version[0] = was.version
-        ctypes.memmove(default_generator.address, self._random, PLACE)
+        for generator, place in self.generators.items():
+            ctypes.memmove(generator.address, place, PLACE)
         self.keep()
 
     def keep(self) -> None:

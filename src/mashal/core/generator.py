@@ -22,6 +22,7 @@ import operator
 import os
 import struct
 from typing import Any
+from weakref import WeakValueDictionary
 
 from mashal.core.devices import CPU
 from mashal.core.devices import device as device_of
@@ -42,6 +43,10 @@ _HEAD = struct.Struct("<QiiQ")  # seed, words left + 1, seeded, next word
 _TAIL = struct.Struct("<dddi4xf?3x")  # 0, cached normal, 0, is there one; the rest concerns a cache of floats
 PLACE = HEADER * 8 + BLOCK * 4  # bytes that drawing changes, but for what it can make anew
 _BYTES = HEADER * 8 + (ROOM + 1) * BLOCK * 4 + 128
+
+
+living: WeakValueDictionary[int, Generator] = WeakValueDictionary()
+"""All generators, by the addresses that kernels are given."""
 
 
 class Generator:
@@ -65,6 +70,9 @@ class Generator:
         self._buffer = ctypes.create_string_buffer(_BYTES + 64)
         self.address = -(-ctypes.addressof(self._buffer) // 64) * 64
         self._words = (ctypes.c_uint64 * HEADER).from_address(self.address)
+        living[self.address] = self
+        if watch.recorder is not None:
+            watch.recorder.obstacle("a random generator is made")
         self._start(DEFAULT_SEED)
 
     # ------------------------------------------------------------ seeds

@@ -339,3 +339,27 @@ def test_a_generator_that_is_made_in_the_call_begins_anew_in_each():
 
     compiled = torch.compile(function)
     assert all(torch.equal(compiled(), function()) for _ in range(3))
+
+
+# ---------------------------------------------------------------- the gradient of a compiled function's gradient
+def test_a_penalty_on_the_gradient_of_a_compiled_critic():
+    critic = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+
+    def gradients(forward, x):
+        critic.zero_grad()
+        (g,) = torch.autograd.grad(forward(x).sum(), x, create_graph=True)
+        (g.norm(dim=1) - 1).pow(2).mean().backward()
+        return [g.detach(), *(p.grad for p in critic.parameters())]
+
+    compiled = torch.compile(critic)
+    for i in range(3):
+        x = batch(i)[0].requires_grad_()
+        assert same(gradients(compiled, x), gradients(critic, x))
+
+
+def test_random_numbers_are_not_drawn_again_for_a_second_gradient():
+    forward = torch.compile(lambda w: F.dropout(w, 0.5).pow(2).sum())
+    w = torch.ones(8, requires_grad=True)
+    forward(w)
+    with pytest.raises(RuntimeError, match="draws random numbers"):
+        torch.autograd.grad(forward(w), w, create_graph=True)

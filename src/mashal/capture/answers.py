@@ -134,7 +134,8 @@ class Repeated:
 @dataclass
 class Remembered:
     """The results get their history: one node. ends: where its gradients go, a leaf's place or a tensor; places: (leaf of the
-    answer, output of the node); kept, watched: what backward reads, each with the results that it is needed for."""
+    answer, output of the node); kept, watched: what backward reads, each with the results that it is needed for; again: how
+    the call is made once more, if it can be."""
 
     program: history.BackwardProgram
     kept: list[tuple[Answer, set[int]]]
@@ -142,6 +143,7 @@ class Remembered:
     ends: list[Any]
     places: list[tuple[int, int]]
     results: int
+    again: history.Again | None = None
 
     def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
         edges = []
@@ -151,6 +153,7 @@ class Remembered:
         kept = [answer(leaves, made) for answer, _ in self.kept]
         versions = [(x, version_of(x), results) for x, results in self.watched]
         versions += [(x, version_of(x), results) for x, (_, results) in zip(kept, self.kept)]
-        node = history.CompiledFunctionBackward(tuple(edges), (self.program, kept, versions), self.results)
+        again = None if self.again is None else (self.again, leaves)
+        node = history.CompiledFunctionBackward(tuple(edges), (self.program, kept, versions, again), self.results)
         for i, output in self.places:
             built[i].node, built[i].output = node, output

@@ -22,7 +22,7 @@ from mashal.capture.fuse_memory import in_place
 from mashal.capture.fuse_parts import Part, Place, part_of
 from mashal.capture.fuse_products import drawn_product, part_of_product, product_step
 from mashal.capture.fuse_steps import Drawn, drawn, step_of
-from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep
+from mashal.capture.trail import MADE, Buffer, Trail, UpdateStep, is_stateful
 
 IN_VAIN = 1 << 16
 """Bytes stored for nobody from which another kernel is made."""
@@ -61,7 +61,7 @@ def fused(trail: Trail, outliving: set[Buffer], folds: bool = True) -> Trail:
     for i, node in enumerate(nodes):
         made = None if node.part is None else _drawn(node.part, needed({i}))
         content = _Content(node.part, made) if node.part is not None and made is not None else None
-        graph.add(node.step, content, _stateful(node.step))
+        graph.add(node.step, content, is_stateful(node.step))
     groups = list(graph.ordered())
     made = [_step(group, nodes) for group in groups]
     pointwise = [g.content.drawn if g.content is not None and _is_pointwise(g.content.part) else None for g in groups]
@@ -116,11 +116,6 @@ def _readers(steps: list[Any]) -> dict[Buffer, set[int]]:
     return readers
 
 
-def _stateful(step: Any) -> bool:
-    """Whether a kernel has a state besides its tensors (the address of a random generator is among its operands)."""
-    return isinstance(step, Step) and any(type(x) is int and abs(x) >= 1 << 32 for x in step.operands)
-
-
 def _alive(nodes: list[_Node], outliving: set[Buffer]) -> list[_Node]:
     """The steps whose results somebody reads, or that change what is seen after the call."""
     wanted: set[Buffer] = set()
@@ -128,7 +123,7 @@ def _alive(nodes: list[_Node], outliving: set[Buffer]) -> list[_Node]:
     for node in reversed(nodes):
         step = node.step
         lasting = any(v.buffer.source is not MADE or v.buffer in outliving or v.buffer in wanted for v in step.written)
-        if lasting or step.fails or isinstance(step, UpdateStep) or _stateful(step) or not step.written:
+        if lasting or step.fails or isinstance(step, UpdateStep) or is_stateful(step) or not step.written:
             kept.append(node)
             wanted.update(v.buffer for v in step.read)
     return kept[::-1]

@@ -6,7 +6,8 @@ edges are where the recorded graph ended: leaves, and nodes that were there befo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -17,6 +18,7 @@ from mashal.core.saved import FREED
 from mashal.core.tape import AccumulateGrad, Node, mode, no_grad
 from mashal.core.tensor import Tensor, empty, version_of
 from mashal.errors import message
+from mashal.machine.observing import settings_now
 
 
 class Boundary:
@@ -118,9 +120,32 @@ class BackwardProgram:
         return g
 
 
+@dataclass(frozen=True)
+class Again:
+    """How a call is made once more as it is written, for the gradient of its gradient; only of calls that change nothing.
+
+    results: the results of the call with given leaves; ends: where their graph ends, places of leaves or tensors.
+    """
+
+    results: Callable[[Sequence[Any]], list[Tensor]]
+    ends: list[Any]
+    settings: tuple
+
+    def gradients(self, leaves: Sequence[Any], gradients: tuple) -> tuple:
+        """The gradients at the ends, with a history of their own."""
+        if settings_now() != self.settings:
+            wrong = (
+                "the gradient of a gradient is asked for under other settings (autocast, say) than those of the call"
+            )
+            raise RuntimeError(message("compile", wrong, "they must be the same, for the call is made once more"))
+        given = [(y, g) for y, g in zip(self.results(leaves), gradients, strict=True) if g is not None]
+        ends = [leaves[end] if type(end) is int else end for end in self.ends]
+        return grad([y for y, _ in given], ends, [g for _, g in given], create_graph=True, allow_unused=True)
+
+
 class CompiledFunctionBackward(Node):
     """saved: (backward program, tensors it needs from forward, (tensor, version, results) that must not have changed if a
-    gradient comes to one of these results)."""
+    gradient comes to one of these results, None or (Again, the leaves of the call))."""
 
     __slots__ = ("results",)
 
@@ -129,14 +154,17 @@ class CompiledFunctionBackward(Node):
         self.results = results
 
     def backward(self, *gradients: Any) -> tuple:
-        program, kept, versions = self.saved
-        if mode.recording:
-            wrong = "the gradient of a compiled function's gradient was asked for (create_graph=True)"
+        program, kept, versions, again = self.saved
+        if mode.recording and again is None:
+            wrong = "the gradient of a compiled function's gradient was asked for (create_graph=True), and the function draws "
+            wrong += "random numbers or changes what was there before"
             raise RuntimeError(message("compile", wrong, "call the function without compile where you need it"))
         for x, version, results in versions:
             if version_of(x) != version and any(gradients[k] is not None for k in results):
                 wrong = "one of the variables needed for gradient computation has been modified by an inplace operation"
                 right = f"it is at version {version_of(x)}; expected version {version} instead"
                 raise RuntimeError(f"{wrong}: a tensor {tuple(x.shape)} of {x.dtype}; {right}")
+        if mode.recording:
+            return again[0].gradients(again[1], gradients)
         with no_grad():
             return program(gradients, kept)

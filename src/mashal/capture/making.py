@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -19,8 +19,8 @@ from mashal.capture.modules import Seen, is_module, of_module
 from mashal.capture.program import Operand, Plan, Program, used
 from mashal.capture.recorder import Obstacle, Recorder
 from mashal.capture.recording import Finish, Recording
-from mashal.capture.structure import PLAIN, Results, containers, flatten
-from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value, refilled
+from mashal.capture.structure import PLAIN, Results, containers, flatten, rebuild
+from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value, is_stateful, refilled
 from mashal.capture.watch import Watch
 from mashal.core import tape
 from mashal.core.dtypes import uint8
@@ -29,7 +29,7 @@ from mashal.core.interop import is_array, is_array_scalar
 from mashal.core.tape import AccumulateGrad, mode
 from mashal.core.tensor import Tensor, empty, version_of
 from mashal.machine.launch import slot_offset
-from mashal.machine.observing import changes
+from mashal.machine.observing import changes, settings_now
 from mashal.machine.replay_tables import ANY_HISTORY, COMPUTED, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
 from mashal.switches import SHOW
 
@@ -232,7 +232,7 @@ class _Maker:
         parts = self._answers(plan)
         after: list[Finish] = []
         if self.boundary is not None:
-            after.append(self._backward(plan, Trail(steps[self.forward :], buffers)))
+            after.append(self._backward(plan, Trail(steps[self.forward :], buffers), structure))
         plan.returned = len(plan.results)
         plan.returns = NONE if not plan.returned else ONE if plan.returned == 1 else MANY
         self._gradients(plan)
@@ -399,7 +399,25 @@ class _Maker:
                 plan.entries.append((guard.holder, guard.key, NOTHING if guard.expected is ABSENT else guard.expected))
 
     # ---- backward of what is returned
-    def _backward(self, plan: Plan, trail: Trail) -> Finish:
+    def _again(
+        self, plan: Plan, structure: Any, ends: list[Any], places: list[tuple[int, int]]
+    ) -> history.Again | None:
+        """How the call is made once more as it is written; None if that would not be the same, or change something."""
+        steps = plan.trail.steps
+        lasting = any(v.buffer.source is not MADE for step in steps for v in step.written)
+        if lasting or self.recorder.repeats or any(map(is_stateful, steps)):
+            return None
+        outputs = [next(i for i, output in places if output == k) for k in range(len(self.differentiable))]
+
+        def results(leaves: Sequence[Any]) -> list[Tensor]:
+            args, options = rebuild(structure, leaves)
+            found: list[Any] = []
+            flatten(self.watch.function(*args, **options), found)
+            return [found[i] for i in outputs]
+
+        return history.Again(results, ends, settings_now())
+
+    def _backward(self, plan: Plan, trail: Trail, structure: Any) -> Finish:
         """A second program for the gradients, and the step after a replay that makes the node which runs it.
 
         Its operands: the gradients of the results, what forward made and backward reads (further results of the forward
@@ -441,8 +459,9 @@ class _Maker:
                          and x.output == y.output), None) for x in self.found]  # fmt: skip
         places = [(i, found[0]) for i, found in enumerate(outputs) if found is not None]
         return answers.Remembered(
-            history.BackwardProgram(program, forms, gradients, self.sources), kept, watched, ends, places, len(given)
-        )
+            history.BackwardProgram(program, forms, gradients, self.sources), kept, watched, ends, places, len(given),
+            self._again(plan, structure, ends, places),
+        )  # fmt: skip
 
     def _gradient_answer(self, back: Plan, g: Tensor | None) -> Any:
         """How a gradient is built from the backward program's operands and results."""

@@ -141,6 +141,11 @@ def bits_of(x: float) -> int:
     return struct.unpack("<q", struct.pack("<d", x))[0]
 
 
+def is_stateful(step: Any) -> bool:
+    """Whether a kernel has a state besides its tensors (the address of a random generator is among its operands)."""
+    return isinstance(step, Step) and any(type(x) is int and abs(x) >= 1 << 32 for x in step.operands)
+
+
 def refilled(buffer: Buffer) -> Step:
     """A step that makes a constant anew, for a call that changes it; from then on a kernel of the call makes it."""
     assert buffer.before is not None

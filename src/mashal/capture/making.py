@@ -412,7 +412,8 @@ class _Maker:
         def results(leaves: Sequence[Any]) -> list[Tensor]:
             args, options = rebuild(structure, leaves)
             found: list[Any] = []
-            flatten(self.watch.function(*args, **options), found)
+            flatten(self.watch.function(*args, **options), found, Results(lambda _: True))
+            assert len(found) == len(self.found), "the same call has the same results"
             return [found[i] for i in outputs]
 
         return history.Again(results, ends, settings_now())

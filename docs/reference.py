@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 NAMESPACES = ["mashal", "mashal.nn", "mashal.nn.functional", "mashal.nn.init", "mashal.optim", "mashal.autograd"]
-NAMESPACES += ["mashal.optim.lr_scheduler", "mashal.utils.data", "mashal.cuda"]
+NAMESPACES += ["mashal.optim.lr_scheduler", "mashal.utils.data", "mashal.compiler", "mashal.cuda"]
 
 
 def signature(thing):
@@ -20,11 +20,17 @@ def signature(thing):
         return "(…)" if callable(thing) else ""
 
 
+def public_names(module):
+    """What a module offers: its __all__, or all that was written in it."""
+    own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
+    return sorted(getattr(module, "__all__", None) or (name for name in own if not name.startswith("_")))
+
+
 def page(name):
     """One namespace: what it is, then its public names in order."""
     module = importlib.import_module(name)
     parts = [f"# {name}\n\n{inspect.getdoc(module)}\n"]
-    for public in sorted(module.__all__):
+    for public in public_names(module):
         thing = getattr(module, public)
         text = inspect.getdoc(thing)
         if text and callable(thing):

@@ -84,3 +84,10 @@ def test_every_file_that_is_named_is_there(paper):
     named = re.findall(r"`([\w/]+(?:\.\w+|/))`", paper.read_text(encoding="utf-8"))
     places = [ROOT, ROOT / "src", ROOT / "src/mashal", paper.parent]
     assert [name for name in named if "/" in name and not any((place / name).exists() for place in places)] == []
+
+
+def test_the_reference_is_written(tmp_path):
+    done = subprocess.run([sys.executable, ROOT / "docs/reference.py", tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "## xavier_uniform_" in (tmp_path / "mashal.nn.init.md").read_text(encoding="utf-8")
+    assert "## disable" in (tmp_path / "mashal.compiler.md").read_text(encoding="utf-8")

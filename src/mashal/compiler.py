@@ -63,22 +63,48 @@ def compile(
 
 
 def is_compiling() -> bool:
-    """Whether this code is being recorded by compile."""
+    """Whether this code is being recorded by compile.
+
+    >>> seen = []
+    >>> def function(x):
+    ...     seen.append(torch.compiler.is_compiling())
+    ...     return x * 2
+    >>> y = function(torch.ones(1)), torch.compile(function, fullgraph=False)(torch.ones(1))
+    >>> seen
+    [False, True]
+    """
     return watch.recorder is not None
 
 
 def is_dynamo_compiling() -> bool:
-    """Whether this code is being recorded by compile."""
+    """Whether this code is being recorded by compile: another name of `is_compiling`.
+
+    >>> torch.compiler.is_dynamo_compiling()
+    False
+    """
     return watch.recorder is not None
 
 
 def is_exporting() -> bool:
-    """Whether this code is being exported: no."""
+    """Whether this code is being exported: no.
+
+    >>> torch.compiler.is_exporting()
+    False
+    """
     return False
 
 
 def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None) -> Any:
-    """A decorator that keeps a function out of compile: where it is called, the compiled part ends, and begins anew afterwards."""
+    """A decorator that keeps a function out of compile: where it is called, the compiled part ends, and begins anew afterwards.
+
+    recursive: accepted; what the function calls is kept out with it. reason: is told where the function is cut (`explain`).
+
+    >>> @torch.compiler.disable(reason="it logs")
+    ... def logged(x):
+    ...     return x + 1
+    >>> torch.compile(lambda x: x * 2, fullgraph=True)(logged(torch.ones(1)))
+    tensor([4.])
+    """
     if fn is None:
         return functools.partial(disable, recursive=recursive, reason=reason)
 
@@ -93,21 +119,38 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
 
 
 def assume_constant_result(fn: Any) -> Any:
-    """A decorator that says a function's result never changes: the function as it is."""
+    """A decorator that says a function's result never changes: the function as it is, for a recording keeps what it read.
+
+    >>> @torch.compiler.assume_constant_result
+    ... def width():
+    ...     return 3
+    >>> width()
+    3
+    """
     return fn
 
 
 def reset() -> None:
-    """Forgets all recordings; compiled functions are recorded again when they are next called."""
+    """Forgets all recordings; compiled functions are recorded again when they are next called.
+
+    >>> torch.compiler.reset()
+    """
     compiled.reset()
 
 
 def cudagraph_mark_step_begin() -> None:
-    """Says that a step begins."""
+    """Says that a step begins; nothing depends on it here, for results of an earlier call are never overwritten.
+
+    >>> torch.compiler.cudagraph_mark_step_begin()
+    """
 
 
 def list_backends(exclude_tags: Any = ()) -> list[str]:
-    """The names that compile takes as backend."""
+    """The names that compile takes as backend. All but "eager" mean the same.
+
+    >>> torch.compiler.list_backends()
+    ['inductor', 'cudagraphs', 'aot_eager', 'eager']
+    """
     return list(_BACKENDS)
 
 

@@ -87,7 +87,9 @@ def table() -> str:
 
 
 # ---------------------------------------------------------------- the table
-SHOW = switch("MASHAL_SHOW", default="", meaning="print on the way: nest, schedule, ir, asm; several with commas")
+SHOW = switch(
+    "MASHAL_SHOW", default="", meaning="print on the way: trail, nest, schedule, ir, asm; several with commas"
+)
 CACHE = switch("MASHAL_CACHE", default="", meaning="folder of compiled kernels; empty: the user's cache; off: none")
 CACHE_LIMIT = switch(
     "MASHAL_CACHE_LIMIT",

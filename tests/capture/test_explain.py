@@ -252,3 +252,44 @@ def test_a_file_of_text_gets_the_text(tmp_path):
     found = torch.explain(lambda x: x * 2, torch.ones(3))
     found.save(tmp_path / "kernels.txt")
     assert (tmp_path / "kernels.txt").read_text(encoding="utf-8") == f"{found}\n"
+
+
+def test_what_is_cut_inside_what_is_called_is_shown_where_it_is():
+    def helper(x):
+        y = x * 2
+        print(end="")
+        return y + 1
+
+    def function(x):
+        z = x.exp()
+        z = helper(z)
+        return z * 3
+
+    found = torch.explain(function, torch.ones(3))
+    assert names_of(found) == ["exp", "mul", "mul", "add"]
+    ((place, _),) = found.cuts
+    assert place.endswith(f"line {helper.__code__.co_firstlineno + 2}")
+
+
+def test_a_module_is_cut_like_a_function():
+    class Model(nn.Module):
+        def forward(self, x):
+            y = x * 2
+            print(end="")
+            return y + 1
+
+    assert names_of(torch.explain(Model(), torch.ones(3))) == ["mul", "add"]
+
+
+def test_a_call_that_raises_leaves_everything_as_it_was():
+    total, calls = torch.zeros(2), []
+
+    def function(x):
+        total.add_(x)
+        calls.append(1)
+        raise KeyError("no")
+
+    with pytest.raises(KeyError):
+        torch.explain(function, torch.ones(2))
+    assert total.tolist() == [0, 0]
+    assert calls == []

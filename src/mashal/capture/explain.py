@@ -18,13 +18,15 @@ from mashal.capture.compiled import Recordings, compiled, with_parts
 from mashal.capture.costs import Kernel, kernels_of, recorded_in
 from mashal.capture.listing import LEGEND, blocks_of, count, lines_of, number, numbers, seconds, size, table
 from mashal.capture.messages import place, why_cut
+from mashal.capture.modules import is_module
 from mashal.capture.picture import Bar, bars
 from mashal.capture.program import Program
+from mashal.capture.recorder import Obstacle
 from mashal.capture.structure import flatten
 
 __all__ = ["Explanation", "Kernel", "Region", "explain"]
 
-CALLS = 3  # at most so many, until what a first call makes (an optimizer's states) is there
+CALLS = 12  # at most so many, until nothing new is recorded: each cut inside a cut takes one more
 
 
 @dataclass(frozen=True)
@@ -151,15 +153,15 @@ def explain(fn: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
             f"explain: a function or a module is expected, with its arguments after it, not {type(fn).__name__}"
         )
     known = _recordings_of(fn)
-    call = fn if known is not None else compiled(fn)
+    call = fn if known is not None else compiled(fn.__call__ if is_module(fn) else fn)
     known = known or call.recordings  # type: ignore[attr-defined]
     found = Explanation(_name_of(fn, known))
     with Before(fn, args, options):
         for _ in range(CALLS):
+            before = _extent(known)
             call(*args, **options)
-            if known.all or known.regions:
+            if _extent(known) == before:
                 break
-        call(*args, **options)
         _describe(known, found, found.name, args, options)
     return found
 
@@ -173,10 +175,15 @@ def _recordings_of(fn: Any) -> Recordings | None:
     return None
 
 
+def _extent(known: Recordings) -> int:
+    """How much is known of a function: recordings, cuts, and regions with theirs."""
+    return len(known.all) + len(known.cuts) + sum(1 + _extent(region) for region in known.regions)
+
+
 def _name_of(fn: Any, known: Recordings) -> str:
     """What the user calls it: a module by its class."""
     module = getattr(fn, "_orig_mod", fn)
-    return type(module).__name__ if hasattr(module, "_modules") else known.name
+    return type(module).__name__ if is_module(module) else known.name
 
 
 def _describe(known: Recordings, found: Explanation, name: str, args: tuple, options: dict[str, Any]) -> None:
@@ -188,7 +195,9 @@ def _describe(known: Recordings, found: Explanation, name: str, args: tuple, opt
     if kind is not None:
         found.as_written.append((name, f"an argument is a {kind.__name__}, which is made of other tensors"))
     elif not fitting or any(x.structure == structure and x.takes(leaves) for x in known.all):
-        _add(known, found, name)
+        cuts: dict[Any, list[Obstacle]] = {}
+        _add(known, found, name, cuts)
+        found.cuts += [_shown(here) for here in cuts.values()]
     else:
         growing, _ = fitting[0]
         growing.tune(growing.most)
@@ -196,11 +205,17 @@ def _describe(known: Recordings, found: Explanation, name: str, args: tuple, opt
         found.regions.append(_region(f"{name} for sizes {sizes}, here the last", growing.recording.program))
 
 
-def _add(known: Recordings, found: Explanation, name: str) -> None:
-    cuts: dict[str, list[Any]] = {}
+def _shown(cuts: list[Obstacle]) -> tuple[str, str]:
+    """Where the cuts of one line are, and why; those alone for which it is nearest."""
+    nearest = min(len(cut.frames) for cut in cuts)
+    here = [cut for cut in cuts if len(cut.frames) == nearest]
+    return place(list(here[0].frames)), why_cut(*here)
+
+
+def _add(known: Recordings, found: Explanation, name: str, cuts: dict[Any, list[Obstacle]]) -> None:
+    """Adds the regions of a function, and of what it calls; cuts: for each line those that are there."""
     for cut in known.cuts:
-        cuts.setdefault(place(list(cut.frames)), []).append(cut)
-    found.cuts += [(where, why_cut(*here)) for where, here in cuts.items()]
+        cuts.setdefault(cut.frames[-1:] or cut.what, []).append(cut)
     if known.refusal and known.parts is known.fn:
         found.as_written.append((name, known.unsplit or known.refusal))
     for recording in known.all[:1]:
@@ -209,7 +224,7 @@ def _add(known: Recordings, found: Explanation, name: str) -> None:
             if hasattr(finish, "program"):
                 found.regions.append(_region(f"backward of {name}", finish.program.program))
     for region in known.regions:
-        _add(region, found, region.name)
+        _add(region, found, region.name, cuts)
 
 
 def _region(name: str, program: Program) -> Region:

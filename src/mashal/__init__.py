@@ -181,7 +181,7 @@ _INSIDE = set(
     "torch".split()
 )
 _MODULES = set(
-    "_C accelerator amp backends compiler cpu cuda distributions fft func functional futures jit library linalg masked mps mtia "
+    "_C _dynamo accelerator amp backends compiler cpu cuda distributions fft func functional futures jit library linalg masked mps mtia "
     "multiprocessing nn optim quasirandom overrides return_types serialization signal sparse special testing types utils xpu".split()
 )
 _ELSEWHERE = {

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
+from mashal.core.interop import from_numpy, is_array
+from mashal.core.tensor import Tensor
 from mashal.later import later
 from mashal.machine.observing import watch
 from mashal.nearest import nearest
 from mashal.nn.module import Module
 from mashal.nn.optimized import OptimizedModule
 
-__all__ = ["assume_constant_result", "compile", "cudagraph_mark_step_begin", "disable", "is_compiling", "is_dynamo_compiling",
-           "is_exporting", "list_backends", "reset"]  # fmt: skip
+__all__ = [
+    "allow_in_graph", "assume_constant_result", "compile", "cudagraph_mark_step_begin", "disable", "is_compiling",
+    "is_dynamo_compiling", "is_exporting", "list_backends", "nested_compile_region", "reset", "set_stance", "wrap_numpy",
+]  # fmt: skip
 
 compiled: Any = later("mashal.capture.compiled")
-_BACKENDS = ["inductor", "cudagraphs", "aot_eager", "eager"]
+_STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile")
+_BACKENDS = {"cudagraphs": (), "inductor": (), "aot_eager": ("debug",), "eager": ("debug",)}
 
 
 def compile(
@@ -34,7 +40,10 @@ def compile(
     fullgraph: RuntimeError, with the line, where a part of the function cannot be recorded (`.item()`, `print`, a branch on
     a tensor's value); otherwise that part runs as it is written. dynamic: True shares a recording between
     sizes from the second size on (None: from the third), False never does. backend "eager" and disable=True: everything runs as it is
-    written. mode and options are accepted: they say how to compile, and there is one way.
+    written; a backend that is a function is given the function (with `forward`) and the first call's tensors, and what it
+    returns is called instead. mode and options are accepted: they say how to compile, and there is one way.
+
+    model: a class too, whose objects' calls are compiled.
 
     >>> double = torch.compile(lambda x: x * 2)
     >>> double(torch.ones(2))
@@ -47,19 +56,61 @@ def compile(
             f"Unrecognized mode={mode}, should be one of: default, reduce-overhead, max-autotune, max-autotune-no-cudagraphs"
         )
     if isinstance(backend, str) and backend not in _BACKENDS:
-        raise RuntimeError(f"compile: there is no backend {backend!r}; there are {', '.join(_BACKENDS)}")
+        raise RuntimeError(f"compile: Invalid backend: {backend!r}; there are {', '.join(_BACKENDS)}")
+    if not isinstance(backend, str) and not callable(backend):
+        raise RuntimeError(f"compile: Invalid backend: {backend!r}; a name or a function is expected")
     if model is None:
         return functools.partial(
             compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, disable=disable
         )
     if not callable(model):
         raise RuntimeError(f"torch.compile: a function or a module is expected, not {type(model).__name__}")
-    as_written = disable or backend == "eager"
-    if isinstance(model, Module):
-        return OptimizedModule(
-            model, model.__call__ if as_written else compiled.compiled(model.__call__, fullgraph, dynamic)
-        )
-    return model if as_written else compiled.compiled(model, fullgraph, dynamic)
+    if disable:
+        return model
+
+    def made(fn: Any) -> Any:
+        if not isinstance(backend, str):
+            return _by_backend(fn, backend)
+        return fn if backend == "eager" else compiled.compiled(fn, fullgraph, dynamic)
+
+    return _applied(made, model)
+
+
+def _applied(change: Callable[[Any], Any], to: Any) -> Any:
+    """A function changed; a module around one; a class whose objects' calls are changed."""
+    if isinstance(to, Module):
+        return OptimizedModule(to, change(to.__call__))
+    if not isinstance(to, type):
+        return change(to)
+    call = getattr(to, "__call__", None)  # noqa: B004
+    if issubclass(to, Module):
+        to.forward = change(to.forward)  # type: ignore[method-assign]
+    elif isinstance(call, FunctionType):
+        to.__call__ = change(call)  # type: ignore[operator]
+    return to
+
+
+class Written:
+    """What a backend that is a function is given: the function as it is written, called like a module."""
+
+    def __init__(self, fn: Callable[..., Any]) -> None:
+        self.forward = fn
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.forward(*args, **options)
+
+
+def _by_backend(fn: Any, backend: Callable[..., Any]) -> Any:
+    """fn as a function makes it of fn and the tensors of the first call."""
+    chosen: list[Any] = []
+
+    def call(*args: Any, **options: Any) -> Any:
+        if not chosen:
+            tensors = [x for x in (*args, *options.values()) if isinstance(x, Tensor)]
+            chosen.append(backend(Written(fn), tensors))
+        return chosen[0](*args, **options)
+
+    return functools.wraps(fn)(call)
 
 
 def is_compiling() -> bool:
@@ -107,7 +158,10 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
     """
     if fn is None:
         return functools.partial(disable, recursive=recursive, reason=reason)
+    return _applied(lambda call: _kept_out(call, reason), fn)
 
+
+def _kept_out(fn: Any, reason: str | None) -> Any:
     @functools.wraps(fn)
     def as_written(*args: Any, **options: Any) -> Any:
         if watch.recorder is not None:
@@ -116,6 +170,76 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
         return fn(*args, **options)
 
     return as_written
+
+
+def allow_in_graph(fn: Any) -> Any:
+    """A decorator that says a function may be compiled as it is: that may all functions."""
+    return fn
+
+
+def nested_compile_region(fn: Any = None) -> Any:
+    """A decorator that says a function is compiled once for all its calls: the function as it is."""
+    return fn if fn is not None else nested_compile_region
+
+
+def wrap_numpy(fn: Any) -> Any:
+    """A decorator for a function of arrays: tensors among its arguments come to it as arrays, arrays it returns become tensors.
+
+    >>> torch.compiler.wrap_numpy(lambda a: a * 2)(torch.ones(2))
+    tensor([2., 2.])
+    """
+
+    @functools.wraps(fn)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        given = [x.numpy() if isinstance(x, Tensor) else x for x in args]
+        named = {name: x.numpy() if isinstance(x, Tensor) else x for name, x in options.items()}
+        return _as_tensors(fn(*given, **named))
+
+    return wrapped
+
+
+def _as_tensors(x: Any) -> Any:
+    if isinstance(x, (tuple, list)):
+        return type(x)(map(_as_tensors, x))
+    return from_numpy(x) if is_array(x) else x
+
+
+class set_stance:
+    """From now on, inside a with statement, or as a decorator while a function runs: what compiled functions do.
+
+    stance: "default"; "force_eager": they run as they are written; "eager_on_recompile": they do where no recording fits;
+    "fail_on_recompile": that is a RuntimeError.
+
+    >>> double = torch.compile(lambda x: x * 2)
+    >>> with torch.compiler.set_stance("force_eager"):
+    ...     double(torch.ones(2))
+    tensor([2., 2.])
+    """
+
+    def __init__(
+        self, stance: str = "default", *, skip_guard_eval_unsafe: bool = False, force_backend: Any = None
+    ) -> None:
+        if stance not in _STANCES:
+            raise RuntimeError(f"set_stance: stance must be one of {', '.join(_STANCES)}, not {stance!r}")
+        if watch.recorder is not None:
+            watch.recorder.obstacle("set_stance()")
+        self.stance, self.before = stance, compiled.stand(stance)
+
+    def __enter__(self) -> None:
+        compiled.stand(self.stance)
+
+    def __exit__(self, *error: Any) -> None:
+        compiled.stand(self.before)
+
+    def __call__(self, fn: Callable[..., Any]) -> Any:
+        compiled.stand(self.before)
+
+        @functools.wraps(fn)
+        def call(*args: Any, **options: Any) -> Any:
+            with set_stance(self.stance):
+                return fn(*args, **options)
+
+        return call
 
 
 def assume_constant_result(fn: Any) -> Any:
@@ -145,13 +269,13 @@ def cudagraph_mark_step_begin() -> None:
     """
 
 
-def list_backends(exclude_tags: Any = ()) -> list[str]:
-    """The names that compile takes as backend. All but "eager" mean the same.
+def list_backends(exclude_tags: Any = ("debug", "experimental")) -> list[str]:
+    """The names that compile takes as backend, without those that have one of some tags. All but "eager" mean the same.
 
-    >>> torch.compiler.list_backends()
-    ['inductor', 'cudagraphs', 'aot_eager', 'eager']
+    >>> torch.compiler.list_backends(())
+    ['aot_eager', 'cudagraphs', 'eager', 'inductor']
     """
-    return list(_BACKENDS)
+    return sorted(name for name, tags in _BACKENDS.items() if not {*tags} & {*(exclude_tags or ())})
 
 
 __getattr__ = nearest(__name__)

@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 from mashal.capture.growing import Growing, Growth, grow
 from mashal.capture.making import Refused, make
-from mashal.capture.messages import not_whole, runs_as_written, too_often
+from mashal.capture.messages import not_recorded, not_whole, runs_as_written, too_often
 from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
 from mashal.capture.regions import Unsplit, split
@@ -94,6 +94,25 @@ def reset() -> None:
         known.forget()
 
 
+class _Stance:
+    name = "default"
+    limit = LIMIT
+
+
+def most_recordings(limit: int | None = None) -> int:
+    """How many recordings of a function are made at most, from now on `limit` if it is given."""
+    _Stance.limit = _Stance.limit if limit is None else limit
+    return _Stance.limit
+
+
+def stand(stance: str) -> str:
+    """From now on compiled functions do what this says (compiler.set_stance); what they did until now."""
+    before, _Stance.name = _Stance.name, stance
+    for known in list(_all):
+        known.latest = _always_miss
+    return before
+
+
 class Recordings:
     """What is known of a compiled function, the recording used last first.
 
@@ -126,7 +145,11 @@ class Recordings:
     def call(self, args: tuple, options: dict[str, Any]) -> Any:
         """A call that the latest recording does not fit."""
         if watch.recorder is not None or self.refusal:
-            return (self.parts if watch.recorder is None else self.fn)(*args, **options)
+            return (self.parts if watch.recorder is None and _Stance.name != "force_eager" else self.fn)(
+                *args, **options
+            )
+        if _Stance.name == "force_eager":
+            return self.fn(*args, **options)
         leaves: list[Any] = []
         structure = flatten((args, options), leaves)
         kind = with_parts(leaves)
@@ -142,6 +165,10 @@ class Recordings:
             answer = growing(n, leaves)
             if answer is not MISS:
                 return answer
+        if _Stance.name == "eager_on_recompile":
+            return self.fn(*args, **options)
+        if _Stance.name == "fail_on_recompile":
+            raise RuntimeError(not_recorded(self.name, self.all[0].difference(structure, leaves) if self.all else ""))
         return self._record(args, options, structure, leaves)
 
     def _run_with_parts(self, kind: type, args: tuple, options: dict[str, Any]) -> Any:
@@ -177,7 +204,7 @@ class Recordings:
             return self.fn(*args, **options)
         first = self._is_first(structure, leaves)
         eagerly = EAGERLY + SPECIAL * bool(self.growing)
-        if len(self.all) >= (eagerly if first else LIMIT):
+        if len(self.all) >= (min(eagerly, _Stance.limit) if first else _Stance.limit):
             self._warn(
                 lambda: too_often(self.name, len(self.all), self.all[0].difference(structure, leaves, self.arguments))
             )

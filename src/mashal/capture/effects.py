@@ -25,7 +25,9 @@ Lines = list[tuple[CodeType, int]]
 
 
 class Unrepeatable(BaseException):
-    """Raised in a program that is only rehearsed, in the place of what must not happen then."""
+    """Raised in a program that is only rehearsed, in the place of what must not happen then. watch: what has seen it."""
+
+    watch: Any = None
 
 
 @dataclass(frozen=True)

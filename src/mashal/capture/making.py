@@ -51,7 +51,10 @@ def make(
 ) -> tuple[Any, Any]:
     """(what the call returned, the recording, or None if the next call has to be recorded anew)."""
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
-    answer, shape, maker = _recorded(recorder, fn, args, options, leaves)
+    try:
+        answer, shape, maker = _recorded(recorder, fn, args, options, leaves, strict=whole)
+    except Unrepeatable as stopped:  # the recorder has put everything back
+        raise Refused(str(stopped), None, _cuts(recorder, stopped.watch)) from None
     recording, problem, passing, cuts = None, "", "", []
     try:
         if not recorder.unlasting:
@@ -100,13 +103,18 @@ def _recorded(
     options: dict[str, Any],
     leaves: list[Any],
     rehearsed: bool = False,
+    strict: bool = False,
 ) -> tuple[Any, Any, _Maker]:
     """What the call returned, its structure, and what has been learned."""
     with recorder:
-        watch = Watch(fn, rehearsed)
-        with watch:
-            recorder.lines = watch.line
-            answer = fn(*args, **options)
+        watch = Watch(fn, rehearsed, strict)
+        try:
+            with watch:
+                recorder.lines = watch.line
+                answer = fn(*args, **options)
+        except Unrepeatable as stopped:
+            stopped.watch = watch
+            raise
         recorder.lines = tuple
         found: list[Any] = []
         shape = flatten(answer, found, Results(watch.is_new))
@@ -115,6 +123,11 @@ def _recorded(
         maker = _Maker(recorder, watch, leaves, found, given)
         maker.walk_history()
     return answer, shape, maker
+
+
+def _cuts(recorder: Recorder, watch: Watch) -> list[Obstacle]:
+    effects = [Obstacle(e.what, tuple(e.frame_lines), settles=e.settles) for e in watch.effects]
+    return [*recorder.obstacles, *effects]
 
 
 # ---------------------------------------------------------------- making one
@@ -195,8 +208,7 @@ class _Maker:
     # ---- afterwards
     def cuts(self) -> list[Obstacle]:
         """What a replay could not do again, and where."""
-        effects = [Obstacle(e.what, tuple(e.frame_lines), settles=e.settles) for e in self.watch.effects]
-        return [*self.recorder.obstacles, *effects]
+        return _cuts(self.recorder, self.watch)
 
     def passing(self) -> str:
         """Why this call could not be recorded, though a later one may; "" if it could."""

@@ -21,7 +21,9 @@ from mashal.core.tensor import Tensor
 if TYPE_CHECKING:
     from mashal.capture.recorder import Obstacle
 
-__all__ = ["broken", "not_whole", "place", "short", "short_name", "runs_as_written", "too_often", "why_cut"]
+__all__ = [
+    "broken", "not_recorded", "not_whole", "place", "runs_as_written", "short", "short_name", "too_often", "why_cut",
+]  # fmt: skip
 
 _LONGEST = 60
 
@@ -155,6 +157,16 @@ the recordings run as written, until they come again. What changes from call to 
         f"compile: {name} was recorded {times} times, at last because {reason}; from now on calls that fit none of the "
         f"recordings run as written, until they come again. {right}"
     )
+
+
+def not_recorded(name: str, reason: str) -> str:
+    """The error of the stance "fail_on_recompile". reason: what is not as in the last recording, "" if there is none.
+
+    >>> print(not_recorded("step", "argument 0 was 2 and is 3"))
+    compile: step would be recorded again, because argument 0 was 2 and is 3; the stance fail_on_recompile allows no recording
+    """
+    again = f"again, because {reason}" if reason else "for the first time"
+    return f"compile: {name} would be recorded {again}; the stance fail_on_recompile allows no recording"
 
 
 def runs_as_written(name: str, why: str) -> str:

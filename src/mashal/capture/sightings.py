@@ -58,11 +58,13 @@ class Sightings:
     """What a program was seen reading and changing.
 
     function: what was called. lines_above: the program's lines that led to a frame. rehearsed: whether the program is stopped
-    (`Unrepeatable`) before it has an effect.
+    (`Unrepeatable`) before it has an effect; strict: before one that is no change of an object.
     """
 
-    def __init__(self, function: Any, lines_above: Callable[[FrameType], Lines], rehearsed: bool = False) -> None:
-        self.function, self.rehearsed = function, rehearsed
+    def __init__(
+        self, function: Any, lines_above: Callable[[FrameType], Lines], rehearsed: bool = False, strict: bool = False
+    ) -> None:
+        self.function, self.rehearsed, self.strict = function, rehearsed, strict
         self.lines_above = lines_above
         self.found: dict[tuple[int, Any], tuple[Guard, Any]] = {}  # with the object whose dictionary the holder is
         self.changes: list[Effect | Mutation] = []
@@ -114,7 +116,7 @@ class Sightings:
     def effect(self, frame: FrameType, what: str) -> None:
         """Something happens that no replay repeats."""
         self.changes.append(Effect(self.lines_above(frame), what))
-        if self.rehearsed:
+        if self.rehearsed or self.strict:
             raise Unrepeatable(what)
 
     def _is_new(self, thing: Any) -> bool:

@@ -52,7 +52,8 @@ class Watch:
     """A context around one call of `function`; afterwards `guards`, `effects`, `codes` (the program's), `picked`; while
     inside `line()`.
 
-    declined: why nothing was watched (a profiler runs), or "". rehearsed: whether the program is stopped before it has an effect.
+    declined: why nothing was watched (a profiler runs), or "". rehearsed: whether the program is stopped before it has an effect;
+    strict: before it has one that is no change of an object (those may be taken back), such as printing.
 
     >>> scale = 2.0
     >>> def double(x):
@@ -63,8 +64,8 @@ class Watch:
     (['global `scale`'], [])
     """
 
-    def __init__(self, function: Any, rehearsed: bool = False) -> None:
-        self.function, self.rehearsed = function, rehearsed
+    def __init__(self, function: Any, rehearsed: bool = False, strict: bool = False) -> None:
+        self.function, self.rehearsed, self.strict = function, rehearsed, strict
         self.root = code_of(function)
         self.guards: list[Guard] = []
         self.effects: list[Effect] = []
@@ -84,7 +85,7 @@ class Watch:
         if self._profiler is not None and not isinstance(self._profiler, (FunctionType, MethodType)):
             self.declined = "a profiler is running"
             return self
-        self._seen = Sightings(self.function, self._lines_above, self.rehearsed)
+        self._seen = Sightings(self.function, self._lines_above, self.rehearsed, self.strict)
         gc.collect(0)
         self._collects = gc.isenabled()
         gc.disable()

@@ -137,6 +137,7 @@ def plain(held: dict[str, Any]) -> dict[str, Any]:
     """A module's `__dict__` as it is copied and pickled: without shadows, and with plain dictionaries."""
     state = dict(held)
     state.pop("_long_way", None)
+    state.pop("_compiled_call_impl", None)
     for name in MEMBERS:
         entries = state.get(name)
         if type(entries) is Members:

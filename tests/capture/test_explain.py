@@ -1,7 +1,9 @@
 """explain: what was captured, where it was cut and why, which operations share a kernel, and what each costs."""
 
+import gc
 import random
 import re
+import weakref
 from xml.etree import ElementTree
 
 import pytest
@@ -293,3 +295,32 @@ def test_a_call_that_raises_leaves_everything_as_it_was():
         torch.explain(function, torch.ones(2))
     assert total.tolist() == [0, 0]
     assert calls == []
+
+
+def test_what_hides_and_what_goes_round_in_circles_is_put_back_too():
+    class Slots:
+        __slots__ = ("kept", "total")
+
+        def __init__(self):
+            self.kept, self.total = 0, torch.zeros(2)
+
+    slots, circle = Slots(), []
+    circle.append(circle)
+
+    def function(x):
+        slots.kept += 1
+        slots.total.add_(x)
+        circle.append(x)
+        return x * 2
+
+    torch.explain(function, torch.ones(2))
+    assert (slots.kept, slots.total.tolist(), len(circle)) == (0, [0, 0], 1)
+
+
+def test_a_model_that_was_explained_goes_with_its_last_user():
+    model = nn.Linear(3, 3)
+    alive = weakref.ref(model)
+    torch.explain(model, torch.ones(1, 3))
+    del model
+    gc.collect()
+    assert alive() is None

@@ -2,7 +2,8 @@
 
 Read in this order
   trail       what a recorded call is: buffers, values, steps;  structure: arguments and results as flat lists
-  recorder    runs a call and notes its kernels;  waiting: an optimizer's kernel runs when the call has ended well
+  recorder    runs a call and notes its kernels;  origins: which operation and line each comes from;  waiting: an
+              optimizer's kernel runs when the call has ended well
   watch       follows the program meanwhile: guards (what it read), effects (what no replay repeats), places of cuts
               bytecode, sites, frames, sightings, effects, guards, contents, modules: what watch is made of
   making      from a recorded call to a recording;  recording: that;  answers: how a replay's answer is built
@@ -13,9 +14,10 @@ Read in this order
   program     where buffers lie, the kernels' words: tables for machine.replay
   growing     one recording for many sizes: outline: what recordings must share for that;  tuning: words as polynomials of a size
   compiled    recordings of a function, found by their guards
-  regions     a function split around what cannot be recorded: source, names, flow, hoisting
+  regions     a function split around what cannot be recorded: source, names, flow, hoisting;  callees: what is called at a cut
   messages    what compile says to its user
-  explain     what was captured, and what it costs;  picture: as bars
+  explain     what was captured, where it was cut;  costs: bytes, arithmetic, time of kernels;  listing: as text;  picture: as bars;
+              before: what the calls changed is put back
 
 Stands on: methods and all below. Used by: mashal.compiler.
 """

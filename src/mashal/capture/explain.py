@@ -160,7 +160,7 @@ def explain(fn: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
         for _ in range(CALLS):
             before = _extent(known)
             call(*args, **options)
-            if _extent(known) == before:
+            if before and _extent(known) == before:
                 break
         _describe(known, found, found.name, args, options)
     return found
@@ -176,8 +176,8 @@ def _recordings_of(fn: Any) -> Recordings | None:
 
 
 def _extent(known: Recordings) -> int:
-    """How much is known of a function: recordings, cuts, and regions with theirs."""
-    return len(known.all) + len(known.cuts) + sum(1 + _extent(region) for region in known.regions)
+    """How much is known of a function: whether it is recorded, cuts, and regions with theirs."""
+    return bool(known.all) + len(known.cuts) + sum(1 + _extent(region) for region in known.regions)
 
 
 def _name_of(fn: Any, known: Recordings) -> str:
@@ -218,6 +218,8 @@ def _add(known: Recordings, found: Explanation, name: str, cuts: dict[Any, list[
         cuts.setdefault(cut.frames[-1:] or cut.what, []).append(cut)
     if known.refusal and known.parts is known.fn:
         found.as_written.append((name, known.unsplit or known.refusal))
+    elif not known.all and not known.regions:
+        found.as_written.append((name, "no two calls of it are alike"))
     for recording in known.all[:1]:
         found.regions.append(_region(name, recording.program))
         for finish in recording.after:

@@ -73,6 +73,15 @@ def test_a_link_is_refused(cache, entry):
 
 
 @pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("make", [os.mkdir, getattr(os, "mkfifo", os.mkdir)], ids=["a folder", "a pipe"])
+def test_what_is_no_file_is_no_entry(cache, entry, make):
+    os.unlink(entry)
+    make(entry)
+    assert cache.load(KEY) is None
+    cache.save(KEY, b"anew")  # into the place of a pipe; a folder stays
+    assert cache.load(KEY) in (b"anew", None)
+
+
 def test_a_file_of_another_user_is_refused(cache, entry):
     os.chown(entry, 12345, -1)
     assert cache.load(KEY) is None

@@ -53,15 +53,10 @@ class ObjectCache:
         if not self.usable:
             return None
         try:
-            handle = os.open(os.path.join(self.folder, key), os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+            data = _read(os.path.join(self.folder, key))
         except OSError:
             self.misses += 1
             return None
-        with open(handle, "rb") as file:
-            status = os.fstat(handle)  # of what was opened, not of what the name is now
-            data = file.read() if stat.S_ISREG(status.st_mode) and _is_ours(status) else b""
-            if status.st_mtime < time.time() - _DAY:
-                _touch(handle)
         intact = data[: len(MAGIC)] == MAGIC and hashlib.sha256(data[_HEAD:]).digest() == data[len(MAGIC) : _HEAD]
         if not intact or data[_HEAD : _HEAD + _KEY] != key.encode():
             self.refused += 1
@@ -109,6 +104,24 @@ class ObjectCache:
                 os.unlink(path)
             except OSError:
                 pass
+
+
+_QUIETLY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+
+
+def _read(path: str) -> bytes:
+    """The bytes of a file that nobody else may have written; none of anything else that has its name (a link, a folder, a pipe)."""
+    handle = os.open(path, os.O_RDONLY | _QUIETLY)
+    try:
+        status = os.fstat(handle)  # of what was opened, not of what the name is now
+        if not stat.S_ISREG(status.st_mode) or not _is_ours(status):
+            return b""
+        if status.st_mtime < time.time() - _DAY:
+            _touch(handle)
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 def _touch(handle: int) -> None:

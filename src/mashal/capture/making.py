@@ -37,7 +37,7 @@ from mashal.switches import SHOW
 class Refused(Exception):
     """A call cannot be replayed. answer: what it returned; cuts: where in the program the reasons are, if they are there.
 
-    passes: whether the reason is not the program's, but of the moment: another thread computed, a profiler was running.
+    passes: whether the reason is not the program's, but of the moment: a profiler was running.
     settles: whether it may be that of a first call alone: objects of Python were changed.
     """
 
@@ -58,8 +58,7 @@ def make(
     recording, problem, passing, cuts = None, "", "", []
     try:
         if not recorder.unlasting:
-            cuts = [cut for cut in maker.cuts() if not cut.passes]
-            passing = maker.passing() if not cuts else ""
+            cuts, passing = maker.cuts(), maker.watch.declined
             problem = cuts[0].what if cuts else passing or maker.problem()
         if not problem and not recorder.unlasting:
             recording = maker.recording(structure, shape)
@@ -87,7 +86,7 @@ def rehearse(
     except (Exception, Unrepeatable):  # sizes that the program does not take; the recorder has put everything back
         return None, ()
     try:
-        if recorder.unlasting or recorder.goes_beyond or maker.cuts() or maker.passing() or maker.problem():
+        if recorder.unlasting or recorder.goes_beyond or maker.cuts() or maker.watch.declined or maker.problem():
             return None, ()
         recording = maker.recording(structure, shape)
         recording.picked = maker.watch.picked
@@ -209,10 +208,6 @@ class _Maker:
     def cuts(self) -> list[Obstacle]:
         """What a replay could not do again, and where."""
         return _cuts(self.recorder, self.watch)
-
-    def passing(self) -> str:
-        """Why this call could not be recorded, though a later one may; "" if it could."""
-        return self.watch.declined or next((cut.what for cut in self.recorder.obstacles if cut.passes), "")
 
     def problem(self) -> str:
         """Why the call cannot be replayed; "" if it can."""

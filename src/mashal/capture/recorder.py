@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -41,14 +40,12 @@ _KEPT = 1 << 25  # bytes that lie free meanwhile: a recorded call is to need no 
 class Obstacle:
     """What a replay could not do again. reads: Python read a tensor's values. frames: the user's lines, outermost first.
 
-    passes: whether it was none of the program's doing, so that the next call may be recorded. settles: whether it may be that of
-    a first call alone, as where a cache is filled.
+    settles: whether it may be that of a first call alone, as where a cache is filled.
     """
 
     what: str
     frames: tuple[tuple[Any, int], ...] = ()
     reads: bool = False
-    passes: bool = False
     settles: bool = False
 
 
@@ -96,7 +93,7 @@ class Recorder:
         """ids of tensors that were made in the call (what was there before is alive, so no id is mistaken)."""
         self._modules: dict[int, Any] = {}
         self._origins = Origins()
-        self._thread, self._begun = threading.get_ident(), False
+        self._begun = False
         self.lines: Callable[[], Any] = tuple
         """Gives the program's frames at this moment (capture.watch)."""
         self._operands = list(operands)
@@ -152,9 +149,6 @@ class Recorder:
             return self.new.add(id(owner))
         self._listen(False)
         try:
-            if threading.get_ident() != self._thread:
-                self.obstacles.append(Obstacle("another thread computes", passes=True))
-                return _LAYOUT.rerun(owner)(*operands)
             step = self._step(owner, operands)
             for value in step.operands[: step.writes]:
                 if isinstance(value, Value):
@@ -167,8 +161,7 @@ class Recorder:
                 _note_computed(step)
             return result
         finally:
-            if self._begun:  # it may have ended while another thread was in here
-                self._listen(True)
+            self._listen(True)
 
     def _step(self, owner: tuple, operands: tuple) -> Step:
         block, *_, recipe = owner
@@ -250,8 +243,6 @@ class Recorder:
     # ---------------------------------------------------------------- what Python does (machine.observing)
     def address_taken(self, storage: Any) -> None:
         """Python reads or writes a storage."""
-        if threading.get_ident() != self._thread:
-            return
         buffer = self._buffers.get(id(storage))
         self._is_asked_for(buffer)
         if buffer is not None and buffer.source is MADE and not buffer.computed:
@@ -261,8 +252,7 @@ class Recorder:
 
     def born(self, storage: Any) -> None:
         """Python makes a storage."""
-        if threading.get_ident() == self._thread:
-            self._new_buffer(storage, CONSTANT)
+        self._new_buffer(storage, CONSTANT)
 
     def lend(self, x: Tensor) -> int:
         """x's address, to be given to a kernel as a number."""

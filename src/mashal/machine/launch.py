@@ -63,7 +63,7 @@ _definitions: dict[int, MethodDef] = {}  # for ever: CPython keeps a bare pointe
 provide_from_process(
     "PyTuple_GetItem", "PyTuple_New", "PyTuple_SetItem", "PyBytes_AsString", "PyLong_AsLongLong", "PyFloat_AsDouble",
     "PyLong_FromLongLong", "PyErr_Occurred", "PyErr_SetString", "PyEval_SaveThread", "PyEval_RestoreThread", "Py_IncRef",
-    "PyType_GenericAlloc", "PyType_IsSubtype", "PyObject_CallObject", "PyExc_TypeError", "_Py_NoneStruct",
+    "PyThread_get_thread_ident", "PyType_GenericAlloc", "PyType_IsSubtype", "PyObject_CallObject", "PyExc_TypeError", "_Py_NoneStruct",
     "_Py_FalseStruct", "PyExc_RuntimeError", "PyErr_Format",
 )  # fmt: skip
 
@@ -172,7 +172,7 @@ class Layout:
         return _new_function(self._address, owner, None)
 
     def listen(self, recorder: Callable[..., Any] | None) -> None:
-        """From now on calls of plans go to recorder(owner, *operands); None: they run."""
+        """From now on this thread's calls of plans go to recorder(owner, *operands); None: they run."""
         self._listen(None if recorder is None else id(recorder))
         self._recorder = recorder  # kept alive while native code has its address
 
@@ -226,6 +226,7 @@ class _Launcher:
             ("launch_type", c_string("a plan was given an operand of the wrong type")),
             ("launch_memory", c_string("memory: %lld bytes were asked for on cpu and could not be had")),
             ("launch_recorder", "internal global ptr null"),
+            ("launch_listening", "internal global i64 0"),
         ):
             self.module.add_global(name, definition)
         self.module.declare_variadic("ptr", "PyErr_Format", ["ptr", "ptr"])
@@ -279,12 +280,18 @@ class _Launcher:
             f.return_if(f.op("i1", f"icmp eq ptr {answer.spelling}, null"), answer)
             f.call("void", "Py_DecRef", answer)
 
-        f.if_(f.op("i1", f"icmp ne ptr {recorder.spelling}, null"), tell)
+        f.if_(f.op("i1", f"icmp ne ptr {recorder.spelling}, null"), lambda: f.if_(self._is_listened_to(f), tell))
         f.end(obj)
+
+    def _is_listened_to(self, f: Function) -> Value:
+        """Whether this is the thread whose plans the recorder listens to."""
+        thread = f.call("i64", "PyThread_get_thread_ident")
+        return thread.compare("eq", f.load(self.constant(f, "launch_listening"), type="i64"))
 
     def _write_listen(self) -> None:
         """listen(recorder): its address, or null."""
         f = self.module.function("launch_listen", "void", [("ptr", "recorder")])
+        f.store(f.call("i64", "PyThread_get_thread_ident"), self.constant(f, "launch_listening"))
         f.store(f.parameters[0], self.constant(f, "launch_recorder"))
         f.end()
 
@@ -328,6 +335,9 @@ class _Launcher:
         listening, running = f.new_label(), f.new_label()
         f.branch_if(f.op("i1", f"icmp eq ptr {recorder.spelling}, null"), running, listening)
         f.block(listening)
+        theirs = f.new_label()
+        f.branch_if(self._is_listened_to(f), theirs, running)
+        f.block(theirs)
         f.do(f"ret {f.call('ptr', 'launch_record', recorder, owner, args, nargs)}")
         f.block(running)
         item = lambda i: f.word(f.at(owner, TUPLE_ITEMS, "i8"), i, "ptr")

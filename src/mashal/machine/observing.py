@@ -21,11 +21,14 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
 
-class _Watch:
+class _Watch(threading.local):
+    """In each thread its own: what another thread does is none of a recording's."""
+
     recorder: Any = None
 
 

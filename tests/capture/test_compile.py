@@ -503,6 +503,30 @@ def test_what_a_function_closes_over_is_guarded():
     both(make, calls=12, recordings=3)
 
 
+def test_items_and_lengths_of_lists_are_guarded_natively():
+    weights, scales = [torch.ones(2), torch.ones(2) * 2], [2.5, {"more": 1}]
+
+    @torch.compile
+    def function(x):
+        for w in weights:
+            x = x + w * scales[0]
+        return x
+
+    x = torch.zeros(2)
+    assert [function(x).tolist() for _ in range(3)] == [[7.5, 7.5]] * 3
+    (recording,) = function.recordings.all
+    assert recording.direct is recording.program.replay
+    scales[0] = float("2.5")  # equal, though another object
+    assert function(x).tolist() == [7.5, 7.5]
+    assert function.recordings.all == [recording]
+    weights[1] = torch.ones(2)
+    assert function(x).tolist() == [5.0, 5.0]
+    weights.append(torch.ones(2))
+    assert function(x).tolist() == [7.5, 7.5]
+    del weights[1:]
+    assert function(x).tolist() == [2.5, 2.5]
+
+
 def test_grad_mode_is_guarded():
     fast = torch.compile(lambda x: x * 2)
     x = torch.ones(2, requires_grad=True)

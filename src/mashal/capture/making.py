@@ -400,6 +400,8 @@ class _Maker:
             if isinstance(guard.holder, CellType):
                 plan.slots.append((id(guard.holder) + _CONTENTS, guard.expected))
                 plan.cells.append(guard)
+            elif _is_item(guard):
+                plan.items.append(guard)
             elif not isinstance(guard.holder, dict) or isinstance(guard.key, (type(LENGTH), Tensor)):
                 plan.others.append(guard)
             else:
@@ -492,6 +494,13 @@ def past_of(x: Any) -> int:
 def whose_version(x: Tensor) -> int:
     """The same for all tensors that share a version: views of one another, and what is detached from them."""
     return id(x if x.version is None else x.version)
+
+
+def _is_item(guard: Any) -> bool:
+    """Whether a guard is about an item of a list, or about how much something has, so that native code can look."""
+    if guard.key is LENGTH:
+        return type(guard.holder) in (list, dict, set)
+    return type(guard.holder) is list and type(guard.key) is int and guard.key >= 0 and guard.expected is not ABSENT
 
 
 def _before(trail: Trail, buffer: Any) -> bool:

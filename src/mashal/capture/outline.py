@@ -208,7 +208,14 @@ def _outline_tables(program: Program, found: Outline) -> None:
     alike += [[(id(x), of, base) for x, of, _, base in tables.gradients]]
     alike += [[row[:3] for row in tables.undo], [(id(x), i) for x, i in tables.leaves]]
     alike += [[(id(x), by) for x, by in tables.bumps], [(a, b, id(c)) for a, b, c in tables.apart]]
-    alike += [tables.together, len(tables.slots), len(tables.entries), tables.returned, tables.returns]
+    alike += [
+        tables.together,
+        len(tables.slots),
+        len(tables.entries),
+        len(tables.items),
+        tables.returned,
+        tables.returns,
+    ]
     found.fixed += alike
 
 

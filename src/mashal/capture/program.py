@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from mashal.capture.fuse import fused
-from mashal.capture.guards import same
+from mashal.capture.guards import LENGTH, same
 from mashal.capture.modules import Seen
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value, bits_of
 from mashal.core.generator import PLACE, Generator
@@ -48,7 +48,7 @@ class Plan:
     the first `returned` of them are handed out. kept: whose slots are compared. leaves: (tensor, place in results or -1).
     apart: storages that must differ, (operand, other operand or -1, capsule or None). together: operands that share memory,
     (operand, other operand, how many bytes further that one lies). asked: the modes that a replay needs as they are now.
-    numbers: which entries are options of an optimizer that its step reads anew.
+    items: guards of lists' items, and of lengths. numbers: which entries are options of an optimizer that its step reads anew.
     folds: whether what depends on constants alone is computed now.
     """
 
@@ -60,6 +60,7 @@ class Plan:
     bumps: list[tuple[Any, int]] = field(default_factory=list)
     slots: list[tuple[int, Any]] = field(default_factory=list)
     entries: list[tuple[dict, Any, Any]] = field(default_factory=list)
+    items: list[Any] = field(default_factory=list)
     numbers: set[int] = field(default_factory=set)
     generators: list[Generator] = field(default_factory=list)
     apart: list[tuple[int, int, Any]] = field(default_factory=list)
@@ -102,6 +103,7 @@ class Program:
         tables = self.tables
         tables.patches, tables.arena = self._patches, self.arena
         tables.slots, tables.entries, tables.apart = plan.slots, plan.entries, plan.apart
+        tables.items = [(g.holder, -1 if g.key is LENGTH else g.key, g.expected) for g in plan.items]
         size = lambda i: plan.operands[i].value.form.dtype.itemsize  # type: ignore[union-attr]
         tables.together = [(a, b, distance, size(a), size(b)) for a, b, distance in plan.together]
         self._expected = [expected for _, _, expected in plan.entries]
@@ -233,6 +235,11 @@ class Program:
         for guard in self.plan.cells:
             if not guard.holds():
                 return False
+        for i, guard in enumerate(self.plan.items):
+            if not guard.holds():
+                return False
+            if guard.key is not LENGTH:
+                self.tables.expect("items", i, guard.found())
         self._renew_cells()
         return self._refresh() if renewed else True
 

@@ -6,7 +6,7 @@
 
 A replay is a builtin function (CPython's METH_FASTCALL) that walks tables of 8-byte words. First it compares: the
 modes of the thread, the operands' forms and histories, pointers in memory (`slots`: cells, slots of tensors), entries of
-dictionaries. Nothing has been changed if it misses. Then it finds the *bases*, the addresses that everything else is
+dictionaries, items of lists. Nothing has been changed if it misses. Then it finds the *bases*, the addresses that everything else is
 relative to (storages, operands, gradients, the arena of intermediate results, blocks that outlive the call),
 writes those that have moved since the last time into the kernels' words, calls the kernels one after another,
 and makes the objects that the call leaves behind.
@@ -47,7 +47,8 @@ from mashal.machine.replay_tables import (
 from mashal.machine.replay_tables import HEAD as TABLES_BEGIN
 from mashal.machine.text import Module, Value
 
-provide_from_process("PyList_GetItem", "PyList_SetItem", "PyList_New", "PyDict_GetItem", "memcpy", "PyLong_AsVoidPtr")
+provide_from_process("PyList_GetItem", "PyList_SetItem", "PyList_New", "PyDict_GetItem", "memcpy", "PyLong_AsVoidPtr",
+                     "PyList_Size", "PyObject_Size")  # fmt: skip
 
 
 class ReplayLayout:
@@ -192,6 +193,17 @@ class _Replay:
             found = f.call("ptr", "PyDict_GetItem", self.pointer(dictionary), self.pointer(key))
             self.miss_unless(self.same(found, self.pointer(expected)))
 
+        def item(i, container, place, expected, row):
+            def held():
+                self.miss_unless(place.compare("slt", f.call("i64", "PyList_Size", self.pointer(container))))
+                found = f.call("ptr", "PyList_GetItem", self.pointer(container), place)
+                self.miss_unless(self.same(found, self.pointer(expected)))
+
+            def length():
+                self.miss_unless(f.call("i64", "PyObject_Size", self.pointer(container)).compare("eq", expected))
+
+            f.if_(place.compare("sge", 0), held, length)
+
         def gradient(i, obj, expected, size, base, row):
             g = self.slot(self.pointer(obj), "grad_")
             self.miss_unless(f.op("i1", f"icmp ne ptr {g.spelling}, {self.none.spelling}"))
@@ -203,6 +215,7 @@ class _Replay:
             ("together", together),
             ("slots", slot),
             ("entries", entry),
+            ("items", item),
             ("gradients", gradient),
         ):
             self.each(name, body)

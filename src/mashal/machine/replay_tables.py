@@ -10,10 +10,10 @@ from typing import Any
 from mashal.machine import modes
 
 # words of the block: a count and the address of a table each, in this order
-TABLES = ("operands", "apart", "together", "slots", "entries", "storages", "gradients", "blocks", "bases", "undo", "launches",
+TABLES = ("operands", "apart", "together", "slots", "entries", "items", "storages", "gradients", "blocks", "bases", "undo", "launches",
           "results", "leaves", "bumps")  # fmt: skip
 BUSY, ARENA, ARENA_BASE, WORK, RETURNS, RETURNED, ASKED, MODES, HEAD = range(9)
-WORDS = {"operands": 6, "apart": 3, "together": 5, "slots": 2, "entries": 3, "storages": 2, "gradients": 4, "blocks": 4,
+WORDS = {"operands": 6, "apart": 3, "together": 5, "slots": 2, "entries": 3, "items": 3, "storages": 2, "gradients": 4, "blocks": 4,
          "bases": 4, "undo": 4, "launches": 2, "results": 4, "leaves": 2, "bumps": 2}  # fmt: skip
 ASKED_USUALLY = ~modes.SETTLING  # with WATCHED: while somebody watches, a call has to run its Python
 NOTHING = type("Nothing", (), {"__repr__": lambda self: "NOTHING"})()  # expected of a dictionary without such a key
@@ -33,6 +33,7 @@ class Tables:
     together: (operand, other operand, bytes, bytes of an element of each) they share their storage, the other lies so far on
     slots:    (address, object): the pointer at the address is that object
     entries:  (dictionary, key, object): it has this entry (NOTHING: it has none)
+    items:    (list, place, object): there it has this item; (list, dictionary or set, -1, number): so many it has
     storages: (capsule, base)
     gradients: (object whose gradient it is, form, bytes of an element, base)
     blocks:   (bytes, base, object whose old gradient may give its memory or 0, form): new memory that outlives the call
@@ -51,6 +52,7 @@ class Tables:
     together: list[tuple] = field(default_factory=list)
     slots: list[tuple] = field(default_factory=list)
     entries: list[tuple] = field(default_factory=list)
+    items: list[tuple] = field(default_factory=list)
     storages: list[tuple] = field(default_factory=list)
     gradients: list[tuple] = field(default_factory=list)
     blocks: list[tuple] = field(default_factory=list)
@@ -72,7 +74,7 @@ class Tables:
     """The rows of each table as words, once there is a replay."""
 
     def expect(self, table: str, row: int, x: Any) -> None:
-        """From now on a row of `slots` or `entries` expects this object."""
+        """From now on a row of `slots`, `entries` or `items` expects this object."""
         self.words[table][(row + 1) * WORDS[table] - 1] = _word(x, self, number=False)
 
 
@@ -114,6 +116,8 @@ def _objects(table: str, row: tuple) -> tuple[int, ...]:
     """The places in a row whose int would be an object of Python, not a number."""
     if table == "operands":
         return (1,) if row[0] == SAME else ()
+    if table == "items":
+        return (2,) if row[1] >= 0 else ()
     return {"slots": (1,), "entries": (0, 1, 2)}.get(table, ())
 
 

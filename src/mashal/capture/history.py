@@ -51,7 +51,7 @@ def gradients_of(results: list[Tensor], inputs: list[Tensor], given: list[Tensor
     on this way is not the call's. Nor are hooks on the inputs: they are called when backward comes there.
     """
     outside = {x.node: x.node.edges for x in inputs if isinstance(x.node, Node)}
-    hooks = {x.node: x.node.hooks for x in inputs}
+    hooks = {x.node: x.node.hooks for x in inputs if x.node is not None}
     try:
         for node, edges in outside.items():
             node.edges = (None,) * len(edges)

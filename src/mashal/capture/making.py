@@ -12,9 +12,9 @@ from types import CellType
 from typing import Any
 
 from mashal.capture import answers, history
-from mashal.capture.contents import content_guards, is_whole
+from mashal.capture.contents import MOST, content_guards, is_whole
 from mashal.capture.effects import Unrepeatable
-from mashal.capture.guards import ABSENT, LENGTH
+from mashal.capture.guards import ABSENT, CONTENTS, LENGTH, Guard
 from mashal.capture.modules import Seen, is_module, of_module
 from mashal.capture.program import Operand, Plan, Program, used
 from mashal.capture.recorder import Obstacle, Recorder
@@ -400,8 +400,8 @@ class _Maker:
             if isinstance(guard.holder, CellType):
                 plan.slots.append((id(guard.holder) + _CONTENTS, guard.expected))
                 plan.cells.append(guard)
-            elif _is_item(guard):
-                plan.items.append(guard)
+            elif items := _items(guard):
+                plan.items += items
             elif not isinstance(guard.holder, dict) or isinstance(guard.key, (type(LENGTH), Tensor)):
                 plan.others.append(guard)
             else:
@@ -496,11 +496,17 @@ def whose_version(x: Tensor) -> int:
     return id(x if x.version is None else x.version)
 
 
-def _is_item(guard: Any) -> bool:
-    """Whether a guard is about an item of a list, or about how much something has, so that native code can look."""
-    if guard.key is LENGTH:
-        return type(guard.holder) in (list, dict, set)
-    return type(guard.holder) is list and type(guard.key) is int and guard.key >= 0 and guard.expected is not ABSENT
+def _items(guard: Guard) -> list[Guard]:
+    """A guard of a list's items, or of how many something has, in pieces that native code can look at; [] if it is another."""
+    of, key = type(guard.holder), guard.key
+    if key is LENGTH:
+        return [guard] if of in (list, dict, set) else []
+    if of is not list or guard.expected is ABSENT:
+        return []
+    if key is CONTENTS and len(guard.expected) <= MOST:
+        length = Guard(guard.holder, LENGTH, len(guard.expected), guard.what)
+        return [length, *(Guard(guard.holder, i, x, guard.what) for i, x in enumerate(guard.expected))]
+    return [guard] if type(key) is int and key >= 0 else []
 
 
 def _before(trail: Trail, buffer: Any) -> bool:

@@ -363,3 +363,69 @@ def test_random_numbers_are_not_drawn_again_for_a_second_gradient():
     forward(w)
     with pytest.raises(RuntimeError, match="draws random numbers"):
         torch.autograd.grad(forward(w), w, create_graph=True)
+
+
+# ---------------------------------------------------------------- data, checks and decorators
+def test_data_changed_in_place_is_no_cut():
+    def make():
+        model = nn.Linear(3, 2)
+
+        def step(x):
+            loss = model(x).pow(2).mean()
+            loss.backward()
+            for p in model.parameters():
+                p.data -= 0.1 * p.grad
+                p.grad.zero_()
+            return loss.detach()
+
+        return step, batch, lambda: list(model.parameters())
+
+    both(make, recordings=2)
+
+
+def test_data_replaced_inside_is_replaced_in_each_call():
+    def make():
+        weight = nn.Parameter(torch.ones(3))
+
+        def step(x):
+            y = x @ weight
+            weight.data = weight.data * 0.9
+            return y.sum().detach()
+
+        return step, batch, lambda: [weight]
+
+    both(make, recordings=0)
+
+
+def test_an_infinite_norm_is_an_error_in_a_replay_and_leaves_everything_as_it_was():
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    @torch.compile(fullgraph=True)
+    def step(x):
+        optimizer.zero_grad()
+        model(x).sum().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=True)
+        optimizer.step()
+
+    for i in range(3):
+        step(*batch(i))
+    before = [p.grad.clone() for p in model.parameters()]
+    with pytest.raises(RuntimeError, match="norm"):
+        step(batch(0)[0] * float("inf"))
+    assert same(before, [p.grad for p in model.parameters()])
+
+
+def test_a_function_under_no_grad_is_split_around_its_cuts():
+    def make():
+        model = nn.Linear(3, 2)
+
+        @torch.no_grad()
+        def evaluate(x):
+            loss = model(x).pow(2).mean()
+            return loss.item(), loss.requires_grad
+
+        return evaluate, batch, nothing
+
+    function = both(make, recordings=0)
+    assert [len(region.all) for region in function.recordings.regions] == [1]

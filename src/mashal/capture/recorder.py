@@ -268,6 +268,12 @@ class Recorder:
         if x.base is not None:
             self.touch(x.base)
 
+    def replaces(self, x: Tensor) -> None:
+        """x is about to see other memory."""
+        self.touch(x)
+        if id(x) in self.touched:
+            self.obstacle("the data of a tensor that was there before is replaced")
+
     def derived(self, x: Tensor, made: Tensor) -> None:
         """Python has made a tensor out of x's slots."""
         self.touch(x)

@@ -28,6 +28,7 @@ from mashal.capture.hoisting import elements_of, hoisted, sure_cuts, with_name
 from mashal.capture.modules import is_module
 from mashal.capture.names import binds, captured, escapes, uses
 from mashal.capture.source import Unsplit, compiled, defined, definition_of, made_of, name_of, without_defaults
+from mashal.core.tape import within
 
 if TYPE_CHECKING:
     from mashal.capture.recorder import Obstacle
@@ -59,6 +60,9 @@ def split(function: Any, cuts: Iterable[Obstacle], compile_region: Callable[[Fun
         return _split_module(owner, cuts, compile_region)
     if isinstance(function, MethodType):
         return MethodType(split(function.__func__, cuts, compile_region), function.__self__)
+    inside = within(function)
+    if inside is not None:
+        return inside(split(function.__wrapped__, cuts, compile_region))
     if isinstance(getattr(type(function), "__call__", None), FunctionType):  # noqa: B004
         return split(MethodType(type(function).__call__, function), cuts, compile_region)
     return _Split(function, definition_of(function), cuts).build(compile_region)

@@ -271,7 +271,7 @@ class Sightings:
         way, name, deleted = site.detail
         what = shown(("attribute", site.expression, name)) if way == "attribute" else f"{shown(site.expression)}[…]"
         changed = evaluate(site.expression, frame)
-        if isinstance(changed, Tensor) and (way == "item" or name == "grad"):
+        if isinstance(changed, Tensor) and (way == "item" or name in ("grad", "data")):
             return
         if isinstance(changed, Tensor) and not hasattr(type(changed), name):
             return self.effect(frame, f"{what} = …")
@@ -376,7 +376,7 @@ class Sightings:
                 if (of is not None and of[0] == "call") or not hasattr(type(changed), "__next__"):
                     return
             self.mutation(frame, f"next({shown(argument)})", changed)
-        elif not isinstance(changed, Tensor) or evaluate(name, frame) != "grad":
+        elif not isinstance(changed, Tensor) or evaluate(name, frame) not in ("grad", "data"):
             self.mutation(frame, f"{function.__name__}({shown(argument)}, …)", changed)
 
     def keep(self, frame: FrameType, site: Site) -> None:

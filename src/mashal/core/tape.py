@@ -227,7 +227,7 @@ class _Switch:
 
 
 def decorated(switch: Any, function: Callable) -> Callable:
-    """The function, run inside `switch` (a generator function: each of its steps)."""
+    """The function, run inside `switch` (a generator function: each of its steps). See `within`."""
     if inspect.isclass(function):
         function.__init__ = decorated(switch, function.__init__)
         return function
@@ -262,7 +262,13 @@ def decorated(switch: Any, function: Callable) -> Callable:
         with switch.clone():
             return function(*args, **kwargs)
 
+    wrapped.inside = functools.partial(decorated, switch)
     return wrapped
+
+
+def within(function: Any) -> Callable | None:
+    """What makes another function run inside the switch that this one runs in, as a decorator; None if it runs in none."""
+    return getattr(function, "inside", None) if getattr(function, "__globals__", None) is globals() else None
 
 
 class no_grad(_Switch):

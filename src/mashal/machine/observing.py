@@ -6,6 +6,7 @@
     born(storage)               Python has made a storage
     touch(tensor)               Python reads a tensor's slots past the kernels, or is about to change them (its grad)
     derived(tensor, made)       Python has made a tensor out of another one's slots
+    replaces(tensor)            a tensor is about to see other memory
     looks_at_gradient(tensor)   Python asks for a tensor's grad
     lend(tensor)                a kernel is given a tensor's address as a number
     update(step)                an optimizer's kernel is to run: the recorder runs it

@@ -32,6 +32,8 @@ def set_data(self: Tensor, new: Tensor) -> None:
         raise RuntimeError(
             message("data", f"a tensor that requires grad can't take data of {new.form.dtype}", "use a floating dtype")
         )
+    if watch.recorder is not None and (new.capsule is not self.capsule or new.form is not self.form):
+        watch.recorder.replaces(self)
     self.capsule, self.offset, self.form = new.capsule, new.offset, new.form
 
 

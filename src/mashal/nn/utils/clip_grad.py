@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from mashal import ops
 from mashal.core.tape import no_grad
 from mashal.core.tensor import Tensor
+from mashal.ops.keeping import granted
 
 Tensors = Tensor | Iterable[Tensor]
 
@@ -34,7 +35,7 @@ def get_total_norm(
         first = values[0].device
         norms = [value.norm(norm_type).to(first) for value in values]
         total = ops.stack(norms).norm(norm_type)
-    if error_if_nonfinite and not bool(total.isfinite()):
+    if error_if_nonfinite and not granted(total.isfinite()):
         raise RuntimeError(
             f"clip_grad_norm_: the total norm of order {norm_type} of the gradients is {total.item()}; to scale by it "
             "all the same, pass error_if_nonfinite=False"

@@ -410,7 +410,6 @@ CHANGES_OF_MASHAL = {
     "what is trained": lambda x: (MODEL.requires_grad_(False), MODEL.requires_grad_(True)),
     "a state_dict": lambda x: MODEL.load_state_dict(MODEL.state_dict(), strict=False),
     "a parameter": lambda x: setattr(MODEL, "extra", torch.nn.Parameter(torch.ones(1))),
-    "a tensor's data": lambda x: setattr(x, "data", torch.ones(2)),
     "the default dtype": lambda x: torch.set_default_dtype(torch.float32),
     "the state of the generator": lambda x: torch.set_rng_state(torch.get_rng_state()),
     "a learning rate": lambda x: OPTIMIZER.param_groups[0].update(lr=x),

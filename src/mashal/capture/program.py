@@ -133,10 +133,12 @@ class Program:
             self._bases[value.buffer] = base, -value.start
             tables.gradients.append((x, value.form, value.form.dtype.itemsize, base))
         owners = {which: x for x, which in plan.leaves if which >= 0}
+        early = {v.buffer for step in self._early() for v in step.written}  # not over what may have to be put back
         for i, (value, _) in enumerate(plan.results):
             base = self._base()
             self._bases[value.buffer] = base, 0
-            reusable = owners.get(i) if i >= plan.returned and i not in plan.kept_gradients else None
+            free = i >= plan.returned and i not in plan.kept_gradients and value.buffer not in early
+            reusable = owners.get(i) if free else None
             tables.blocks.append(
                 (value.buffer.nbytes, base, 0 if reusable is None or value.offset else reusable, value.form)
             )
@@ -195,12 +197,16 @@ class Program:
         return array
 
     # ---------------------------------------------------------------- what is put back, what is left behind
+    def _early(self) -> list[Any]:
+        """The steps after which a kernel may still fail."""
+        steps = self.plan.trail.steps
+        return steps[: max((i for i, step in enumerate(steps) if step.fails), default=0)]
+
     def _undo(self) -> None:
         """What was there before and is changed before a kernel that may fail: copied first, put back if it does."""
-        steps = self.plan.trail.steps
-        last = max((i for i, step in enumerate(steps) if step.fails), default=0)
-        changed = dict.fromkeys(v.buffer for step in steps[:last] for v in step.written if v.buffer.source is not MADE)
-        if last:
+        early = self._early()
+        changed = dict.fromkeys(v.buffer for step in early for v in step.written if v.buffer.source is not MADE)
+        if early:
             for generator in self.plan.generators:
                 self._save(self._base(), generator.address, PLACE)  # a base that is never set: 0
         for buffer in changed:

@@ -287,7 +287,7 @@ class Recordings:
             except Unsplit as why:
                 self.refusal, self.unsplit = f"{refused}; {why}", str(why)
         if self.parts is self.fn:
-            self._warn(lambda: runs_as_written(self.name, self.refusal))
+            self._warn(lambda: runs_as_written(self.name, self.unsplit or self.refusal, self.cuts))
 
     def _warn(self, text: Callable[[], str]) -> None:
         """Says once that calls run as they are written."""

@@ -1,9 +1,10 @@
 """What the kernels of a recording cost: bytes, arithmetic, and time measured one by one.
 
-Arithmetic is counted as it is written: a product of (m, k) by (k, n) is 2·m·k·n, a convolution as the products it is
-made of; every other addition, multiplication, comparison or function (exp, tanh) of an element is one. Bytes are those of the tensors that
-a kernel reads and writes, each counted once; what is looked up by indices counts as much as is taken from it. Times
-are of a kernel run by itself, the fastest of several: what it needs may still lie in the processor's caches.
+Arithmetic is counted as it is written: a product of (m, k) by (k, n) is 2·m·k·n, a convolution as the products it is made of; every
+other addition, multiplication, comparison or function (exp, tanh) of an element is one. Of kernels that no formula stands for
+(sorting, cross-entropy) it is estimated. Bytes are those of the tensors that a kernel reads and writes, each counted once; what
+is looked up by indices counts as much as is taken from it. Times are of a kernel run by itself, the fastest of several: what it
+needs may still lie in the processor's caches.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from mashal.capture.program import Program
 from mashal.capture.trail import MADE, Step, UpdateStep, Value
 from mashal.core.generator import PLACE, default_generator
 from mashal.lang.expression import Expression, walk
-from mashal.lang.recipes import Counted, Elements, Product, Rows
+from mashal.lang.recipes import Copy, Counted, Elements, Product, Rows
 from mashal.machine import jit, memory
 from mashal.machine.text import Module
 
@@ -34,8 +35,8 @@ _QUIET = ("operand", "scalar", "constant", "cast", "place", "length")
 
 @dataclass(frozen=True)
 class Kernel:
-    """name; operations: what it was made of; read and written: bytes; arithmetic: how many operations on numbers; time: seconds;
-    places: (file, line) of the program's lines that it comes from."""
+    """name; operations: what it was made of; read and written: bytes; arithmetic: how many operations on numbers (estimated: about);
+    time: seconds; places: (file, line) of the program's lines that it comes from."""
 
     name: str
     operations: tuple[str, ...]
@@ -44,6 +45,7 @@ class Kernel:
     arithmetic: int
     time: float
     places: tuple[Place, ...] = ()
+    estimated: bool = False
 
 
 def kernels_of(program: Program) -> list[Kernel]:
@@ -69,7 +71,9 @@ def _kernel(step: Any, seconds: float) -> Kernel:
     names = tuple(leaf.name or "copy" for leaf in leaves)
     places = tuple(sorted({leaf.place for leaf in leaves if leaf.place is not None}))
     written = sum(map(_bytes, _apart(step.written)))
-    return Kernel(together(names), names, _read(step, written), written, sum(map(_arithmetic, leaves)), seconds, places)
+    estimated = any(isinstance(leaf, Step) and leaf.recipe is None and leaf.call.work for leaf in leaves)
+    arithmetic = sum(map(_arithmetic, leaves))
+    return Kernel(together(names), names, _read(step, written), written, arithmetic, seconds, places, estimated)
 
 
 def together(names: Iterable[str]) -> str:
@@ -127,6 +131,8 @@ def _arithmetic(step: Any) -> int:
     recipe = step.recipe
     if isinstance(recipe, Counted):
         return recipe.arithmetic
+    if isinstance(recipe, Copy):
+        return 0
     if isinstance(recipe, Product):
         return 2 * recipe.result.numel * recipe.a.shape[-1]
     if isinstance(recipe, Elements):

@@ -10,7 +10,7 @@ from mashal.capture.costs import Kernel
 from mashal.capture.messages import short_name
 
 LEGEND = """\
-  FLOP: a product of (m, k) by (k, n) counts as 2·m·k·n, each other operation on an element (add, exp, compare) as 1
+  FLOP: a product of (m, k) by (k, n) counts as 2·m·k·n, each other operation on an element (add, exp, compare) as 1; ~: about
   time: of each kernel run by itself, the fastest of several; read, written: the bytes of its tensors, each once"""
 
 LONGEST_BLOCK, LEAST_SAVED, NAME = 80, 4, 64
@@ -82,15 +82,9 @@ def _line(cells: Sequence[str]) -> str:
 
 def numbers(k: Kernel) -> tuple[str, ...]:
     """A kernel's time, bytes, arithmetic, and what it achieves."""
+    counted = ("~" if k.estimated else "") + number(k.arithmetic)
     rate = lambda n: f"{n / k.time / 1e9:.3g}" if k.time and n else ""
-    return (
-        seconds(k.time),
-        size(k.read),
-        size(k.written),
-        number(k.arithmetic),
-        rate(k.arithmetic),
-        rate(k.read + k.written),
-    )
+    return seconds(k.time), size(k.read), size(k.written), counted, rate(k.arithmetic), rate(k.read + k.written)
 
 
 def _name(k: Kernel) -> str:

@@ -102,12 +102,17 @@ def _reading(text: str) -> str:
 
 def not_whole(name: str, cuts: Sequence[Obstacle]) -> str:
     """The error of fullgraph=True: the first place that keeps a function from being one region, and how many there are."""
-    first, others = cuts[0], len({tuple(cut.frames[-1:]) for cut in cuts}) - 1
-    here = [cut for cut in cuts if cut.frames[-1:] == first.frames[-1:]]
-    more = f" (and {others} more {'place' if others == 1 else 'places'})" if others else ""
-    where, why = place(list(first.frames)), why_cut(*here)
     right = "fullgraph=True allows no such place: move it out of the function, or leave fullgraph out"
-    return f"compile: {where}: {why}{more}; {right}, and {name} is compiled in parts around it"
+    return f"compile: {_first(cuts)}; {right}, and {name} is compiled in parts around it"
+
+
+def _first(cuts: Sequence[Obstacle]) -> str:
+    """The first place where a function is cut, why, and how many others there are."""
+    lines = [cut.frames[-1:] for cut in cuts]
+    others = len({*lines}) - 1
+    more = f" (and {others} more {'place' if others == 1 else 'places'})" if others else ""
+    here = [cut for cut, line in zip(cuts, lines) if line == lines[0]]
+    return f"{place(list(cuts[0].frames))}: {why_cut(*here)}{more}"
 
 
 def broken(guard: Guard) -> str:
@@ -169,10 +174,11 @@ def not_recorded(name: str, reason: str) -> str:
     return f"compile: {name} would be recorded {again}; the stance fail_on_recompile allows no recording"
 
 
-def runs_as_written(name: str, why: str) -> str:
-    """The note for a function that is neither recorded nor split. why: a reason such as that of `Unsplit`.
+def runs_as_written(name: str, why: str, cuts: Sequence[Obstacle] = ()) -> str:
+    """The note for a function that is neither recorded nor split. why: a reason such as that of `Unsplit`; cuts: where it had
+    to be split.
 
     >>> print(runs_as_written("step", "it is a generator or a coroutine"))
     compile: step runs as written: it is a generator or a coroutine
     """
-    return f"compile: {name} runs as written: {why}"
+    return f"compile: {name} runs as written: " + (f"{_first(cuts)}; {why}" if cuts else why)

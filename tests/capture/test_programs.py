@@ -326,3 +326,46 @@ def test_a_lambda_is_compiled_around_what_it_reads():
     total = torch.compile(lambda x: (x * 2).exp().sum().item())
     assert calls(total, (torch.zeros(2),), (torch.zeros(3),)) == [2, 3]
     assert recorded(total)
+
+
+# ---------------------------------------------------------------- tensors that are others from call to call
+def test_a_tensor_that_is_held_outside_is_an_input():
+    held = types.SimpleNamespace(x=None)
+    table = {}
+
+    @torch.compile
+    def total(x):
+        return x + held.x * table["x"]
+
+    for i in range(12):
+        held.x, table["x"] = torch.full((1,), float(i)), torch.full((1,), 2.0)
+        assert total(torch.ones(1)).item() == 1 + 2 * i
+    assert list(recorded(total).values()) == [1]
+
+
+def test_state_that_a_module_rebinds_in_every_call_is_an_input():
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("seen", torch.zeros(1))
+            self.hidden = torch.zeros(1)
+
+        def forward(self, x):
+            self.hidden = torch.tanh(self.hidden + x)
+            self.seen = self.seen + 1
+            return self.hidden * self.seen
+
+    eager, module = Recurrent(), Recurrent()
+    compiled = torch.compile(module)
+    for i in range(12):
+        x = torch.full((1,), i / 10)
+        assert torch.equal(compiled(x), eager(x))
+    assert set(recorded(compiled).values()) == {1}
+
+
+def test_a_held_tensor_of_another_shape_or_none_is_recorded_again():
+    held = types.SimpleNamespace(x=torch.ones(2))
+    total = torch.compile(lambda x: x if held.x is None else x + held.x.sum())
+    for other in (torch.ones(2), torch.ones(3), None, torch.ones(4), None, torch.ones(2)):
+        held.x = other
+        assert total(torch.zeros(1)).item() == (0 if other is None else len(other))

@@ -18,6 +18,7 @@ from typing import Any
 from weakref import WeakSet
 
 from mashal.capture.growing import Growing, Growth, grow
+from mashal.capture.guards import Guard
 from mashal.capture.making import Refused, make
 from mashal.capture.messages import not_recorded, not_whole, runs_as_written, too_often
 from mashal.capture.program import MISS
@@ -34,6 +35,7 @@ replay in common, for those that differ (0 and 1)."""
 
 MOST_TRIES = 12  # at a replay for many sizes
 MOST_KINDS = 4096
+MOST_PLACES = 64
 PATIENCE = 8  # calls that set what was not there: a cache is being filled, and will be full
 LONGEST_PAUSE = 255  # calls: where other threads always compute, trying to record must not cost much
 _one_at_a_time = threading.Lock()
@@ -137,6 +139,8 @@ class Recordings:
         self.pause = self.paused = 0
         """For how many calls nothing is recorded, and for how many it was so the last time."""
         self.patience = PATIENCE
+        self.places: list[Guard] = []
+        """Attributes, items, globals and cells whose tensor is an input, for it is another one from call to call."""
         self.cuts: list[Any] = []
         self.regions: list[Recordings] = []
         self.parts = self.fn
@@ -150,8 +154,7 @@ class Recordings:
             )
         if _Stance.name == "force_eager":
             return self.fn(*args, **options)
-        leaves: list[Any] = []
-        structure = flatten((args, options), leaves)
+        structure, leaves = self.leaves_of(args, options)
         kind = with_parts(leaves)
         if kind is not None:
             return self._run_with_parts(kind, args, options)
@@ -171,6 +174,12 @@ class Recordings:
             raise RuntimeError(not_recorded(self.name, self.all[0].difference(structure, leaves) if self.all else ""))
         return self._record(args, options, structure, leaves)
 
+    def leaves_of(self, args: tuple, options: dict[str, Any]) -> tuple[Any, list[Any]]:
+        """The structure of a call's arguments, and what a replay is given: their leaves, and what is in the places."""
+        leaves: list[Any] = []
+        structure = flatten((args, options), leaves)
+        return structure, leaves + [place.found() for place in self.places]
+
     def _run_with_parts(self, kind: type, args: tuple, options: dict[str, Any]) -> Any:
         """A call with a tensor that is made of others (sparse, masked): they may be others each time. vmap's are in place of plain ones."""
         if kind.__name__ != "Batched":
@@ -185,18 +194,36 @@ class Recordings:
         if recording in self.all:
             self.all.remove(recording)
         self.all.insert(0, recording)
-        self.latest = recording.direct or _always_miss
+        direct, places = recording.direct or _always_miss, self.places
+        self.latest = (lambda *args: direct(*args, *[place.found() for place in places])) if places else direct
 
     def _record(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
         """The answer of a call for which there is no replay; while another thread records, the function runs as written."""
         if not _one_at_a_time.acquire(blocking=False):
             return self.fn(*args, **options)
         try:
+            if self._has_new_places(structure, leaves):
+                structure, leaves = self.leaves_of(args, options)
             if not self._generalised(structure, leaves):
                 return self._recorded(args, options, structure, leaves)
         finally:
             _one_at_a_time.release()
         return self.call(args, options)
+
+    def _has_new_places(self, structure: Any, leaves: list[Any]) -> bool:
+        """Where nothing but a tensor that is held somewhere is another one than in a recording: that place is an input from now on."""
+        new: dict[tuple[int, Any], Guard] = {}
+        for recording in self.all:
+            if recording.structure == structure and recording.takes(leaves):
+                for guard in recording.guards:
+                    found = guard.found() if isinstance(guard.expected, Tensor) else None
+                    if found is not guard.expected and type(found) is type(guard.expected):
+                        new[id(guard.holder), guard.key] = Guard(guard.holder, guard.key, None, guard.what)
+        if not new or len(self.places) + len(new) > MOST_PLACES:
+            return False
+        self.places = [*self.places, *new.values()]
+        self.all, self.growing, self.settled = [], [], []
+        return True
 
     def _recorded(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
         if self.pause:
@@ -210,7 +237,7 @@ class Recordings:
             )
             return self.fn(*args, **options)
         try:
-            answer, recording = make(self.fn, args, options, structure, leaves, self.whole)
+            answer, recording = make(self.fn, args, options, structure, leaves, self.whole, self.places)
         except Refused as refused:
             if refused.passes:
                 self.pause = self.paused = min(2 * self.paused + 1, LONGEST_PAUSE)
@@ -235,7 +262,7 @@ class Recordings:
 
     def _generalised(self, structure: Any, leaves: list[Any]) -> bool:
         """If the call differs from a recorded one in sizes only: whether there is now a replay for it."""
-        if self.dynamic is False or len(self.all) < (1 if self.dynamic else 2):
+        if self.dynamic is False or self.places or len(self.all) < (1 if self.dynamic else 2):
             return False
         for other in self.all:
             growth = Growth.between(other, leaves) if other.structure == structure else None

@@ -22,7 +22,6 @@ from mashal.capture.modules import is_module
 from mashal.capture.picture import Bar, bars
 from mashal.capture.program import Program
 from mashal.capture.recorder import Obstacle
-from mashal.capture.structure import flatten
 
 __all__ = ["Explanation", "Kernel", "Region", "explain"]
 
@@ -188,8 +187,7 @@ def _name_of(fn: Any, known: Recordings) -> str:
 
 def _describe(known: Recordings, found: Explanation, name: str, args: tuple, options: dict[str, Any]) -> None:
     """Adds what was recorded for these arguments."""
-    leaves: list[Any] = []
-    structure = flatten((args, options), leaves)
+    structure, leaves = known.leaves_of(args, options)
     fitting = known.growing_for(structure, leaves)
     kind = with_parts(leaves)
     if kind is not None:

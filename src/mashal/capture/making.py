@@ -47,12 +47,16 @@ class Refused(Exception):
 
 
 def make(
-    fn: Callable[..., Any], args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any], whole: bool = False
-) -> tuple[Any, Any]:
-    """(what the call returned, the recording, or None if the next call has to be recorded anew)."""
+    fn: Callable[..., Any], args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any], whole: bool = False,
+    places: Sequence[Guard] = (),
+) -> tuple[Any, Any]:  # fmt: skip
+    """(what the call returned, the recording, or None if the next call has to be recorded anew).
+
+    leaves: those of the arguments, and what is in the places.
+    """
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
     try:
-        answer, shape, maker = _recorded(recorder, fn, args, options, leaves, strict=whole)
+        answer, shape, maker = _recorded(recorder, fn, args, options, leaves, strict=whole, places=places)
     except Unrepeatable as stopped:  # the recorder has put everything back
         raise Refused(str(stopped), None, _cuts(recorder, stopped.watch)) from None
     recording, problem, passing, cuts = None, "", "", []
@@ -103,6 +107,7 @@ def _recorded(
     leaves: list[Any],
     rehearsed: bool = False,
     strict: bool = False,
+    places: Sequence[Guard] = (),
 ) -> tuple[Any, Any, _Maker]:
     """What the call returned, its structure, and what has been learned."""
     with recorder:
@@ -118,8 +123,9 @@ def _recorded(
         found: list[Any] = []
         shape = flatten(answer, found, Results(watch.is_new))
         given = [id(x) for x in containers((args, options))]
-        watch.guards = [guard for guard in watch.guards if id(guard.holder) not in given]
-        maker = _Maker(recorder, watch, leaves, found, given)
+        placed = {(id(place.holder), place.key) for place in places}
+        watch.guards = [g for g in watch.guards if id(g.holder) not in given and (id(g.holder), g.key) not in placed]
+        maker = _Maker(recorder, watch, leaves, found, given, len(placed))
         maker.walk_history()
     return answer, shape, maker
 
@@ -137,6 +143,7 @@ class _Maker:
     leaves: list[Any]
     found: list[Any]
     containers: list[int]
+    placed: int
     forward: int = -1  # steps before the history was walked
     differentiable: list[Tensor] = field(default_factory=list)
     boundary: history.Boundary | None = None
@@ -248,7 +255,9 @@ class _Maker:
             print(plan.trail, file=sys.stderr)
         after[:0] = [answers.Bumped(*bumped) for bumped in self._bumped]  # before a history notes versions
         after += [answers.Repeated(repeat) for repeat in self.recorder.repeats]
-        return Recording(structure, Program(plan), fixed, places, shape, parts, after, self.watch.guards)
+        return Recording(
+            structure, Program(plan), fixed, places, shape, parts, after, self.watch.guards, placed=self.placed
+        )
 
     def _operands(self, plan: Plan) -> tuple[list[int], list[tuple[int, Any]]]:
         """Tensors are the replay's operands, everything else has to be the same."""
@@ -393,7 +402,8 @@ class _Maker:
         plan.entries += self.recorder.entries.values()
         plan.generators = list(self.recorder.generators)
         of_modules = [guard for guard in self.watch.guards if of_module(guard.holder)]
-        plan.modules, plan.contents = Seen(self.recorder.modules, of_modules), _CONTENTS
+        used = {*self.recorder.touched} - {id(x) for x in self.leaves}
+        plan.modules, plan.contents = Seen(self.recorder.modules, of_modules, used), _CONTENTS
         for guard in self.watch.guards:
             if of_module(guard.holder):
                 continue

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mashal.capture.guards import same
+from mashal.core.tensor import Tensor
 from mashal.machine.observing import settings_now
 
 _MEMBERS = "_modules"
@@ -13,16 +14,17 @@ _OF_CALLS = frozenset(("training", "forward", "_long_way", "_compiled_call_impl"
 
 
 class Seen:
-    """Modules and all below them, with their attributes as they are now, and all settings; guards: what was read of others."""
+    """Modules and all below them, with their attributes as they are now, and all settings; guards: what was read of others;
+    used: the ids of tensors that the recording uses, all others may be other ones."""
 
-    def __init__(self, modules: Iterable[Any], guards: Iterable[Any] = ()):
-        self.guards, self.settings = list(guards), settings_now()
+    def __init__(self, modules: Iterable[Any], guards: Iterable[Any] = (), used: Iterable[int] = ()):
+        self.guards, self.settings, self.used = list(guards), settings_now(), frozenset(used)
         self.modules: dict[int, tuple[Any, dict[str, Any]]] = {}
         stack = list(modules)
         while stack:
             module = stack.pop()
             if module is not None and id(module) not in self.modules:
-                self.modules[id(module)] = module, _attributes(module)
+                self.modules[id(module)] = module, _attributes(module, self.used)
                 stack += module.__dict__[_MEMBERS].values()
 
     def unchanged(self) -> bool:
@@ -30,7 +32,9 @@ class Seen:
         modules = self.modules.values()
         if self.settings != settings_now():
             return False
-        return all(guard.holds() for guard in self.guards) and all(_same(was, _attributes(m)) for m, was in modules)
+        return all(guard.holds() for guard in self.guards) and all(
+            _same(was, _attributes(m, self.used)) for m, was in modules
+        )
 
 
 def is_module(x: Any) -> bool:
@@ -42,14 +46,18 @@ def of_module(holder: Any) -> bool:
     return isinstance(holder, dict) and (_MEMBERS in holder or hasattr(type(holder), "owner"))
 
 
-def _attributes(module: Any) -> dict[str, Any]:
-    """The attributes; of dictionaries (members, hooks) what is in them.
+def _attributes(module: Any, used: frozenset[int]) -> dict[str, Any]:
+    """The attributes; of dictionaries (members, hooks) what is in them. Tensors that are not used are all alike.
 
     Of a module whose class is the program's, those that calls of modules depend on: what its own code reads has guards.
     """
     ours = type(module).__module__.partition(".")[0] == "mashal"
     held = {name: x for name, x in module.__dict__.items() if ours or name in _OF_CALLS or _is_registry(name, x)}
-    return {name: tuple(x.items()) if isinstance(x, dict) else x for name, x in held.items()}
+    alike = lambda x: x if id(x) in used or not isinstance(x, Tensor) else Tensor
+    return {
+        name: tuple((key, alike(y)) for key, y in x.items()) if isinstance(x, dict) else alike(x)
+        for name, x in held.items()
+    }
 
 
 def _is_registry(name: str, x: Any) -> bool:

@@ -33,11 +33,13 @@ class Recording:
     after: list[Finish]
     guards: list[Guard]
     direct: Callable[..., Any] | None = None
+    placed: int = 0
+    """How many of the leaves, the last ones, are no arguments' but come from other places."""
     picked: Sequence[Any] = ()
     """The keys by which the program took things out of lists and the like, if it was rehearsed."""
 
     def __post_init__(self) -> None:
-        n = len(self.fixed) + len(self.places)
+        n = len(self.fixed) + len(self.places) - self.placed
         if self.structure == _flat(n):
             plain = not self.after and not self.fixed and self.shape is None
             plain = plain and not self.program.plan.others
@@ -59,14 +61,18 @@ class Recording:
         if structure != self.structure:
             return "the arguments are others"
         told = names if structure == _flat(len(names)) else ()
-        argument = lambda i: f"argument `{told[i]}`" if told else f"argument {i}"
+        given = len(leaves) - self.placed
+
+        def argument(i: int) -> str:
+            return "what is held outside" if i >= given else f"argument `{told[i]}`" if told else f"argument {i}"
+
         for i, x in self.fixed:
             if not same(leaves[i], x):
                 return f"{argument(i)} was {short(x)} and is {short(leaves[i])}"
         for i, operand in zip(self.places, self.program.plan.operands):
-            was, now = operand.value and operand.value.form, leaves[i].form
+            was, now = operand.value and operand.value.form, getattr(leaves[i], "form", None)
             if was is not None and was is not now:
-                return f"{argument(i)} was {_seen(was)} and is {_seen(now)}"
+                return f"{argument(i)} was {_seen(was)} and is {_seen(now) if now else short(leaves[i])}"
         for guard in self.guards:
             if not guard.holds():
                 return broken(guard)

@@ -767,7 +767,7 @@ def test_a_function_is_recorded_once_no_profiler_runs():
     profiler.enable()
     double(torch.ones(2))
     profiler.disable()
-    assert not double.recordings.all
+    assert bool(double.recordings.all) == (sys.version_info >= (3, 12))  # whose profilers are in nobody's way
     for _ in range(3):
         assert double(torch.ones(2)).tolist() == [2, 2]
     assert len(double.recordings.all) == 1

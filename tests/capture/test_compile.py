@@ -830,3 +830,40 @@ def test_states_that_the_recorded_call_made_are_those_that_replays_move(width):
     for _ in range(4):
         step(torch.arange(9))
     assert {float(optimizer.state[p]["step"]) for p in model.parameters()} == {4.0}
+
+
+def test_an_interrupt_leaves_the_modes_as_they_were():
+    """It may come when a `with no_grad()` is about to be left."""
+
+    @torch.compile
+    def interrupted(x):
+        torch.set_grad_enabled(False)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(torch.ones(2))
+    assert torch.is_grad_enabled() and sys.gettrace() is None and sys.getprofile() is None and gc.isenabled()
+
+
+def test_an_interrupt_when_a_recording_ends_leaves_nothing_behind(monkeypatch):
+    enable, calls = gc.enable, []
+
+    def interrupted():
+        calls.append(1)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        enable()
+
+    weight = torch.ones(2)
+
+    @torch.compile
+    def grow():
+        weight.add_(1)
+
+    monkeypatch.setattr(gc, "enable", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        grow()
+    monkeypatch.undo()
+    assert gc.isenabled() and sys.gettrace() is None and weight.tolist() == [1, 1]
+    grow()
+    assert weight.tolist() == [2, 2]

@@ -110,24 +110,37 @@ def _recorded(
     places: Sequence[Guard] = (),
 ) -> tuple[Any, Any, _Maker]:
     """What the call returned, its structure, and what has been learned."""
-    with recorder:
-        watch = Watch(fn, rehearsed, strict)
-        try:
+    watch, modes = Watch(fn, rehearsed, strict), (mode.recording, mode.inference)
+    try:
+        with recorder:
             with watch:
                 recorder.lines = watch.line
                 answer = fn(*args, **options)
-        except Unrepeatable as stopped:
-            stopped.watch = watch
+            recorder.lines = tuple
+            found: list[Any] = []
+            shape = flatten(answer, found, Results(watch.is_new))
+            given = [id(x) for x in containers((args, options))]
+            placed = {(id(place.holder), place.key) for place in places}
+            watch.guards = [g for g in watch.guards if id(g.holder) not in given and (id(g.holder), g.key) not in placed]
+            maker = _Maker(recorder, watch, leaves, found, given, len(placed))
+            maker.walk_history()
+        return answer, shape, maker
+    except BaseException as error:
+        try:
+            _settle(recorder, watch, modes)
+        except BaseException:  # an interrupt: once more from the beginning
+            _settle(recorder, watch, modes)
             raise
-        recorder.lines = tuple
-        found: list[Any] = []
-        shape = flatten(answer, found, Results(watch.is_new))
-        given = [id(x) for x in containers((args, options))]
-        placed = {(id(place.holder), place.key) for place in places}
-        watch.guards = [g for g in watch.guards if id(g.holder) not in given and (id(g.holder), g.key) not in placed]
-        maker = _Maker(recorder, watch, leaves, found, given, len(placed))
-        maker.walk_history()
-    return answer, shape, maker
+        if isinstance(error, Unrepeatable):
+            error.watch = watch
+        raise
+
+
+def _settle(recorder: Recorder, watch: Watch, modes: tuple[bool, bool]) -> None:
+    """Whatever was interrupted: nobody watches or listens any more, and everything is as it was before the call."""
+    watch.end()
+    recorder.end()
+    mode.recording, mode.inference = modes
 
 
 def _cuts(recorder: Recorder, watch: Watch) -> list[Obstacle]:

@@ -93,7 +93,9 @@ class Recorder:
         """ids of tensors that were made in the call (what was there before is alive, so no id is mistaken)."""
         self._modules: dict[int, Any] = {}
         self._origins = Origins()
-        self._begun = False
+        self._begun = self._ended = False
+        self.generators: dict[Generator, bytes] = {}
+        """Those that are drawn from, and where they stood."""
         self.lines: Callable[[], Any] = tuple
         """Gives the program's frames at this moment (capture.watch)."""
         self._operands = list(operands)
@@ -105,8 +107,6 @@ class Recorder:
     # ---------------------------------------------------------------- on and off
     def __enter__(self) -> Recorder:
         assert watch.recorder is None, "one recording at a time"
-        self.generators: dict[Generator, bytes] = {}
-        """Those that are drawn from, and where they stood."""
         self._note_generators()
         self._outside = sys._getframe(1)
         for x in self._operands:
@@ -123,6 +123,12 @@ class Recorder:
         memory.keep_free()
         if kind is not None:
             self.undo()
+        self._ended = True
+
+    def end(self) -> None:
+        """Takes everything back, if that has not been done: leaving may have been interrupted."""
+        if not self._ended:
+            self.__exit__(BaseException, None, None)
 
     def _listen(self, on: bool) -> None:
         watch.recorder = self if on else None
@@ -401,8 +407,8 @@ class Recorder:
     def undo(self) -> None:
         """Puts back what the call changed so far."""
         self._waiting.forget()
-        for function in reversed(self._taking_back):
-            function()
+        while self._taking_back:
+            self._taking_back.pop()()
         for buffer in self.trail.buffers:
             if buffer.before is not None and buffer.source is OUTSIDE:
                 ctypes.memmove(memory.address_of(buffer.capsule), buffer.before, buffer.nbytes)

@@ -77,6 +77,7 @@ class Watch:
         self._kinds: dict[int, tuple[CodeType, str]] = {}
         self._begun: set[FrameType] = set()
         self._quiet: FrameType | None = None  # nothing is watched until this frame returns
+        self._before: tuple[Any, Any, bool] | None = None
 
     # ---------------------------------------------------------------- entering and leaving
     def __enter__(self) -> Watch:
@@ -87,7 +88,7 @@ class Watch:
             return self
         self._seen = Sightings(self.function, self._lines_above, self.rehearsed, self.strict)
         gc.collect(0)
-        self._collects = gc.isenabled()
+        self._before = self._tracer, self._profiler, gc.isenabled()
         gc.disable()
         _finished_frame().f_trace_opcodes = True  # CPython 3.12 asks before settrace whether instructions are wanted
         self._trace, self._profile = self._on_trace, self._on_profile
@@ -97,23 +98,34 @@ class Watch:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        if self.declined:
+        if self._before is None:
             return
-        sys.settrace(self._tracer)
-        sys.setprofile(self._profiler)
-        mode.watched = False
+        self._look_away()
         try:
             self.guards, self.effects = self._seen.conclude()
             self.picked = self._seen.picked
             self._new = self._seen.young | {*self._seen.made}
             self._read = {id(guard.expected) for guard in self.guards}
         finally:
-            if self._collects:
-                gc.enable()
+            self.end()
             self.codes = tuple(code for code, kind in self._kinds.values() if kind is PROGRAM)
             self._kinds.clear()
             self._begun.clear()
             del self._outside, self._tracer, self._profiler, self._trace, self._profile, self._seen
+
+    def _look_away(self) -> None:
+        tracer, profiler, _ = self._before or (None, None, True)
+        sys.settrace(tracer)
+        sys.setprofile(profiler)
+        mode.watched = False
+
+    def end(self) -> None:
+        """Puts back what was there before, if it isn't back yet: leaving may have been interrupted."""
+        if self._before is not None:
+            self._look_away()
+            if self._before[2]:
+                gc.enable()
+            self._before = None
 
     def is_new(self, x: Any) -> bool:
         """Afterwards: whether the call made an object, of those that it left behind. What the collector does not know counts as new,

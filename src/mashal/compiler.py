@@ -173,12 +173,24 @@ def _kept_out(fn: Any, reason: str | None) -> Any:
 
 
 def allow_in_graph(fn: Any) -> Any:
-    """A decorator that says a function may be compiled as it is: that may all functions."""
+    """A decorator that says a function may be compiled as it is: that may all functions.
+
+    >>> torch.compiler.allow_in_graph(torch.exp)(torch.zeros(2))
+    tensor([1., 1.])
+    """
     return fn
 
 
 def nested_compile_region(fn: Any = None) -> Any:
-    """A decorator that says a function is compiled once for all its calls: the function as it is."""
+    """A decorator that says a function is compiled once for all its calls: the function as it is, for equal layers share
+    their kernels anyway.
+
+    >>> @torch.compiler.nested_compile_region
+    ... def layer(x):
+    ...     return x * 2
+    >>> torch.compile(lambda x: layer(layer(x)))(torch.ones(2))
+    tensor([4., 4.])
+    """
     return fn if fn is not None else nested_compile_region
 
 

@@ -71,6 +71,10 @@ class Explanation:
 
     regions: what was recorded. cuts: (place, reason) for each place that could not be recorded. as_written: (name, reason)
     for what is not recorded at all, but runs as it is written.
+
+    >>> found = torch.explain(lambda x: (x * 2).exp(), torch.ones(3))
+    >>> found.cuts, [region.recorded for region in found.regions], found.svg()[:4]
+    ([], [2], '<svg')
     """
 
     name: str

@@ -133,7 +133,13 @@ class Module(HookMethods, TreeMethods, ConversionMethods, StateMethods):
         return call_with_hooks(self, args, kwargs, forward)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """Calls of this module are compiled from now on; arguments as those of torch.compile."""
+        """Calls of this module are compiled from now on; arguments as those of torch.compile.
+
+        >>> model = torch.nn.ReLU()
+        >>> model.compile()
+        >>> model(torch.tensor([-1.0, 1.0]))
+        tensor([0., 1.])
+        """
         compiler = later("mashal.compiler")
         self.__dict__["_compiled_call_impl"] = compiler.compile(self._call_impl, *args, **kwargs)
         self.__dict__["_long_way"] = True

@@ -32,7 +32,9 @@ Place = tuple[str, int]
 
 _RECORDING = os.path.join(HOME, "capture", "making")
 _USUAL = {"x": "input", "w": "weight", "b": "bias"}
+_HELPERS = {"make_constant": "full", "cast_to": "to", "copied_as": "clone", "row_major": "contiguous", "rdiv": "div"}
 _SUMMING = ("_joined", "add", "settle", "_first")  # functions of autograd in which gradients meet
+_WRAPPERS = "ops/interception.py"  # around all operations, for those who want to see every call
 _COMPOSED = ("nn/utils/", "optim/")  # what is made of operations, and is worth naming
 _CHANGES = ("change", "change_by", "change_by_several", "in_place")  # operations in place (ops.doors, ops.elementwise)
 
@@ -69,10 +71,10 @@ class Origins:
                     return "sum of gradients", found.place
                 if isinstance(node, Node):
                     return self._of_node(node, found.place)
-            elif own.startswith("ops/"):
+            elif own.startswith("ops/") and own != _WRAPPERS:
                 name = _operation(function, frame.f_locals)
                 known = name.removesuffix("_") in DEFINITIONS
-                if known or not found.outer:
+                if known or (name and not found.inner):
                     found.outer = name
                     found.inner = found.inner or (name if known else "")
             elif own.startswith(_COMPOSED):
@@ -125,7 +127,9 @@ def _operation(function: str, variables: dict[str, Any]) -> str:
     name = next((name for name in names if isinstance(name, str) and name in DEFINITIONS), "")
     if function == "long" and not name:  # how a door finds what it does not know yet
         return ""
-    return f"{name}_" if name and function in _CHANGES else name or function
+    if function in _CHANGES and name:
+        return f"{name}_"
+    return _HELPERS.get(name or function, name or function)
 
 
 def _closed_over(function: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """What compile tells the user when a function is not one region, or is recorded again and again."""
 
+import traceback
 from dataclasses import dataclass
 
 import pytest
@@ -99,3 +100,11 @@ def test_what_is_a_sentence_stays_one(step):
 def test_cuts_of_one_line_are_said_together(step):
     cuts = [Cut(((step, 4),), reads=reads) for reads in (True, False)]
     assert why_cut(*cuts) == "`print(x)` reads a tensor's value in Python; print() is Python, which no replay repeats"
+
+
+def test_a_traceback_shows_no_line_that_did_not_run():
+    with pytest.raises(RuntimeError) as caught:
+        torch.compile(lambda x: x @ torch.ones(5, 2))(torch.ones(4))
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "A call tries" not in shown
+    assert "torch.ones(5, 2)" in shown

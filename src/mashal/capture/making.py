@@ -121,7 +121,9 @@ def _recorded(
             shape = flatten(answer, found, Results(watch.is_new))
             given = [id(x) for x in containers((args, options))]
             placed = {(id(place.holder), place.key) for place in places}
-            watch.guards = [g for g in watch.guards if id(g.holder) not in given and (id(g.holder), g.key) not in placed]
+            watch.guards = [
+                g for g in watch.guards if id(g.holder) not in given and (id(g.holder), g.key) not in placed
+            ]
             maker = _Maker(recorder, watch, leaves, found, given, len(placed))
             maker.walk_history()
         return answer, shape, maker

@@ -18,16 +18,18 @@ from mashal.machine.jit import provide_from_process
 __all__ = ["element_code"]
 
 provide_from_process(
-    "PyList_New", "PyList_SetItem", "PyList_GetItem", "PyLong_AsLongLong", "PyLong_AsUnsignedLongLong", "PyFloat_AsDouble",
-    "PyComplex_RealAsDouble", "PyComplex_ImagAsDouble", "PyObject_IsTrue", "PyBool_FromLong", "PyLong_FromLongLong",
-    "PyLong_FromUnsignedLongLong", "PyFloat_FromDouble", "PyComplex_FromDoubles", "PyErr_Occurred", "PyErr_SetString",
-    "PyExc_RuntimeError", "PyCapsule_GetPointer", "Py_IncRef", "Py_DecRef", "_Py_NoneStruct",
+    "PyList_New", "PyList_SetItem", "PyList_GetItem", "PyTuple_GetItem", "PyTuple_Size", "PyLong_AsLongLong",
+    "PyLong_AsUnsignedLongLong", "PyFloat_AsDouble", "PyComplex_RealAsDouble", "PyComplex_ImagAsDouble", "PyObject_IsTrue",
+    "PyBool_FromLong", "PyLong_FromLongLong", "PyLong_FromUnsignedLongLong", "PyFloat_FromDouble", "PyComplex_FromDoubles",
+    "PyErr_Occurred", "PyErr_SetString", "PyExc_RuntimeError", "PyCapsule_GetPointer", "Py_IncRef", "Py_DecRef", "_Py_NoneStruct",
 )  # fmt: skip
 
 _DECLARED = """
 declare ptr @PyList_New(i64)
 declare i32 @PyList_SetItem(ptr, i64, ptr)
 declare ptr @PyList_GetItem(ptr, i64)
+declare ptr @PyTuple_GetItem(ptr, i64)
+declare i64 @PyTuple_Size(ptr)
 declare i64 @PyLong_AsLongLong(ptr)
 declare i64 @PyLong_AsUnsignedLongLong(ptr)
 declare double @PyFloat_AsDouble(ptr)
@@ -151,39 +153,35 @@ good:
   ret ptr %r
 }}
 
-define ptr @element_row(ptr %self, ptr %args, i64 %n) {{
+define internal ptr @rows(ptr %first, ptr %shape, ptr %strides, i64 %dim, i64 %rank) {{   ; nested lists from a dimension on
 entry:
-  %storage = load ptr, ptr %args
-  %a1 = getelementptr ptr, ptr %args, i64 1
-  %o1 = load ptr, ptr %a1
-  %offset = call i64 @PyLong_AsLongLong(ptr %o1)
-  %a2 = getelementptr ptr, ptr %args, i64 2
-  %o2 = load ptr, ptr %a2
-  %count = call i64 @PyLong_AsLongLong(ptr %o2)
-  %a3 = getelementptr ptr, ptr %args, i64 3
-  %o3 = load ptr, ptr %a3
-  %stride = call i64 @PyLong_AsLongLong(ptr %o3)
-  %data = call ptr @PyCapsule_GetPointer(ptr %storage, ptr null)
-  %none = icmp eq ptr %data, null
-  br i1 %none, label %bad, label %make
-make:
+  %o0 = call ptr @PyTuple_GetItem(ptr %shape, i64 %dim)
+  %count = call i64 @PyLong_AsLongLong(ptr %o0)
+  %o1 = call ptr @PyTuple_GetItem(ptr %strides, i64 %dim)
+  %stride = call i64 @PyLong_AsLongLong(ptr %o1)
+  %step = mul i64 %stride, {size}
+  %inner = add i64 %dim, 1
+  %deeper = icmp slt i64 %inner, %rank
   %list = call ptr @PyList_New(i64 %count)
   %failed = icmp eq ptr %list, null
-  br i1 %failed, label %bad, label %start
+  br i1 %failed, label %bad, label %next
 bad:
   ret ptr null
-start:
-  %at = mul i64 %offset, {size}
-  %first = getelementptr i8, ptr %data, i64 %at
-  %step = mul i64 %stride, {size}
-  br label %next
 next:
-  %i = phi i64 [0, %start], [%i1, %kept]
-  %p = phi ptr [%first, %start], [%p1, %kept]
+  %i = phi i64 [0, %entry], [%i1, %kept]
+  %p = phi ptr [%first, %entry], [%p1, %kept]
   %more = icmp slt i64 %i, %count
   br i1 %more, label %one, label %out
 one:
-  %v = call ptr @boxed(ptr %p)
+  br i1 %deeper, label %below, label %here
+below:
+  %v0 = call ptr @rows(ptr %p, ptr %shape, ptr %strides, i64 %inner, i64 %rank)
+  br label %made
+here:
+  %v1 = call ptr @boxed(ptr %p)
+  br label %made
+made:
+  %v = phi ptr [%v0, %below], [%v1, %here]
   %no = icmp eq ptr %v, null
   br i1 %no, label %drop, label %kept
 kept:
@@ -196,6 +194,28 @@ drop:
   ret ptr null
 out:
   ret ptr %list
+}}
+
+define ptr @element_lists(ptr %self, ptr %args, i64 %n) {{
+  %storage = load ptr, ptr %args
+  %a1 = getelementptr ptr, ptr %args, i64 1
+  %o1 = load ptr, ptr %a1
+  %offset = call i64 @PyLong_AsLongLong(ptr %o1)
+  %a2 = getelementptr ptr, ptr %args, i64 2
+  %shape = load ptr, ptr %a2
+  %a3 = getelementptr ptr, ptr %args, i64 3
+  %strides = load ptr, ptr %a3
+  %rank = call i64 @PyTuple_Size(ptr %shape)
+  %data = call ptr @PyCapsule_GetPointer(ptr %storage, ptr null)
+  %none = icmp eq ptr %data, null
+  br i1 %none, label %bad, label %good
+bad:
+  ret ptr null
+good:
+  %at = mul i64 %offset, {size}
+  %p = getelementptr i8, ptr %data, i64 %at
+  %r = call ptr @rows(ptr %p, ptr %shape, ptr %strides, i64 0, i64 %rank)
+  ret ptr %r
 }}
 
 define ptr @element_store(ptr %self, ptr %args, i64 %n) {{

@@ -2,9 +2,9 @@
 
 For each dtype three builtins in machine code, made when the dtype is first met:
 
-    item(storage, offset)                  -> one element as bool, int, float or complex
-    row(storage, offset, count, stride)    -> a list of elements
-    store(numbers, storage, count)            a list of numbers to the first elements of a storage
+    item(storage, offset)                    -> one element as bool, int, float or complex
+    lists(storage, offset, shape, strides)   -> the elements as nested lists; rank 1 or more
+    store(numbers, storage, count)              a list of numbers to the first elements of a storage
 
 Nothing here knows what a tensor's operations are, so printing and indexing can stand on it. The surprise: half types
 are converted by their bits, which is right on every processor, those without instructions for them included.
@@ -33,14 +33,14 @@ class Elements(NamedTuple):
     """The builtins of one dtype; see the top of this file."""
 
     item: Callable[[Any, int], Any]
-    row: Callable[[Any, int, int, int], list]
+    lists: Callable[[Any, int, tuple, tuple], list]
     store: Callable[[list, Any, int], None]
 
 
 @cache
 def elements_of(d: dtype) -> Elements:
     """The builtins that read and write elements of a dtype."""
-    names = ["_item", "_row", "_store"]
+    names = ["_item", "_lists", "_store"]
     addresses = JIT.functions(element_code(d), "element", names)
     return Elements(*(builtin(address, name[1:]) for address, name in zip(addresses, names)))
 
@@ -53,15 +53,15 @@ class _Items(dict):
         return self[d]
 
 
-class _Rows(dict):
-    """dtype -> its `row`."""
+class _Lists(dict):
+    """dtype -> its `lists`."""
 
-    def __missing__(self, d: dtype) -> Callable[[Any, int, int, int], list]:
-        self[d] = elements_of(d).row
+    def __missing__(self, d: dtype) -> Callable[[Any, int, tuple, tuple], list]:
+        self[d] = elements_of(d).lists
         return self[d]
 
 
-_items, _rows = _Items(), _Rows()
+_items, _lists = _Items(), _Lists()
 
 
 # ---------------------------------------------------------------- of tensors
@@ -90,24 +90,6 @@ def to_list(x: Tensor) -> Any:
         raise NotImplementedError(message("tolist", "Cannot copy out of meta tensor; no data!"))
     if watch.recorder is not None:
         watch.recorder.address_taken(capsule)
-    rank = form.rank
-    if rank == 1:
-        return _rows[form.dtype](capsule, x.offset, form.numel, form.strides[0])
-    if not rank:
+    if not form.rank:
         return _items[form.dtype](capsule, x.offset)
-    row = _rows[form.dtype]
-    shape, strides, last = form.shape, form.strides, rank - 1
-    if not form.numel:
-        return _empty(shape)
-
-    def rows(offset: int, dim: int) -> list:
-        n, stride = shape[dim], strides[dim]
-        if dim == last:
-            return row(capsule, offset, n, stride)
-        return [rows(offset + i * stride, dim + 1) for i in range(n)]
-
-    return rows(x.offset, 0)
-
-
-def _empty(shape: tuple[int, ...]) -> list:
-    return [] if shape[0] == 0 or len(shape) == 1 else [_empty(shape[1:]) for _ in range(shape[0])]
+    return _lists[form.dtype](capsule, x.offset, form.shape, form.strides)

@@ -140,7 +140,7 @@ class TypedStorage:
     # ------------------------------------------------------------ its elements
     def tolist(self) -> list:
         """Its elements as numbers."""
-        return elements_of(self.dtype).row(self._untyped_storage._data("tolist"), 0, self.size(), 1)
+        return elements_of(self.dtype).lists(self._untyped_storage._data("tolist"), 0, (self.size(),), (1,))
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.tolist())

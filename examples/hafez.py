@@ -11,6 +11,7 @@ keys and values that are kept of those before it. `examples/data/README.md` name
 
 import argparse
 import math
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -215,12 +216,11 @@ def show_progress(step, steps, losses, speed):
     _, train, validation = losses[-1] if losses else (0, math.nan, math.nan)
     words = f"loss {train:.3f}, validation {validation:.3f}, {speed:,.0f} characters/s"
     if sys.stdout.isatty():
-        done = 30 * step // steps
-        print(
-            f"\rstep {step:4}/{steps} {'█' * done}{'·' * (30 - done)} {words}",
-            end="\n" if step == steps else "",
-            flush=True,
-        )
+        begin = f"step {step:4}/{steps} "
+        wide = max(0, min(30, shutil.get_terminal_size().columns - len(begin) - len(words) - 2))
+        done = wide * step // steps
+        bar = "█" * done + "·" * (wide - done)
+        print(f"\r{begin}{bar} {words}", end="\n" if step == steps else "", flush=True)
     elif step % (4 * EVERY) == 0 or step == steps:
         print(f"step {step:4}/{steps}  {words}", flush=True)
 

@@ -59,7 +59,7 @@ class Recording:
     def difference(self, structure: Any, leaves: Sequence[Any], names: Sequence[str] = ()) -> str:
         """What about a call is not as it was recorded, in words. names: of the parameters, where each is given one leaf."""
         if structure != self.structure:
-            return "the arguments are others"
+            return "the arguments are others (how many, their names, or how they are nested)"
         told = names if structure == _flat(len(names)) else ()
         given = len(leaves) - self.placed
 

@@ -369,3 +369,21 @@ def test_a_held_tensor_of_another_shape_or_none_is_recorded_again():
     for other in (torch.ones(2), torch.ones(3), None, torch.ones(4), None, torch.ones(2)):
         held.x = other
         assert total(torch.zeros(1)).item() == (0 if other is None else len(other))
+
+
+def test_a_cache_that_grows_on_a_module_takes_a_handful_of_recordings():
+    class Cached(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.keys = torch.zeros(1, 4)
+
+        def forward(self, x):
+            self.keys = torch.cat([self.keys, x])
+            return torch.softmax(x @ self.keys.t(), -1) @ self.keys
+
+    eager, module = Cached(), Cached()
+    compiled = torch.compile(module)
+    for i in range(20):
+        x = torch.full((1, 4), i / 10)
+        assert torch.equal(compiled(x), eager(x))
+    assert max(recorded(compiled).values()) <= 5 and torch.equal(module.keys, eager.keys)

@@ -262,7 +262,7 @@ class Recordings:
 
     def _generalised(self, structure: Any, leaves: list[Any]) -> bool:
         """If the call differs from a recorded one in sizes only: whether there is now a replay for it."""
-        if self.dynamic is False or self.places or len(self.all) < (1 if self.dynamic else 2):
+        if self.dynamic is False or len(self.all) < (1 if self.dynamic else 2):
             return False
         for other in self.all:
             growth = Growth.between(other, leaves) if other.structure == structure else None
@@ -278,7 +278,7 @@ class Recordings:
         largest = max([growing.most for growing in self.growing] or [growth.size_of(like)])
         growing, following = None, n + 1
         for least in (max(n // 4, 2), n) if n < largest else (n,):  # where sizes don't grow, those below may come too
-            growing, following = grow(self.fn, growth, like, leaves, least)
+            growing, following = grow(self.fn, growth, like, leaves, least, self.places)
             if growing is not None and growing.most >= n:
                 self.growing.insert(0, growing)
                 break

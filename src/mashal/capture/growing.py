@@ -23,7 +23,7 @@ from types import CodeType
 from typing import Any
 
 from mashal.capture.answers import Remembered
-from mashal.capture.guards import same
+from mashal.capture.guards import Guard, holding, same
 from mashal.capture.making import past_of, rehearse
 from mashal.capture.outline import Outline, aligned, outlines_of
 from mashal.capture.program import MISS
@@ -143,10 +143,10 @@ def _with_a_past(x: Tensor, like: Tensor) -> Tensor:
 
 # ---------------------------------------------------------------- making one
 def grow(
-    fn: Callable[..., Any], growth: Growth, like: Recording, leaves: Sequence[Any], n: int
+    fn: Callable[..., Any], growth: Growth, like: Recording, leaves: Sequence[Any], n: int, places: Sequence[Guard] = ()
 ) -> tuple[Growing | None, int]:
     """(a replay for calls like one with these leaves, from size n on, or None; the next size that is not settled by it)."""
-    rehearsed = lambda m: _rehearsed(fn, like.structure, growth.at(m, leaves)) if growth.reaches(m) else None
+    rehearsed = lambda m: _rehearsed(fn, like.structure, growth.at(m, leaves), places) if growth.reaches(m) else None
     near = [rehearsed(m) for m in (n, n + 1, n + 2)]
     if None in near:
         return None, 2 * n
@@ -183,9 +183,10 @@ def _fit(some: Sequence[Outline], wide: Sequence[Outline]) -> bool:
     return len(some) == len(wide) and all(a.fits(b) for a, b in zip(some, wide))
 
 
-def _rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any]) -> Recording | None:
+def _rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any], places: Sequence[Guard]) -> Recording | None:
     args, options = rebuild(structure, leaves)
-    recording, codes = rehearse(fn, args, options, structure, leaves)
+    with holding(places, leaves[len(leaves) - len(places) :]):
+        recording, codes = rehearse(fn, args, options, structure, leaves, places)
     return recording if recording is not None and all(map(_uniform, codes)) else None
 
 

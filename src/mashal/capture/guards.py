@@ -13,6 +13,8 @@ from __future__ import annotations
 import gc
 import struct
 from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum
@@ -43,6 +45,7 @@ __all__ = [
     "candidates",
     "dictionary_of",
     "evaluate",
+    "holding",
     "look_up",
     "place_of",
     "same",
@@ -85,6 +88,19 @@ def same(found: Any, expected: Any) -> bool:
     if kind is tuple:
         return len(found) == len(expected) and (all(map(is_, found, expected)) or all(map(same, found, expected)))
     return kind in _PLAIN and found == expected
+
+
+@contextmanager
+def holding(places: Sequence[Guard], values: Sequence[Any]) -> Iterator[None]:
+    """Other objects in some places, for a while; nobody is told."""
+    kept = [(place, place.found(), value) for place, value in zip(places, values) if value is not ABSENT]
+    try:
+        for place, _, value in kept:
+            place.put(value)
+        yield
+    finally:
+        for place, before, _ in kept:
+            place.put(before)
 
 
 def _held(holder: Any) -> Any:
@@ -136,6 +152,17 @@ class Guard:
             return holder[key] if isinstance(holder, list) else getattr(holder, key)
         except (ValueError, IndexError, AttributeError):
             return ABSENT
+
+    def put(self, value: Any) -> None:
+        """Puts an object there."""
+        if isinstance(self.holder, CellType):
+            self.holder.cell_contents = value
+        elif isinstance(self.holder, dict):
+            dict.__setitem__(self.holder, self.key, value)
+        elif isinstance(self.holder, list):
+            self.holder[self.key] = value
+        else:
+            object.__setattr__(self.holder, self.key, value)
 
     def holds(self) -> bool:
         """Whether what is there still means the same."""

@@ -81,12 +81,13 @@ def make(
 
 
 def rehearse(
-    fn: Callable[..., Any], args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]
-) -> tuple[Any, Any]:
+    fn: Callable[..., Any], args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any],
+    places: Sequence[Guard] = (),
+) -> tuple[Any, Any]:  # fmt: skip
     """(a recording of the call or None, the program's code that ran); afterwards everything is as it was before."""
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
     try:
-        _, shape, maker = _recorded(recorder, fn, args, options, leaves, rehearsed=True)
+        _, shape, maker = _recorded(recorder, fn, args, options, leaves, rehearsed=True, places=places)
     except (Exception, Unrepeatable):  # sizes that the program does not take; the recorder has put everything back
         return None, ()
     try:

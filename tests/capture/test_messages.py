@@ -108,3 +108,10 @@ def test_a_traceback_shows_no_line_that_did_not_run():
     shown = "".join(traceback.format_exception(caught.value))
     assert "A call tries" not in shown
     assert "torch.ones(5, 2)" in shown
+
+
+@pytest.mark.parametrize("what", ["next(it)", "random.shuffle(x, …)", "self.calls += …", "del kept[0]"])
+def test_what_python_does_is_said_to_be_python(step, what):
+    assert (
+        why_cut(Cut(((step, 4),), reads=False, what=what)) == f"`print(x)`: {what} is Python, which no replay repeats"
+    )

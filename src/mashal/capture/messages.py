@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import linecache
 import os
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ def why_cut(*cuts: Obstacle) -> str:
 
 def _is_done(what: str) -> bool:
     """Whether an obstacle is something that Python does, named as a program writes it (`print()`), and not a sentence."""
-    return what.endswith(("()", "…", "…)", "yield")) or what.startswith("del ")
+    return re.fullmatch(r"\S+\([^()]*\)", what) is not None or what.endswith(("…", "yield")) or what.startswith("del ")
 
 
 def _statement(frame: tuple[Any, int]) -> str:

@@ -429,3 +429,50 @@ def test_a_function_under_no_grad_is_split_around_its_cuts():
 
     function = both(make, recordings=0)
     assert [len(region.all) for region in function.recordings.regions] == [1]
+
+
+# ---------------------------------------------------------------- schedules and sizes; gradients that are looked at
+def test_finding_out_whether_a_step_grows_takes_the_schedule_no_further():
+    def make():
+        model = nn.Linear(3, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+
+        def step(x):
+            loss = step_of(model, optimizer)(x)
+            schedule.step()
+            return loss
+
+        arguments = lambda i: (torch.ones((8, 8, 5, 5, 8, 7, 6, 8)[i], 3),)
+        return step, arguments, lambda: [*model.parameters(), schedule.last_epoch, schedule.get_last_lr()]
+
+    both(make, calls=8, recordings=3)
+
+
+@pytest.mark.parametrize("look", [
+    lambda w: w.grad,
+    lambda w: [w.grad, w.grad * 2],
+    lambda w: w.grad is not None,
+    lambda w: w.grad.zero_() + 1,
+])  # fmt: skip
+def test_a_gradient_that_is_another_one_in_each_call(look):
+    def run(function):
+        w = torch.ones(3, requires_grad=True)
+        answers = []
+        for i in range(5):
+            w.grad = torch.full((3,), float(i))
+            answers += [function(w), w.grad.clone()]
+        w.grad = torch.ones(3)
+        return answers, function(w)
+
+    assert same(run(look), run(torch.compile(look)))
+
+
+def test_a_gradient_that_is_gone_is_seen():
+    w = torch.ones(3, requires_grad=True)
+    function = torch.compile(lambda: 1 if w.grad is None else 2)
+    answers = []
+    for gradient in (None, torch.ones(3), None, torch.ones(3)):
+        w.grad = gradient
+        answers.append(function())
+    assert answers == [1, 2, 1, 2]

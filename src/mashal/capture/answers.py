@@ -67,6 +67,16 @@ class Further(Answer):
 
 
 @dataclass
+class Gradient(Answer):
+    """The gradient that a tensor has."""
+
+    tensor: Tensor
+
+    def __call__(self, leaves: Sequence[Any], made: Sequence[Any]) -> Any:
+        return self.tensor.grad_
+
+
+@dataclass
 class Whole(Answer):
     """The memory of a result, without its history."""
 

@@ -174,6 +174,17 @@ def shown_key(key: Any) -> str:
     return repr(key) if isinstance(key, _PLAIN) else f"a {type(key).__name__}"
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class HasGradient:
+    """That a tensor has a gradient of a form."""
+
+    tensor: Tensor
+    form: Any
+
+    def holds(self) -> bool:
+        return self.tensor.grad_ is not None and self.tensor.grad_.form is self.form
+
+
 # ---------------------------------------------------------------- looking without touching
 def look_up(owner: Any, name: str) -> tuple[Any, Any]:
     """Where an attribute is found, and what it is: (holder or None, value or UNKNOWN).

@@ -14,7 +14,7 @@ from typing import Any
 from mashal.capture import answers, history
 from mashal.capture.contents import MOST, content_guards, is_whole
 from mashal.capture.effects import Unrepeatable
-from mashal.capture.guards import ABSENT, CONTENTS, LENGTH, Guard
+from mashal.capture.guards import ABSENT, CONTENTS, LENGTH, Guard, HasGradient
 from mashal.capture.modules import Seen, is_module, of_module
 from mashal.capture.program import Operand, Plan, Program, used
 from mashal.capture.recorder import Obstacle, Recorder
@@ -318,6 +318,9 @@ class _Maker:
     def _answers(self, plan: Plan) -> list[Any]:
         recorder, parts = self.recorder, []
         handed: dict[int, Tensor] = {}
+        held = {
+            id(was.grad): was.tensor for was in recorder.touched.values() if was.tensor.grad_ is was.grad is not None
+        }
         by_id = {id(x): i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
         for x in self.found:
             if not isinstance(x, Tensor):
@@ -326,6 +329,8 @@ class _Maker:
             buffer = recorder._buffers.get(id(x.capsule))
             if id(x) in by_id:
                 parts.append(answers.Argument(by_id[id(x)]))
+            elif id(x) in held:
+                parts.append(answers.Gradient(held[id(x)]))
             elif id(x) not in recorder.new or buffer is None:
                 parts.append(answers.Constant(x))
             elif buffer.source is MADE:
@@ -355,7 +360,7 @@ class _Maker:
     def _gradients(self, plan: Plan) -> None:
         """What becomes of the gradients of tensors that were there before, and of their versions."""
         touched = self.recorder.touched
-        read = {v.buffer for step in plan.trail.steps for v in step.read}
+        met = set(used(plan.trail))
         self._gradient_guards: list[tuple[Tensor, Any]] = []
         versions: set[int] = set()
         self._grads_from: set[int] = set()
@@ -363,9 +368,11 @@ class _Maker:
             x, now = was.tensor, was.tensor.grad_
             if was.grad is not None and id(was.grad) in touched:
                 buffer = self.recorder._buffers.get(id(was.grad.capsule))
-                if buffer is not None and buffer.source is OUTSIDE and buffer in read:
+                if buffer is not None and buffer.source is OUTSIDE and buffer in met:
                     plan.gradients.append((x, self.recorder.value(was.grad)))
                     self._grads_from.add(id(was.grad))
+            if was.met and id(was.grad) not in self._grads_from:
+                plan.others.append(HasGradient(x, was.grad.form))
             elif was.missed or (not was.forgets and was.grad is None and now is not None):
                 self._gradient_guards.append((x, None))
             if now is not was.grad or was.forgets:

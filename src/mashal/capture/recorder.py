@@ -64,6 +64,8 @@ class Touched:
     """Whether its gradient was dropped before anybody read it."""
     missed: bool = False
     """Whether Python saw that it had no gradient."""
+    met: bool = False
+    """Whether Python saw the gradient that it had."""
 
 
 class Recorder:
@@ -289,8 +291,8 @@ class Recorder:
         """Python asks for x's gradient."""
         self.touch(x)
         was = self.touched.get(id(x))
-        if was is not None and was.grad is None and not was.forgets:
-            was.missed = True
+        if was is not None and x.grad_ is was.grad and not was.forgets:
+            was.missed, was.met = was.grad is None, was.grad is not None
 
     def forget_gradient(self, x: Tensor) -> None:
         """x's gradient is about to be dropped."""
@@ -346,7 +348,9 @@ class Recorder:
         if any(isinstance(x, Tensor) for x in given):
             self.obstacle("a schedule is given a tensor")
         self.repeats.append(function)
-        self.moved.update(_held(given))
+        held = _held(given)
+        self.moved.update(map(id, held))
+        self.takes_back(partial(_refill, [(x, x.copy()) for x in held if isinstance(x, (dict, list))]))
 
     def update(self, lines: list[tuple[Tensor, ...]], **rest: Any) -> None:
         """Notes an optimizer's kernel, which is run as late as may be (capture.waiting)."""
@@ -436,8 +440,15 @@ def _note_computed(step: Step | UpdateStep) -> None:
         value.buffer.computed = True
 
 
-def _held(things: Any) -> set[int]:
-    """ids of all dictionaries and lists of plain objects among these things, in them and in their attributes."""
+def _refill(containers: list[tuple[Any, Any]]) -> None:
+    """Puts dictionaries and lists back to what they were copied as."""
+    for x, before in containers:
+        x.clear()
+        (x.update if isinstance(x, dict) else x.extend)(before)
+
+
+def _held(things: Any) -> list[Any]:
+    """All dictionaries and lists of plain objects among these things, in them and in their attributes."""
     found, stack = {}, list(things)
     while stack:
         x = stack.pop()
@@ -446,7 +457,7 @@ def _held(things: Any) -> set[int]:
             continue
         found[id(inside)] = inside
         stack += inside.values() if isinstance(inside, dict) else inside
-    return {*found}
+    return list(found.values())
 
 
 def _listed(result: Any, count: int) -> tuple:

@@ -412,3 +412,15 @@ def test_remainders_of_tensors_are_no_remainders_of_sizes():
     for n in range(2, 20):
         assert compiled(torch.arange(n)).tolist() == [k % 3 == 1 for k in range(n)]
     assert compiled.recordings.growing
+
+
+def test_there_is_no_warning_while_larger_sizes_may_be_generalised():
+    """Products of the first few sizes have kernels of their own."""
+    layer = nn.Linear(8, 17)
+    compiled = torch.compile(lambda x: layer(x).argmax(-1))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("error")
+        for n in range(1, 40):
+            x = torch.randn(2, n, 8)
+            assert torch.equal(compiled(x), layer(x).argmax(-1))
+    assert compiled.recordings.growing

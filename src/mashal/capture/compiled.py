@@ -33,7 +33,8 @@ EAGERLY, SPECIAL, LIMIT = 3, 2, 8
 does), up to the limit. All other calls run as they are written. SPECIAL: so many more are made at once where most sizes have a
 replay in common, for those that differ (0 and 1)."""
 
-MOST_TRIES = 12  # at a replay for many sizes
+MOST_TRIES, PATIENCE = 12, 4
+"""So often a replay for many sizes is tried; so often before anybody is told: small sizes may have kernels of their own."""
 MOST_KINDS = 4096
 MOST_PLACES = 64
 PATIENCE = 8  # calls that set what was not there: a cache is being filled, and will be full
@@ -136,6 +137,8 @@ class Recordings:
         self.growing: list[Growing] = []
         self.settled: list[tuple[tuple, int, int]] = []
         """Of what changes: from which size up to which other one it is known whether there is such a replay."""
+        self.hopeful = False
+        """Whether calls that differ in their size may yet get a replay in common."""
         self.pause = self.paused = 0
         """For how many calls nothing is recorded, and for how many it was so the last time."""
         self.patience = PATIENCE
@@ -232,9 +235,12 @@ class Recordings:
         first = self._is_first(structure, leaves)
         eagerly = EAGERLY + SPECIAL * bool(self.growing)
         if len(self.all) >= (min(eagerly, _Stance.limit) if first else _Stance.limit):
-            self._warn(
-                lambda: too_often(self.name, len(self.all), self.all[0].difference(structure, leaves, self.arguments))
-            )
+            if not self.hopeful:
+                self._warn(
+                    lambda: too_often(
+                        self.name, len(self.all), self.all[0].difference(structure, leaves, self.arguments)
+                    )
+                )
             return self.fn(*args, **options)
         try:
             answer, recording = make(self.fn, args, options, structure, leaves, self.whole, self.places)
@@ -262,6 +268,7 @@ class Recordings:
 
     def _generalised(self, structure: Any, leaves: list[Any]) -> bool:
         """If the call differs from a recorded one in sizes only: whether there is now a replay for it."""
+        self.hopeful = False
         if self.dynamic is False or len(self.all) < (1 if self.dynamic else 2):
             return False
         for other in self.all:
@@ -273,6 +280,7 @@ class Recordings:
     def _grow(self, growth: Growth, like: Recording, leaves: list[Any]) -> bool:
         n = growth.size(leaves)
         tries = [(a, b) for what, a, b in self.settled if what == growth.what]
+        self.hopeful = len(tries) < PATIENCE
         if len(tries) >= MOST_TRIES or any(a <= n < b for a, b in tries):
             return False
         largest = max([growing.most for growing in self.growing] or [growth.size_of(like)])

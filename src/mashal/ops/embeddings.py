@@ -107,33 +107,3 @@ def _embedding_of(weight: Tensor, indices: Tensor, padding_idx: int, scale_grad_
     if rows is indices and not sparse:
         return _embedding.known(weight, indices, padding_idx, scale_grad_by_freq)
     return _embedding(weight, rows, padding_idx, scale_grad_by_freq)
-
-
-@spelled(where=("torch", "functional"))
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Class numbers (*) as vectors (*, num_classes) of 0 with a 1 at the class; -1: as many classes as the largest needs.
-
-    >>> torch.nn.functional.one_hot(torch.tensor([0, 2]))
-    tensor([[1, 0, 0],
-            [0, 0, 1]])
-    """
-    if tensor.form.dtype.name != "int64":
-        raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, not {tensor.dtype}")
-    if not tensor.form.numel:
-        if num_classes <= 0:
-            raise RuntimeError("Can not infer total number of classes from empty tensor.")
-        return zeros_of(form(tensor.form.dtype, tensor.form.device, (*tensor.form.shape, num_classes)))
-    low, high = int(tensor.min()), int(tensor.max())  # type: ignore[attr-defined]
-    if low < 0:
-        raise RuntimeError(f"Class values must be non-negative; the least is {low}.")
-    if num_classes == -1:
-        num_classes = high + 1
-    elif num_classes < 1:
-        raise RuntimeError(f"num_classes should be positive, not {num_classes}")
-    elif num_classes <= high:
-        raise RuntimeError(f"Class values must be smaller than num_classes: {high} is not below {num_classes}.")
-    n = tensor.form.numel
-    flat = zeros_of(form(tensor.form.dtype, tensor.form.device, (n, num_classes)))
-    one = scalar_of("one_hot", 1, tensor.form)
-    flat.scatter_(1, reshape(tensor, (n, 1)), one.expand(n, 1))  # type: ignore[attr-defined]
-    return reshape(converted(flat, tensor.form.dtype), (*tensor.form.shape, num_classes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mashal.core import dtypes
@@ -40,7 +41,10 @@ def _run(kind: str, target: Tensor, index: Tensor, source: Tensor, dim: int) -> 
     plan(target, source, index)
 
 
-def _plan(kind: str, target: Form, index: Form, source: Form, dim: int) -> Plan:
+def _plan(
+    kind: str, target: Form, index: Form, source: Form, dim: int, wrong: Callable[[int], str] | None = None
+) -> Plan:
+    """wrong: what to say of an index that is out of range."""
     d = target.dtype
     if kind in ("take", "put") and d.itemsize in RAW:
         d = RAW[d.itemsize]
@@ -56,7 +60,8 @@ def _plan(kind: str, target: Form, index: Form, source: Form, dim: int) -> Plan:
 
     def fail(status: int, *operands: Any) -> None:
         value = _value_at(operands[-1], status, sizes, strides[2])
-        raise RuntimeError(f"index {value} is out of bounds for dimension {dim} with size {limit}")
+        usual = f"index {value} is out of bounds for dimension {dim} with size {limit}"
+        raise RuntimeError(usual if wrong is None else wrong(value))
 
     fail.limits = ((0, limit),)  # type: ignore[attr-defined]
     size = target.dtype.itemsize
@@ -100,6 +105,42 @@ def _check_sizes(name: str, x: Form, dim: int, index: Form, other: str, limit: F
             f"{name}(): Expected index {list(index.shape)} to be no larger than {other} {list(limit.shape)}"
             + (f" apart from dimension {dim}" if skip else "")
         )
+
+
+# ---------------------------------------------------------------- one_hot
+@spelled(where=("torch", "functional"))
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Class numbers (*) as vectors (*, num_classes) of 0 with a 1 at the class; -1: as many classes as the largest needs.
+
+    >>> torch.nn.functional.one_hot(torch.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
+    f = tensor.form
+    if f.dtype is not dtypes.int64:
+        raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, not {tensor.dtype}")
+    if not f.numel and num_classes <= 0:
+        raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    if num_classes < 1 and num_classes != -1:
+        raise RuntimeError(f"num_classes should be positive, not {num_classes}")
+    classes = int(tensor.max()) + 1 if num_classes == -1 else num_classes  # type: ignore[attr-defined]
+    made = zeros_of(form(f.dtype, f.device, (*f.shape, max(classes, 1))))
+    if not f.numel or made.capsule is None:
+        return made
+    plan = _plans.get(("one_hot", f, classes))
+    if plan is None:
+        index = f.viewed((*f.shape, 1), (*f.strides, 1))
+        one = f.viewed(tuple(index.shape), (0,) * index.rank)
+        plan = _plan("put", made.form, index, one, f.rank, lambda value: _wrong_class(value, classes))
+        remember(_plans, ("one_hot", f, classes), plan)
+    plan(made, scalar_of("one_hot", 1, f), tensor)
+    return made
+
+
+def _wrong_class(value: int, classes: int) -> str:
+    if value < 0:
+        return f"Class values must be non-negative; one is {value}."
+    return f"Class values must be smaller than num_classes: {value} is not below {classes}."
 
 
 # ---------------------------------------------------------------- gather

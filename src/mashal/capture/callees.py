@@ -41,6 +41,9 @@ class Callees:
 
     def __call__(self, callee: Any) -> Any:
         """The callee compiled, if that is worth while: a module, a function or a method of the program that is cut itself."""
+        found = self.known.get((id(callee), id(None)))
+        if found is not None:  # a module or a function: it is kept, so that its id is its own
+            return found[1]
         function = getattr(callee, "__func__", callee)
         owner = getattr(callee, "__self__", None) if isinstance(callee, MethodType) else None
         if is_compiled(callee):

@@ -321,6 +321,7 @@ class Recordings:
                 self.parts = split(self.fn, refused.cuts, region)
             except Unsplit as why:
                 self.refusal, self.unsplit = f"{refused}; {why}", str(why)
+        self.latest = _unless_recorded(self.parts)
         if self.parts is self.fn:
             self._warn(lambda: runs_as_written(self.name, self.unsplit or self.refusal, self.cuts))
 
@@ -340,6 +341,11 @@ def _level() -> int:
 
 
 _PACKAGE = __file__[: __file__.rindex("capture")]
+
+
+def _unless_recorded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """function, but MISS while something is recorded."""
+    return lambda *args: function(*args) if watch.recorder is None else MISS
 
 
 def _always_miss(*args: Any) -> Any:

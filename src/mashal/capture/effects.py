@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from types import CodeType, GeneratorType, ModuleType
 from typing import Any
@@ -65,6 +66,7 @@ class Mutation:
         return self.before.expected is ABSENT or self.before.expected is None
 
 
+_CACHED = type(lru_cache(len))
 _BUILTINS = frozenset(
     """abs all any ascii bin callable chr dir divmod format getattr hasattr hash hex id isinstance issubclass iter len locals max
     min next oct ord pow repr round sorted sum vars aiter __build_class__ setattr delattr""".split()
@@ -122,7 +124,7 @@ def of_builtin(function: Any) -> str | None:
     """
     if is_module(function):  # called natively; its forward is watched
         return None
-    if hasattr(function, "cache_parameters"):  # functools.lru_cache: what it calls is watched
+    if isinstance(function, _CACHED):  # what it calls is watched
         return None
     name = getattr(function, "__name__", "")
     owner = getattr(function, "__self__", None)

@@ -20,7 +20,7 @@ from mashal.capture.program import Operand, Plan, Program, used
 from mashal.capture.recorder import Obstacle, Recorder
 from mashal.capture.recording import Finish, Recording
 from mashal.capture.structure import PLAIN, Results, containers, flatten, rebuild
-from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Trail, UpdateStep, Value, is_stateful, refilled
+from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Trail, UpdateStep, Value, is_stateful, refilled
 from mashal.capture.watch import Watch
 from mashal.core import tape
 from mashal.core.dtypes import uint8
@@ -28,6 +28,7 @@ from mashal.core.forms import form
 from mashal.core.interop import is_array, is_array_scalar
 from mashal.core.tape import AccumulateGrad, mode
 from mashal.core.tensor import Tensor, empty, version_of
+from mashal.machine import memory
 from mashal.machine.launch import slot_offset
 from mashal.machine.observing import changes, settings_now
 from mashal.machine.replay_tables import ANY_HISTORY, COMPUTED, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
@@ -254,6 +255,12 @@ class _Maker:
 
     def recording(self, structure: Any, shape: Any) -> Recording:
         steps, buffers = self.recorder.trail.steps, self.recorder.trail.buffers
+        if (
+            self.watch.rehearsed
+        ):  # constants of a replay for many sizes are tuned; somebody may have kept them (tables of indices)
+            for buffer in buffers:
+                if buffer.source is CONSTANT and not buffer.changed:
+                    buffer.capsule = _copied(buffer)
         anew = [refilled(buffer) for buffer in buffers if buffer.source is CONSTANT and buffer.changed]
         steps[:0] = anew
         self.forward += len(anew)
@@ -517,6 +524,12 @@ class _Maker:
         if value.buffer.source is not MADE:
             return answers.Constant(g)
         return answers.Over(self._result(back, value), False, value.form, value.offset)
+
+
+def _copied(buffer: Buffer) -> Any:
+    storage = memory.new_storage(max(buffer.nbytes, 1))
+    ctypes.memmove(memory.address_of(storage), memory.address_of(buffer.capsule), buffer.nbytes)
+    return storage
 
 
 def past_of(x: Any) -> int:

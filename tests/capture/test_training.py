@@ -476,3 +476,47 @@ def test_a_gradient_that_is_gone_is_seen():
         w.grad = gradient
         answers.append(function())
     assert answers == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize("set_to_none", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_a_gradient_given_from_outside_between_steps(before, set_to_none):
+    def make():
+        model = nn.Linear(3, 2)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def step(x):
+            if before:
+                optimizer.zero_grad(set_to_none)
+            model(x).pow(2).mean().backward()
+            optimizer.step()
+            gradients = [p.grad for p in model.parameters()]
+            if not before:
+                optimizer.zero_grad(set_to_none)
+            return gradients
+
+        def arguments(i):
+            if i in (3, 5):
+                model.weight.grad = torch.full((2, 3), 0.1)
+            return batch(i)
+
+        return step, arguments, lambda: list(model.parameters())
+
+    torch.manual_seed(0)
+    expected = make()
+    answers = [[g.clone() for g in expected[0](*expected[1](i))] for i in range(7)]
+    torch.manual_seed(0)
+    step, arguments, state = make()
+    step = torch.compile(step)
+    assert same(answers, [[g.clone() for g in step(*arguments(i))] for i in range(7)])
+    assert same(expected[2](), state())
+
+
+def test_clearing_gradients_clears_those_that_are_there():
+    w = torch.ones(3, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    clear = torch.compile(lambda: optimizer.zero_grad(set_to_none=False))
+    for _ in range(4):
+        w.grad = torch.ones(3)
+        clear()
+        assert w.grad.tolist() == [0.0, 0.0, 0.0]

@@ -37,7 +37,7 @@ def settle(pending: dict[AccumulateGrad, Any], targets: Any) -> None:
         if leaf is None:
             continue
         if watch.recorder is not None:
-            watch.recorder.touch(leaf)
+            watch.recorder.looks_at_gradient(leaf)
         if leaf.grad_ is None:
             alone = getrefcount(gradient) == _LOCAL and not mode.recording
             if alone and gradient.version is None and gradient.form is leaf.form and _held(gradient.capsule, 1):

@@ -169,6 +169,7 @@ class _Maker:
     gradients: list[Tensor | None] = field(default_factory=list)
     sources: list[list[int]] = field(default_factory=list)
     trouble: str = ""
+    _gradient_guards: list[tuple[Tensor, Any]] = field(default_factory=list)
 
     # ---- while the recorder still listens
     def walk_history(self) -> None:
@@ -328,6 +329,9 @@ class _Maker:
         held = {
             id(was.grad): was.tensor for was in recorder.touched.values() if was.tensor.grad_ is was.grad is not None
         }
+        ids = {*map(id, self.found)}
+        lost = [was for was in recorder.touched.values() if was.tensor.grad_ is not was.grad and id(was.grad) in ids]
+        self._gradient_guards = [(was.tensor, was.grad) for was in lost if was.grad is not None]
         by_id = {id(x): i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
         for x in self.found:
             if not isinstance(x, Tensor):
@@ -368,7 +372,6 @@ class _Maker:
         """What becomes of the gradients of tensors that were there before, and of their versions."""
         touched = self.recorder.touched
         met = set(used(plan.trail))
-        self._gradient_guards: list[tuple[Tensor, Any]] = []
         versions: set[int] = set()
         self._grads_from: set[int] = set()
         for was in list(touched.values()):

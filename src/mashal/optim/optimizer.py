@@ -168,7 +168,7 @@ class Optimizer(HookMethods, StateMethods):
                     if watch.recorder is not None:
                         watch.recorder.forget_gradient(p)
                     p.grad_ = None
-                elif p.grad_ is not None:
+                elif p.grad is not None:  # which a recording sees
                     if p.grad_.grad_fn is not None:
                         p.grad_.detach_()
                     else:

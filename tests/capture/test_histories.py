@@ -188,3 +188,38 @@ def test_hooks_on_what_was_there_before_are_called_once():
                 hook.remove()
             found.append((x.grad.tolist(), y.grad.tolist(), model.weight.grad.tolist(), sorted(seen)))
     assert found[:4] == found[4:]
+
+
+def test_a_result_without_a_gradient_has_no_part_in_backward():
+    def two(x):
+        return x * 2, x.exp()
+
+    compiled = torch.compile(two)
+    for _ in range(3):
+        x = torch.tensor([1.0, 1000.0], requires_grad=True)
+        y, _ = compiled(x)  # the gradient of the other, 0, times its slope, inf, would be nan
+        y.sum().backward()
+        assert x.grad.tolist() == [2, 2]
+        _, z = compiled(x)
+        z[0].backward()
+        assert x.grad[0] == 2 + x.detach()[0].exp()
+        sum(map(torch.sum, compiled(x))).backward()
+
+
+def test_backward_of_one_result_computes_nothing_for_the_others():
+    layer = torch.nn.Linear(4, 4)
+
+    @torch.compile
+    def step(x, y):
+        logits = layer(x)
+        return (logits - y).square().mean(), logits
+
+    x, y = torch.randn(2, 4), torch.randn(2, 4)
+    for _ in range(3):
+        step(x, y)
+    (recording,) = step.recordings.all
+    whole, (loss, logits) = recording.after[0].program, recording.after[0].alone
+    names = lambda backward: " ".join(step.name for step in backward.program.plan.trail.steps)
+    assert "sum of gradients" in names(whole)
+    assert "sum of gradients" not in names(loss)
+    assert "mse" not in names(logits)

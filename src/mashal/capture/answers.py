@@ -6,7 +6,7 @@ An answer is called with the call's leaves and what the replay made; a step afte
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mashal.capture import history
@@ -145,7 +145,7 @@ class Repeated:
 class Remembered:
     """The results get their history: one node. ends: where its gradients go, a leaf's place or a tensor; places: (leaf of the
     answer, output of the node); kept, watched: what backward reads, each with the results that it is needed for; again: how
-    the call is made once more, if it can be."""
+    the call is made once more, if it can be; alone: programs for the gradient of one result only."""
 
     program: history.BackwardProgram
     kept: list[tuple[Answer, set[int]]]
@@ -154,6 +154,7 @@ class Remembered:
     places: list[tuple[int, int]]
     results: int
     again: history.Again | None = None
+    alone: list[history.BackwardProgram] = field(default_factory=list)
 
     def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
         edges = []
@@ -164,6 +165,7 @@ class Remembered:
         versions = [(x, version_of(x), results) for x, results in self.watched]
         versions += [(x, version_of(x), results) for x, (_, results) in zip(kept, self.kept)]
         again = None if self.again is None else (self.again, leaves)
-        node = history.CompiledFunctionBackward(tuple(edges), (self.program, kept, versions, again), self.results)
+        program = history.Choice(self.program, self.alone) if self.alone else self.program
+        node = history.CompiledFunctionBackward(tuple(edges), (program, kept, versions, again), self.results)
         for i, output in self.places:
             built[i].node, built[i].output = node, output

@@ -88,12 +88,35 @@ def users(trail: Any, given: list[Any]) -> dict[Any, set[int]]:
     return needed
 
 
-class BackwardProgram:
-    """The gradients of a boundary from those of the results. forms: what the gradients of the results look like; answers: how
-    each gradient is built of the program's operands and results; sources: `dependences`. One backward at a time takes its turn."""
+@dataclass(frozen=True)
+class Walk:
+    """One backward from results of a recorded call: which ones, the gradients that they were given, those found at the ends, and
+    where its steps are in the trail."""
 
-    def __init__(self, program: Any, forms: list[Any], answers: list[Any], sources: list[list[int]]):
-        self.program, self.forms, self.answers, self.sources = program, forms, answers, sources
+    which: list[int]
+    given: list[Tensor]
+    found: list[Tensor | None]
+    start: int
+    stop: int
+
+
+class BackwardProgram:
+    """The gradients of a boundary from those of the results `which`. forms: what the gradients of the results look like; answers:
+    how each gradient is built of the program's operands and results; sources: `dependences`; takes: which of the tensors kept
+    from forward are its further operands. One backward at a time takes its turn."""
+
+    def __init__(
+        self,
+        program: Any,
+        forms: list[Any],
+        answers: list[Any],
+        sources: list[list[int]],
+        which: list[int],
+        takes: list[int],
+    ):
+        self.program, self.forms, self.answers, self.sources, self.which, self.takes = (
+            program, forms, answers, sources, which, takes
+        )  # fmt: skip
         self.turn = Lock()
 
     def __call__(self, gradients: tuple, kept: list[Tensor]) -> tuple:
@@ -102,7 +125,8 @@ class BackwardProgram:
     def run(
         self, gradients: tuple, kept: list[Tensor], forms: list[Any], answers: list[Any], prepare: Callable[[], None]
     ) -> tuple:
-        """The gradients; `prepare` is called when it is this backward's turn."""
+        """The gradients; `prepare` is called when it is this backward's turn. What has no gradient counts as 0."""
+        gradients, kept = tuple(gradients[k] for k in self.which), [kept[i] for i in self.takes]
         operands = [*map(self._fitted, gradients, forms), *kept]
         with self.turn:
             prepare()
@@ -118,6 +142,18 @@ class BackwardProgram:
         if g.form is not wanted or type(g) is not Tensor or g.node is not None:
             return empty(wanted).copy_(g.detach())
         return g
+
+
+class Choice:
+    """The backward of several results: where a gradient comes to one of them only, nothing is computed for the others."""
+
+    def __init__(self, whole: BackwardProgram, alone: list[BackwardProgram]):
+        self.whole = whole
+        self.alone = {program.which[0]: program for program in alone}
+
+    def __call__(self, gradients: tuple, kept: list[Tensor]) -> tuple:
+        (first, *others) = (k for k, g in enumerate(gradients) if g is not None)
+        return (self.whole if others else self.alone.get(first, self.whole))(gradients, kept)
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ from mashal.machine.observing import changes, settings_now
 from mashal.machine.replay_tables import ANY_HISTORY, COMPUTED, LEAF, MANY, NO_HISTORY, NONE, NOTHING, ONE
 from mashal.switches import SHOW
 
+ALONE = 4  # up to so many results, backward from each of them by itself has a program of its own
+
 
 class Refused(Exception):
     """A call cannot be replayed. answer: what it returned; cuts: where in the program the reasons are, if they are there.
@@ -164,10 +166,8 @@ class _Maker:
     forward: int = -1  # steps before the history was walked
     differentiable: list[Tensor] = field(default_factory=list)
     boundary: history.Boundary | None = None
-    given: list[Tensor] = field(default_factory=list)
+    walks: list[history.Walk] = field(default_factory=list)
     reached: list[Tensor] = field(default_factory=list)
-    gradients: list[Tensor | None] = field(default_factory=list)
-    sources: list[list[int]] = field(default_factory=list)
     trouble: str = ""
     _gradient_guards: list[tuple[Tensor, Any]] = field(default_factory=list)
 
@@ -183,17 +183,17 @@ class _Maker:
         if self.boundary.hooked:
             self.trouble = "results have hooks"
             return
-        self.sources = history.dependences(self.differentiable, self.boundary.ends, self.recorder.first)
         self.reached = [self._tensor_at(node, output) for node, output in self.boundary.ends]
         if any(x is None for x in self.reached):
             self.trouble = "results depend on a graph from outside that no tensor of the call stands for"
             return
-        self.given = self.recorder.aside(
-            lambda: [empty(form(x.dtype, x.device, x.shape)).fill_(1) for x in self.differentiable]
-        )
+        every = list(range(len(self.differentiable)))
         self.recorder.finish()
         try:
-            self._walk()
+            self._walk(every)
+            if 1 < len(every) <= ALONE and not self.boundary.of_program:
+                for k in every:
+                    self._walk([k])
         except Unrepeatable as what:
             self.trouble = f"its backward does something that no replay repeats: {what}"
         except RuntimeError as error:  # what backward needs was changed: an error only if it is asked for
@@ -203,14 +203,19 @@ class _Maker:
             changed = self.recorder.walk_back()
         if changed:
             self.trouble = "its backward changes what was there before"
-        if any(g is not None and g.is_sparse for g in self.gradients):
+        if any(g is not None and g.is_sparse for walk in self.walks for g in walk.found):
             self.trouble = "a gradient is sparse"
 
-    def _walk(self) -> None:
-        """Where backward runs the program's own Python, that is watched, and stopped before it has an effect."""
+    def _walk(self, which: list[int]) -> None:
+        """Backward from some of the results. Where it runs the program's own Python, that is watched, and stopped before it
+        has an effect."""
+        results, steps = [self.differentiable[k] for k in which], self.recorder.trail.steps
+        ones = lambda: [empty(form(x.dtype, x.device, x.shape)).fill_(1) for x in results]
+        given, start = self.recorder.aside(ones), len(steps)
         watched = Watch(None, rehearsed=True) if self.boundary and self.boundary.of_program else nullcontext()
         with watched:
-            self.gradients = history.gradients_of(self.differentiable, self.reached, self.given)
+            found = history.gradients_of(results, self.reached, given)
+        self.walks.append(history.Walk(which, given, found, start, len(steps)))
         if isinstance(watched, Watch):
             self.watch.guards += watched.guards
 
@@ -270,7 +275,7 @@ class _Maker:
         parts = self._answers(plan)
         after: list[Finish] = []
         if self.boundary is not None:
-            after.append(self._backward(plan, Trail(steps[self.forward :], buffers), structure))
+            after.append(self._backward(plan, len(anew), structure))
         plan.returned = len(plan.results)
         plan.returns = NONE if not plan.returned else ONE if plan.returned == 1 else MANY
         self._gradients(plan)
@@ -381,7 +386,7 @@ class _Maker:
                 if buffer is not None and buffer.source is OUTSIDE and buffer in met:
                     plan.gradients.append((x, self.recorder.value(was.grad)))
                     self._grads_from.add(id(was.grad))
-            if was.met and id(was.grad) not in self._grads_from:
+            if was.met and was.grad is not None and id(was.grad) not in self._grads_from:
                 plan.others.append(HasGradient(x, was.grad.form))
             elif was.missed or (not was.forgets and was.grad is None and now is not None):
                 self._gradient_guards.append((x, None))
@@ -470,51 +475,74 @@ class _Maker:
 
         return history.Again(results, ends, settings_now())
 
-    def _backward(self, plan: Plan, trail: Trail, structure: Any) -> Finish:
-        """A second program for the gradients, and the step after a replay that makes the node which runs it.
-
-        Its operands: the gradients of the results, what forward made and backward reads (further results of the forward
-        program), and the call's own operands that it reads.
-        """
-        recorder = self.recorder
-        back = Plan(trail, asked=0, folds=plan.folds)
-        given = [recorder.value(x) for x in self.given]
-        back.operands = [Operand(value) for value in given]
-        mine = {value.buffer for value in given}
-        made = {v.buffer for step in trail.steps for v in step.written}
-        kept: list[Any] = []
-        needed = history.users(trail, given)
-        by_buffer = {recorder.value(x).buffer: i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
-        for buffer in dict.fromkeys(v.buffer for step in trail.steps for v in step.read):
-            if buffer in mine or (buffer.source is MADE and buffer in made and not _before(plan.trail, buffer)):
-                continue
-            if buffer in by_buffer:
-                leaf = self.leaves[by_buffer[buffer]]
-                kept.append((answers.Argument(by_buffer[buffer]), needed.get(buffer, set())))
-                back.operands.append(Operand(recorder.value(leaf), ANY_HISTORY, type(leaf)))
-            elif buffer.source is MADE:
-                whole = Value(buffer, 0, form(uint8, self.given[0].device, (buffer.nbytes,)))
-                place = self._result(plan, whole)
-                kept.append((answers.Whole(place), needed.get(buffer, set())))
-                back.operands.append(Operand(plan.results[place][0]))
-        gradients = [self._gradient_answer(back, g) for g in self.gradients]
-        back.returned = len(back.results)
-        back.returns = NONE if not back.returned else MANY
-        with tape.no_grad():
-            program = Program(back)
-        forms = [value.form for value in given]
+    def _backward(self, plan: Plan, shift: int, structure: Any) -> Finish:
+        """Programs for the gradients, and the step after a replay that makes the node which runs them. shift: how much further
+        back steps are in the trail than when they were walked."""
+        recorder, trail = self.recorder, self.recorder.trail
+        steps = [trail.steps[walk.start + shift : walk.stop + shift] for walk in self.walks]
+        kept: dict[Any, tuple[Any, set[int]]] = {}
+        whole, *alone = (self._program(plan, walk, Trail(s, trail.buffers), kept) for walk, s in zip(self.walks, steps))
+        assert whole is not None, "backward from all results stands by itself"
         seen = {whose_version(was.tensor): was.tensor for was in list(recorder.touched.values())}
         touched = [(x, recorder.value(x).buffer) for x in seen.values()]
-        reads = used(trail)
-        watched = [(x, needed.get(b, set())) for x, b in touched if b in reads and b not in {*by_buffer, *mine}]
+        needed = history.users(Trail(steps[0], trail.buffers), [recorder.value(x) for x in self.walks[0].given])
+        apart = {recorder.value(x).buffer for x in (*self.leaves, *self.walks[0].given) if isinstance(x, Tensor)}
+        watched = [(x, needed[b]) for x, b in touched if b in needed and b not in apart]
         ends = [next((i for i, leaf in enumerate(self.leaves) if leaf is x), x) for x in self.reached]
         outputs = [next(((k, y) for k, y in enumerate(self.differentiable) if isinstance(x, Tensor) and x.node is y.node
                          and x.output == y.output), None) for x in self.found]  # fmt: skip
         places = [(i, found[0]) for i, found in enumerate(outputs) if found is not None]
         return answers.Remembered(
-            history.BackwardProgram(program, forms, gradients, self.sources), kept, watched, ends, places, len(given),
-            self._again(plan, structure, ends, places),
+            whole, list(kept.values()), watched, ends, places, len(self.differentiable), self._again(plan, structure, ends, places),
+            [program for program in alone if program is not None],
         )  # fmt: skip
+
+    def _program(
+        self, plan: Plan, walk: history.Walk, trail: Trail, kept: dict[Any, tuple[Any, set[int]]]
+    ) -> history.BackwardProgram | None:
+        """The program of a walk; None if it reads what another walk has made.
+
+        Its operands: the gradients of the results, what forward made and backward reads (further results of the forward
+        program), and the call's own operands that it reads; these are noted in `kept`, by their buffers.
+        """
+        recorder = self.recorder
+        back = Plan(trail, asked=0, folds=plan.folds)
+        given = [recorder.value(x) for x in walk.given]
+        back.operands = [Operand(value) for value in given]
+        mine = {value.buffer for value in given}
+        made = {v.buffer for step in trail.steps for v in step.written}
+        needed = history.users(trail, given)
+        by_buffer = {recorder.value(x).buffer: i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
+        takes: list[Any] = []
+        for buffer in dict.fromkeys(v.buffer for step in trail.steps for v in step.read):
+            ours = buffer.source is MADE and not _before(plan.trail, buffer)
+            if buffer in mine or (ours and buffer in made):
+                continue
+            if buffer in by_buffer:
+                i = by_buffer[buffer]
+                answer: Any = answers.Argument(i)
+                back.operands.append(Operand(recorder.value(self.leaves[i]), ANY_HISTORY, type(self.leaves[i])))
+            elif buffer.source is MADE:
+                if ours:
+                    return None
+                place = self._result(plan, Value(buffer, 0, form(uint8, walk.given[0].device, (buffer.nbytes,))))
+                answer = answers.Whole(place)
+                back.operands.append(Operand(plan.results[place][0]))
+            else:
+                continue
+            kept.setdefault(buffer, (answer, set()))[1].update(walk.which[k] for k in needed.get(buffer, ()))
+            takes.append(buffer)
+        gradients = [self._gradient_answer(back, g) for g in walk.found]
+        back.returned = len(back.results)
+        back.returns = NONE if not back.returned else MANY
+        with tape.no_grad():
+            program = Program(back)
+        order = list(kept)
+        results = [self.differentiable[k] for k in walk.which]
+        sources = history.dependences(results, self.boundary.ends if self.boundary else (), recorder.first)
+        return history.BackwardProgram(
+            program, [value.form for value in given], gradients, sources, walk.which, [order.index(b) for b in takes]
+        )
 
     def _gradient_answer(self, back: Plan, g: Tensor | None) -> Any:
         """How a gradient is built from the backward program's operands and results."""

@@ -113,4 +113,4 @@ class BackwardAt:
 
 def remembered_at(remembered: Remembered, tuned: Tuned, n: int) -> Remembered:
     """The step after a replay that makes the node, for a size."""
-    return replace(remembered, program=BackwardAt(remembered.program, tuned, n))
+    return replace(remembered, program=BackwardAt(remembered.program, tuned, n), alone=[])

@@ -291,7 +291,7 @@ def _made(optimizer: RuleOptimizer, group: dict[str, Any], p: Tensor, name: str)
     if optimizer._begins_apart(group):  # the step itself gives it its first value
         return state
     value = optimizer._initial(group, p, name)
-    if value != 0 or copysign(1, value) < 0:
+    if value != 0 or (not isinstance(value, complex) and copysign(1, value) < 0):
         with no_grad():
             return state.fill_(value)
     if state.capsule is not None:

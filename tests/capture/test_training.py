@@ -520,3 +520,18 @@ def test_clearing_gradients_clears_those_that_are_there():
         w.grad = torch.ones(3)
         clear()
         assert w.grad.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_a_recording_that_an_option_does_not_fit_is_left_as_it_was():
+    def make():
+        model = nn.Linear(3, 2)
+        optimizer = torch.optim.Adam(model.parameters())
+
+        def arguments(i):
+            optimizer.param_groups[0]["weight_decay"] = (0.0, 0.0, 0.1, 0.1, 0.1, 0.1)[i]
+            optimizer.param_groups[0]["lr"] = 0.1 / (1 + i // 2)
+            return (torch.ones((4, 4, 5, 4, 5, 4)[i], 3),)
+
+        return step_of(model, optimizer), arguments, lambda: list(model.parameters())
+
+    both(make, recordings=2)

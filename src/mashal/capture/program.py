@@ -224,7 +224,7 @@ class Program:
 
     def adapt(self) -> bool:
         """Looks again at what the replay compares by identity: sets right what has an equal value; False if one differs."""
-        renewed = False
+        found: list[tuple[int, Any]] = []  # nothing is set right before everything is known to hold
         for i, (holder, key, _) in enumerate(self.plan.entries):
             now, before = dict.get(holder, key, NOTHING), self._expected[i]
             if now is before:
@@ -232,22 +232,21 @@ class Program:
             if holder is changes:
                 if not (self.plan.modules.unchanged() and all(step.fits() for step, _ in self.numbers)):
                     return False
-            elif i in self.plan.numbers:
-                renewed = True
-            elif not same(now, before):
+            elif i not in self.plan.numbers and not same(now, before):
                 return False
+            found.append((i, now))
+        if not all(guard.holds() for guard in (*self.plan.cells, *self.plan.items)):
+            return False
+        if any(i in self.plan.numbers for i, _ in found) and not self._refresh():
+            return False
+        for i, now in found:
             self._expected[i] = now
             self.tables.expect("entries", i, now)
-        for guard in self.plan.cells:
-            if not guard.holds():
-                return False
         for i, guard in enumerate(self.plan.items):
-            if not guard.holds():
-                return False
             if guard.key is not LENGTH:
                 self.tables.expect("items", i, guard.found())
         self._renew_cells()
-        return self._refresh() if renewed else True
+        return True
 
     def _renew_cells(self) -> None:
         rows = {address: i for i, (address, _) in enumerate(self.plan.slots)}
@@ -289,11 +288,11 @@ class Program:
 
     def _refresh(self) -> bool:
         """Reads the optimizers' numbers anew; False if something else about them has changed."""
-        for step, words in self.numbers:
-            numbers = step.numbers()
-            if numbers is None or len(numbers) > len(words) - 5:
-                return False
-            for i, x in enumerate(numbers):
+        numbers = [step.numbers() for step, _ in self.numbers]
+        if any(found is None or len(found) > len(words) - 5 for found, (_, words) in zip(numbers, self.numbers)):
+            return False
+        for found, (_, words) in zip(numbers, self.numbers):
+            for i, x in enumerate(found):
                 words[5 + i] = bits_of(float(x))
         return True
 

@@ -25,6 +25,7 @@ from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
 from mashal.capture.regions import Unsplit, split
 from mashal.capture.structure import PLAIN, flatten
+from mashal.capture.varying import Varying, floats_that_differ, vary
 from mashal.core.tensor import Tensor
 from mashal.machine.observing import watch
 
@@ -35,6 +36,7 @@ replay in common, for those that differ (0 and 1)."""
 
 MOST_TRIES, PATIENCE = 12, 4
 """So often a replay for many sizes is tried; so often before anybody is told: small sizes may have kernels of their own."""
+MOST_TRIALS = 4  # at a replay for floats that change
 MOST_KINDS = 4096
 MOST_PLACES = 64
 PATIENCE = 8  # calls that set what was not there: a cache is being filled, and will be full
@@ -135,6 +137,9 @@ class Recordings:
         self.refusal, self.unsplit, self.warned = "", "", False
         self.kinds: set[tuple] = set()
         self.growing: list[Growing] = []
+        self.varying: list[Varying] = []
+        self.trials = 0
+        """How often it was tried to make a replay for floats that change."""
         self.settled: list[tuple[tuple, int, int]] = []
         """Of what changes: from which size up to which other one it is known whether there is such a replay."""
         self.hopeful = False
@@ -170,6 +175,12 @@ class Recordings:
         for growing, n in self.growing_for(structure, leaves):
             answer = growing(n, leaves)
             if answer is not MISS:
+                return answer
+        for varying in self.varying:
+            answer = varying(leaves) if varying.takes(structure, leaves) else MISS
+            if answer is not MISS:
+                if varying.recording.direct is not None and not self.places:
+                    self.latest = varying.direct
                 return answer
         if _Stance.name == "eager_on_recompile":
             return self.fn(*args, **options)
@@ -225,7 +236,7 @@ class Recordings:
         if not new or len(self.places) + len(new) > MOST_PLACES:
             return False
         self.places = [*self.places, *new.values()]
-        self.all, self.growing, self.settled = [], [], []
+        self.all, self.growing, self.varying, self.settled = [], [], [], []
         return True
 
     def _recorded(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
@@ -233,7 +244,7 @@ class Recordings:
             self.pause -= 1
             return self.fn(*args, **options)
         first = self._is_first(structure, leaves)
-        eagerly = EAGERLY + SPECIAL * bool(self.growing)
+        eagerly = EAGERLY + SPECIAL * bool(self.growing or self.varying)
         if len(self.all) >= (min(eagerly, _Stance.limit) if first else _Stance.limit):
             if not self.hopeful:
                 self._warn(
@@ -275,7 +286,18 @@ class Recordings:
             growth = Growth.between(other, leaves) if other.structure == structure else None
             if growth is not None:
                 return self._grow(growth, other, leaves)
-        return False
+        return self._varies(structure, leaves)
+
+    def _varies(self, structure: Any, leaves: list[Any]) -> bool:
+        """If the call differs from a recorded one in floats only: whether there is now a replay for it."""
+        like = [other for other in self.all if other.structure == structure and floats_that_differ(other, leaves)]
+        if not like or self.trials >= MOST_TRIALS:
+            return False
+        self.trials += 1
+        made = vary(self.fn, like[0], leaves, self.places)
+        if made is not None:
+            self.varying.insert(0, made)
+        return made is not None
 
     def _grow(self, growth: Growth, like: Recording, leaves: list[Any]) -> bool:
         n = growth.size(leaves)

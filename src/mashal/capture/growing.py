@@ -146,8 +146,8 @@ def grow(
     fn: Callable[..., Any], growth: Growth, like: Recording, leaves: Sequence[Any], n: int, places: Sequence[Guard] = ()
 ) -> tuple[Growing | None, int]:
     """(a replay for calls like one with these leaves, from size n on, or None; the next size that is not settled by it)."""
-    rehearsed = lambda m: _rehearsed(fn, like.structure, growth.at(m, leaves), places) if growth.reaches(m) else None
-    near = [rehearsed(m) for m in (n, n + 1, n + 2)]
+    at = lambda m: rehearsed(fn, like.structure, growth.at(m, leaves), places) if growth.reaches(m) else None
+    near = [at(m) for m in (n, n + 1, n + 2)]
     if None in near:
         return None, 2 * n
     outlines = [outlines_of(recording) for recording in near]  # type: ignore[arg-type]
@@ -157,7 +157,7 @@ def grow(
     needed = near[0].program.needs + given  # type: ignore[union-attr]
 
     def up_to(wide: int) -> Growing | None:
-        widest = rehearsed(wide) if needed * (wide / n) ** 2 <= MOST else None
+        widest = at(wide) if needed * (wide / n) ** 2 <= MOST else None
         if widest is None:
             return None
         last = outlines_of(widest)
@@ -183,7 +183,8 @@ def _fit(some: Sequence[Outline], wide: Sequence[Outline]) -> bool:
     return len(some) == len(wide) and all(a.fits(b) for a, b in zip(some, wide))
 
 
-def _rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any], places: Sequence[Guard]) -> Recording | None:
+def rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any], places: Sequence[Guard]) -> Recording | None:
+    """The recording of a call that is put back; None if it cannot be recorded, or branches on a number it has computed."""
     args, options = rebuild(structure, leaves)
     with holding(places, leaves[len(leaves) - len(places) :]):
         recording, codes = rehearse(fn, args, options, structure, leaves, places)

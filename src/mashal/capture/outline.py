@@ -12,11 +12,12 @@ from mashal.capture import answers
 from mashal.capture.making import whose_version
 from mashal.capture.program import Program
 from mashal.capture.recording import Recording
-from mashal.capture.trail import CONSTANT, Step, Value
+from mashal.capture.trail import CONSTANT, Step, Value, bits_of
 from mashal.core.dtypes import int64
 from mashal.core.forms import Form, form
 from mashal.core.saved import FREED
 from mashal.core.shapes import Size
+from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
 from mashal.machine import memory
 from mashal.machine.launch import NUMBER
@@ -56,6 +57,11 @@ class Outline:
             and all(b[0].startswith(a[0]) or _may_move(a, b) for a, b in zip(self.constants, wide.constants))
         )
 
+    @property
+    def contents(self) -> list[bytes]:
+        """The bytes of the constants."""
+        return [content for content, _, _ in self.constants]
+
     def with_constants(self, which: Iterable[int]) -> Outline:
         """The same with words for the elements of some constants."""
         words, places = list(self.words), list(self.places)
@@ -69,7 +75,7 @@ class Outline:
 
 def aligned(outlines: Sequence[Outline]) -> list[Outline]:
     """Outlines that fit the last one, with words for the constants that are not beginnings of the last one's."""
-    contents = [[content for content, _, _ in outline.constants] for outline in outlines]
+    contents = [outline.contents for outline in outlines]
     which = [k for k, wide in enumerate(contents[-1]) if not all(wide.startswith(of[k]) for of in contents)]
     return [outline.with_constants(which) for outline in outlines]
 
@@ -78,20 +84,20 @@ def _may_move(a: tuple[bytes, int, bool], b: tuple[bytes, int, bool]) -> bool:
     return a[2] and b[2] and len(a[0]) == len(b[0]) <= MOST_MOVING
 
 
-def outlines_of(recording: Recording) -> list[Outline]:
-    """The outline of a recording, and that of its backward if it has one."""
+def outlines_of(recording: Recording, reals: bool = False) -> list[Outline]:
+    """The outline of a recording, and that of its backward if it has one. reals: with the bits of all floats as words."""
     found = Outline()
-    _outline_program(recording.program, found)
+    _outline_program(recording.program, found, reals)
     for part in recording.answers:
         _outline_answer(part, found)
     after = [_finish(finish) for finish in recording.after]
     found.fixed.append((recording.shape, len(recording.fixed), list(recording.picked), after))
-    return [found, *(_outline_backward(x.program) for x in recording.after if isinstance(x, answers.Remembered))]
+    return [found, *(_outline_backward(x.program, reals) for x in recording.after if isinstance(x, answers.Remembered))]
 
 
-def _outline_backward(backward: Any) -> Outline:
+def _outline_backward(backward: Any, reals: bool) -> Outline:
     found = Outline()
-    _outline_program(backward.program, found)
+    _outline_program(backward.program, found, reals)
     for of in backward.forms:
         found.fixed.append((of.dtype, of.device, of.rank))
         _outline_form(of, found)
@@ -113,7 +119,7 @@ def _finish(finish: Any) -> Any:
     return kept, watched, ends, finish.places, finish.results
 
 
-def _outline_program(program: Program, found: Outline) -> None:
+def _outline_program(program: Program, found: Outline, reals: bool) -> None:
     tables, plan = program.tables, program.plan
     offsets = _places_of_offsets(program)
     buffers: dict[Any, int] = {}
@@ -145,6 +151,9 @@ def _outline_program(program: Program, found: Outline) -> None:
             for k, (x, kind) in enumerate(zip(pointers, kinds)):
                 if isinstance(x, Value):
                     point(x, address + 8 * k)
+                elif kind == NUMBER and reals:
+                    found.reals.add(len(found.words))
+                    found.add(bits_of(float(x)), address + 8 * k)
                 elif kind == NUMBER and _is_whole(float(x)):
                     found.reals.add(len(found.words))
                     found.fixed.append("a whole number")
@@ -201,7 +210,7 @@ def _outline_tables(program: Program, found: Outline) -> None:
         found.add(nbytes)
         _outline_form(of, found)
     for place, of, offset, node in tables.results:
-        found.fixed.append((place, of.dtype, of.device, of.rank, type(node) if _is_spent(node) else id(node)))
+        found.fixed.append((place, of.dtype, of.device, of.rank, _past(node)))
         found.add(offset)
         _outline_form(of, found)
     alike = [[id(capsule) for capsule, base in tables.storages if base not in _constants(program)]]
@@ -219,9 +228,23 @@ def _outline_tables(program: Program, found: Outline) -> None:
     found.fixed += alike
 
 
-def _is_spent(node: Any) -> bool:
-    """Whether backward went through a result's node in the call: nothing is left of it but its name."""
-    return node is not None and node.saved is FREED
+def _past(node: Any) -> list[Any]:
+    """A result's history as something to compare. Of what backward went through in the call nothing is left but the names."""
+    found: list[Any] = []
+    numbers: dict[Any, int] = {}
+    rest = [node]
+    while rest:
+        node = rest.pop()
+        if node is None or node in numbers:
+            found.append(numbers.get(node))
+            continue
+        numbers[node] = len(numbers)
+        spent = node.saved is FREED
+        inner = not isinstance(node, AccumulateGrad) and (spent or not node.saved)
+        found.append(type(node) if inner else id(node))
+        if inner and not spent:
+            rest += [None if edge is None else edge[0] for edge in node.edges]
+    return found
 
 
 def _constants(program: Program) -> set[int]:

@@ -157,7 +157,7 @@ def test_a_learning_rate_that_is_read_before_the_step_is_not_the_last_calls():
 
         return step, arguments, lambda: [weight]
 
-    both(make, recordings=2)
+    both(make)
 
 
 def test_a_dictionary_with_tensors_as_keys_is_no_reading_of_their_values():

@@ -109,3 +109,20 @@ def test_backward_has_the_floats_of_its_forward():
         found = torch.autograd.grad(compiled(X, a) + 2 * compiled(X, a * 1.5), w)[0]
         assert torch.equal(found, torch.autograd.grad(function(X, a) + 2 * function(X, a * 1.5), w)[0])
     assert len(compiled.recordings.all) == 2
+
+
+def test_a_float_that_is_held_somewhere_is_an_input_too():
+    class Tempered(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.temperature = nn.Linear(6, 3), 1.0
+
+        def forward(self, x):
+            return (self.linear(x) / self.temperature).softmax(-1) * settings["scale"]
+
+    model, settings = Tempered(), {"scale": 0.1}
+    compiled = torch.compile(lambda x: model(x))
+    for i in range(10):
+        model.temperature, settings["scale"] = 1.01 - 0.07 * i, 0.11 * 1.1**i
+        assert torch.equal(compiled(X), model(X))
+    assert len(compiled.recordings.all) == 2

@@ -18,7 +18,7 @@ from typing import Any
 from weakref import WeakSet
 
 from mashal.capture.growing import Growing, Growth, grow
-from mashal.capture.guards import Guard
+from mashal.capture.guards import Guard, same
 from mashal.capture.making import Refused, make
 from mashal.capture.messages import not_recorded, not_whole, runs_as_written, too_often
 from mashal.capture.program import MISS
@@ -148,7 +148,7 @@ class Recordings:
         """For how many calls nothing is recorded, and for how many it was so the last time."""
         self.patience = PATIENCE
         self.places: list[Guard] = []
-        """Attributes, items, globals and cells whose tensor is an input, for it is another one from call to call."""
+        """Attributes, items, globals and cells whose tensor or float is an input, for it is another one from call to call."""
         self.cuts: list[Any] = []
         self.regions: list[Recordings] = []
         self.parts = self.fn
@@ -225,13 +225,14 @@ class Recordings:
         return self.call(args, options)
 
     def _has_new_places(self, structure: Any, leaves: list[Any]) -> bool:
-        """Where nothing but a tensor that is held somewhere is another one than in a recording: that place is an input from now on."""
+        """Where nothing but a tensor or a float that is held somewhere is another one than in a recording: that place is an input
+        from now on."""
         new: dict[tuple[int, Any], Guard] = {}
         for recording in self.all:
             if recording.structure == structure and recording.takes(leaves):
                 for guard in recording.guards:
-                    found = guard.found() if isinstance(guard.expected, Tensor) else None
-                    if found is not guard.expected and type(found) is type(guard.expected):
+                    found = guard.found() if isinstance(guard.expected, (Tensor, float)) else None
+                    if type(found) is type(guard.expected) and not same(found, guard.expected):
                         new[id(guard.holder), guard.key] = Guard(guard.holder, guard.key, None, guard.what)
         if not new or len(self.places) + len(new) > MOST_PLACES:
             return False
@@ -249,7 +250,7 @@ class Recordings:
             if not self.hopeful:
                 self._warn(
                     lambda: too_often(
-                        self.name, len(self.all), self.all[0].difference(structure, leaves, self.arguments)
+                        self.name, len(self.all), self.all[0].difference(structure, leaves, self.arguments, self.places)
                     )
                 )
             return self.fn(*args, **options)

@@ -56,15 +56,20 @@ class Recording:
             operand.value is None or operand.value.form is getattr(leaves[i], "form", None) for i, operand in operands
         )
 
-    def difference(self, structure: Any, leaves: Sequence[Any], names: Sequence[str] = ()) -> str:
-        """What about a call is not as it was recorded, in words. names: of the parameters, where each is given one leaf."""
+    def difference(
+        self, structure: Any, leaves: Sequence[Any], names: Sequence[str] = (), held: Sequence[Guard] = ()
+    ) -> str:
+        """What about a call is not as it was recorded, in words. names: of the parameters, where each is given one leaf; held:
+        where the last leaves are held."""
         if structure != self.structure:
             return "the arguments are others (how many, their names, or how they are nested)"
         told = names if structure == _flat(len(names)) else ()
         given = len(leaves) - self.placed
 
         def argument(i: int) -> str:
-            return "what is held outside" if i >= given else f"argument `{told[i]}`" if told else f"argument {i}"
+            if i >= given:
+                return held[i - given].what if held else "what is held outside"
+            return f"argument `{told[i]}`" if told else f"argument {i}"
 
         for i, x in self.fixed:
             if not same(leaves[i], x):

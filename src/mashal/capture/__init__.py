@@ -6,8 +6,9 @@ Read in this order
               optimizer's kernel runs when the call has ended well
   watch       follows the program meanwhile: guards (what it read), effects (what no replay repeats), places of cuts
               bytecode, sites, frames, sightings, effects, guards, contents, modules: what watch is made of
-  making      from a recorded call to a recording;  recording: that;  answers: how a replay's answer is built
-  history     the backward of a compiled forward
+  making      from a call to a recording: called (the recorded call, and backward from its results), planning (operands,
+              answers, gradients, guards), backwards (programs for gradients);  recording: what comes of it;  answers: how a
+              replay's answer is built;  history: the node behind it
   fuse        fewer and better steps, with the same bits: fuse_known (numbers, copies, constants), fuse_parts (what a
               step computes), fuse_join (two as one), fuse_graph (which may), fuse_steps (what it costs, and back to a
               step), fuse_products (what follows a product of matrices), fuse_memory (results in the place of operands)

@@ -24,8 +24,9 @@ from typing import Any
 
 from mashal.capture.answers import Remembered
 from mashal.capture.guards import Guard, holding, same
-from mashal.capture.making import past_of, rehearse
+from mashal.capture.making import rehearse
 from mashal.capture.outline import Outline, aligned, outlines_of
+from mashal.capture.planning import past_of
 from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
 from mashal.capture.structure import rebuild

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mashal.capture import answers
-from mashal.capture.making import whose_version
+from mashal.capture.planning import whose_version
 from mashal.capture.program import Program
 from mashal.capture.recording import Recording
 from mashal.capture.trail import CONSTANT, Step, Value, bits_of

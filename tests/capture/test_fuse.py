@@ -66,6 +66,16 @@ def test_what_is_read_before_a_change_keeps_its_old_value():
     check(change, torch.randn(50))
 
 
+def test_what_each_row_reads_is_not_changed_by_the_same_kernel():
+    def function(x, y, row):
+        total = x.sum(0, keepdim=True) + y
+        sums = row + (y + 1)
+        row.mul_(0.5)
+        return total, sums * 2
+
+    check(function, torch.randn(3, 3), torch.randn(3, 3), torch.randn(3))
+
+
 def test_overlapping_views_stay_in_order():
     def change(x):
         x[1:] += x[:-1] * 1.0

@@ -216,7 +216,7 @@ def sound(part: Part) -> bool:
     places = [*part.stores, *part.loads]
     for i, p in enumerate(part.stores):
         for q in places[i + 1 :]:
-            same = p.memory == q.memory and (part.dims is None or p.per_row)
+            same = p.memory == q.memory and (part.dims is None or p.per_row and q.per_row)
             if overlap(p, q, part.shape) and not same:
                 return False
     return True

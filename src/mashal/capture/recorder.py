@@ -24,6 +24,7 @@ from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Step, Trail, U
 from mashal.capture.waiting import Waiting
 from mashal.core import tape
 from mashal.core.generator import PLACE, Generator, default_generator, living
+from mashal.core.nested import is_table
 from mashal.core.tape import AccumulateGrad, Node
 from mashal.core.tensor import _LAYOUT, Tensor, version_of
 from mashal.lower.keeping import granted
@@ -222,7 +223,8 @@ class Recorder:
         if x.capsule is None:
             self.obstacle("a tensor without data (on meta) takes part")
             return Value(Buffer(-1, None, 0, MADE), x.offset, x.form)
-        buffer = self._buffers.get(id(x.capsule)) or self._new_buffer(x.capsule, OUTSIDE)
+        buffer = self._buffers.get(id(x.capsule))
+        buffer = buffer or self._new_buffer(x.capsule, CONSTANT if is_table(x) else OUTSIDE)
         self._is_asked_for(buffer)
         if buffer.source is OUTSIDE:
             self.touch(x)

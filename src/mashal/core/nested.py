@@ -14,6 +14,7 @@ import ctypes
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
+from weakref import WeakValueDictionary
 
 from mashal.core import dtypes
 from mashal.core.devices import CPU, META, default_device, device, usable
@@ -27,7 +28,7 @@ from mashal.machine.jit import JIT, provide_from_process
 from mashal.machine.launch import builtin
 from mashal.machine.observing import watch
 
-__all__ = ["contiguous_copy", "from_list", "from_number", "tensor_from_data"]
+__all__ = ["contiguous_copy", "from_list", "from_number", "is_table", "table_of", "tensor_from_data"]
 
 _BOOL, _INT, _FLOAT, _COMPLEX, _LIST, _OTHER = (1 << i for i in range(6))
 _DEPTH = 64  # dimensions; more can only be a list that contains itself
@@ -252,6 +253,24 @@ def tensor_from_data(data: Any, dtype: dtype | None = None, device: Any = None) 
             return result
         device = place
     return _placed(result, device)
+
+
+_tables: WeakValueDictionary[int, Tensor] = WeakValueDictionary()
+
+
+def table_of(numbers: Sequence, dtype: dtype, device: device = CPU) -> Tensor:
+    """Numbers that a plan keeps for its kernel: nobody changes them, and nobody else sees them.
+
+    Whoever records a call takes them for a constant of it, whether they were made then or before.
+    """
+    table = _placed(from_list(numbers, dtype), device)
+    _tables[id(table)] = table
+    return table
+
+
+def is_table(x: Tensor) -> bool:
+    """Whether `table_of` made it."""
+    return _tables.get(id(x)) is x
 
 
 def _from_data(data: Any, d: dtype | None) -> Tensor:

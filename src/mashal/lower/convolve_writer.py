@@ -6,10 +6,10 @@ from mashal.core.dtypes import dtype
 from mashal.lower.emit import load_element, register_type, store_element
 from mashal.lower.problem import PARALLEL_FOR, Block, chunk_function, names
 from mashal.lower.spacing import SPACE, add_spacing, copied
-from mashal.lower.tilings import Tiling, packed_depth
-from mashal.machine.text import Function, Module, Value, vector
+from mashal.lower.tilings import PACKED, PANELS, ROOM, TASKS, Tiling, packed_depth
+from mashal.machine.text import SIZES, Function, Module, Value, vector
 
-MORE = names("groups m part_count source_n source_g weight_g row rows_at y_n y_g y_c pixels_each rows_each")
+MORE = names("groups m part_count source_n source_g weight_g row y_n y_g y_c")
 PART = names("terms koff_at aoff_at od oh ow base y_d y_h y_w")
 
 
@@ -123,11 +123,13 @@ class Part:
         self.terms, self.od, self.oh, self.ow = part.all("terms od oh ow")
         self.koff = f.at(words["koff"], part["koff_at"], "i64")
         self.aoff = f.at(words["aoff"], part["aoff_at"], "i64")
-        self.groups, self.m, self.pixels_each, self.rows_each = words.all("groups m pixels_each rows_each")
+        self.groups, self.m = words.all("groups m")
         self.pitch = words["size_w"]
         self.plane = words["size_h"] * self.pitch
         self.source = words["x"] if writer.direct else words["scratch"]
-        self.panels = f.at(words["scratch"], words["rows_at"], "i8")
+        itemsize = SIZES[writer.type]
+        copied = f.i64(0) if writer.direct else words["n"] * words["source_n"] * itemsize
+        self.panels = f.at(words["scratch"], (copied + 2 * tiling.across * itemsize + 63) & -64, "i8")
         self.positions = (self.oh - 1) * self.pitch + self.ow
         self.image_panels = (self.positions + (tiling.across - 1)) / tiling.across
         self.images = words["n"] * self.od
@@ -135,5 +137,17 @@ class Part:
         if writer.dense:
             self.panel_count = (self.images * self.oh * self.ow + (tiling.across - 1)) / tiling.across
         self.row_panels = (self.m + (tiling.rows - 1)) / tiling.rows
-        self.row_chunks = (self.row_panels + self.rows_each - 1) / self.rows_each
+        self._share(f, tiling, bool(writer.dense))
+
+    def _share(self, f: Function, tiling: Tiling, dense: bool) -> None:
+        """Panels of positions and of rows that a chunk works on: some chunks at least, however few images there are."""
+        self.pixels_each = f.max(f.min((self.panel_count + 7) / 8, PACKED if dense else PANELS), 1)
         self.pixel_chunks = (self.panel_count + self.pixels_each - 1) / self.pixels_each
+        chunks = f.max(self.pixel_chunks * self.groups, 1)
+        wanted = (chunks + (TASKS - 1)) / chunks
+        if dense:
+            most = ROOM // (PACKED * tiling.rows * tiling.across)
+            wanted = f.max(wanted, (self.row_panels + (most - 1)) / most)
+        wanted = f.min(wanted, self.row_panels)
+        self.rows_each = (self.row_panels + wanted - 1) / wanted
+        self.row_chunks = (self.row_panels + self.rows_each - 1) / self.rows_each

@@ -24,7 +24,7 @@ from mashal.machine.host import HOST, Host
 from mashal.machine.text import SIZES, Function, Module, Value, vector
 
 _MORE = names(
-    "groups m terms od oh ow source_n source_g g_at g_image sums_at blocks block images_each tiles_each g_n g_c g_d g_h g_w"
+    "groups m terms od oh ow source_n source_g g_image blocks block images_each tiles_each g_n g_c g_d g_h g_w"
 )
 SIDE = 8  # of the blocks that are turned
 FEW = 8  # results a group up to which lanes go along positions
@@ -84,7 +84,13 @@ class _Writer:
         return (w["m"] + (self.how.across - 1)) / self.how.across if self.how.vectors else w["m"]
 
     def _sums(self, f: Function, w: Block) -> Value:
-        return f.at(w["scratch"], w["sums_at"], "i8")
+        copied = (w["n"] * w["od"] * w["g_image"] + 64) * SIZES[self.type]
+        return f.at(self._copy_of_g(f, w), (copied + 63) & -64, "i8")
+
+    def _copy_of_g(self, f: Function, w: Block) -> Value:
+        """Where g's copy begins: behind that of x."""
+        copied = f.i64(0) if self.direct else (w["n"] * w["source_n"] + 64) * SIZES[self.type]
+        return f.at(w["scratch"], (copied + 63) & -64, "i8")
 
     def _write_kernel(self) -> None:
         f = self.module.function("kernel", "i64", [("ptr", "words")])
@@ -107,9 +113,8 @@ class _Writer:
         n = image / w["od"]
         z = image - n * w["od"]
         source = f.at(w["g"], n * w["g_n"] + z * w["g_d"], self.d.llvm)
-        copy = f.at(
-            f.at(w["scratch"], w["g_at"], "i8"), image * w["g_image"] + panel * (w["g_image"] / panels), self.type
-        )
+        place = image * w["g_image"] + panel * (w["g_image"] / panels)
+        copy = f.at(self._copy_of_g(f, w), place, self.type)
         return source, panel, copy
 
     def _write_turned(self) -> None:
@@ -177,7 +182,7 @@ class _Writer:
         f.call("void", "llvm.memset.p0.i64", here, f.constant("i8", 0), bytes, f.constant("i1", 0))
         images, panel_size = w["n"] * w["od"], w["g_image"] / (w["groups"] * panels)
         x = f.at(w["x"] if self.direct else w["scratch"], g * w["source_g"], self.type)
-        gs = f.at(f.at(w["scratch"], w["g_at"], "i8"), g * panels * panel_size, self.type)
+        gs = f.at(self._copy_of_g(f, w), g * panels * panel_size, self.type)
         positions = (w["oh"] - 1) * w["size_w"] + w["ow"]
 
         def some_images(first: Value) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from mashal.core import dtypes
 from mashal.core.devices import CPU
 from mashal.core.forms import Form, form
-from mashal.core.nested import tensor_from_data
+from mashal.core.nested import table_of, tensor_from_data
 from mashal.core.shapes import wrap_dim, wrap_dims
 from mashal.core.tensor import Tensor, alias, empty, view_plan
 from mashal.errors import message
@@ -49,7 +49,7 @@ def _reordered(x: Form, orders: Sequence[tuple[int, Sequence[int]]]) -> Plan:
     dense = form(x.dtype, x.device, x.shape)
     steps = []
     for i, (d, order) in enumerate(orders):
-        index = tensor_from_data(order, dtypes.int64)
+        index = table_of(order, dtypes.int64)
         steps.append((take_plan(dense if i else x, [index.form], d, outside_index, dense), index))
     if len(steps) == 1:
         ((take, index),) = steps

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from mashal.core.dtypes import int64
 from mashal.core.forms import Form
-from mashal.core.nested import tensor_from_data
+from mashal.core.nested import table_of
 from mashal.core.tensor import Tensor, plan_of
 from mashal.lang.recipes import Counted
 from mashal.lower import convolve, depthwise, tilings
@@ -23,8 +23,6 @@ from mashal.ops.run import kernel_of
 from mashal.ops.sliding import Geometry
 
 __all__ = ["Space", "Spaced", "correlation_plan", "space_of", "spread_plan"]
-
-TASKS = 16  # chunks wanted, so that some threads find work
 
 
 class Space(NamedTuple):
@@ -184,13 +182,13 @@ def positions_of(results: Sequence[int], spaced: Spaced) -> int:
 
 
 def _tiling(of: Form, m: int, results: Sequence[int], spaced: Spaced) -> tuple[tilings.Tiling, int]:
-    images, size = of.shape[0] * results[0], SIZES[register_type(of.dtype)]
-    return tilings.choose(m, positions_of(results, spaced), results[1], results[2], images, size)
+    single, size = of.shape[0] * results[0] == 1, SIZES[register_type(of.dtype)]
+    return tilings.choose(m, positions_of(results, spaced), results[1], results[2], single, size)
 
 
 def whole(values: Sequence[int]) -> Tensor:
     """A table of integers, of one at least."""
-    return tensor_from_data(list(values) or [0], int64, None)
+    return table_of(list(values) or [0], int64)
 
 
 def first_of(spaced: Spaced) -> Tensor:
@@ -205,24 +203,6 @@ def space_words(of: Form, spaced: Spaced) -> list[int]:
     return [*of.shape[:2], *space, *of.strides[:2], *strides, len(spaced.first), *spaced.step, *spaced.sizes]
 
 
-def _shares(
-    images: int, results: Sequence[int], spaced: Spaced, how: tuple[tilings.Tiling, int], row_panels: int, groups: int
-) -> list[int]:
-    """Panels of positions and of rows that a chunk works on: some chunks at least, however few images there are."""
-    tiling, dense = how
-    total = (
-        -(-images * prod(results[1:]) // tiling.across)
-        if dense
-        else images * -(-positions_of(results, spaced) // tiling.across)
-    )
-    pixels_each = min(tilings.PACKED if dense else tilings.PANELS, max(1, -(-total // 8)))
-    row_chunks = max(1, -(-TASKS // (-(-total // pixels_each) * groups)))
-    if dense:
-        most = tilings.ROOM // (tilings.PACKED * tiling.rows * tiling.across)
-        row_chunks = max(row_chunks, -(-row_panels // most))
-    return [pixels_each, -(-row_panels // min(row_chunks, row_panels))]
-
-
 def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced, how: tuple[tilings.Tiling, int], parts: list[Part],
           groups: int, m: int, of_weight: tuple[int, int], of_y: tuple[int, int, int]) -> Any:  # fmt: skip
     size, (tiling, dense), channels = SIZES[register_type(source.dtype)], how, source.shape[1]
@@ -235,8 +215,7 @@ def _plan(source: Form, w: Form, bias: Form | None, result: Form, spaced: Spaced
     row_panels = -(-m // tiling.rows)
     panels = groups * row_panels * tiling.rows * max(len(p.koff) for p in parts) * size
     of_source = [channels * spaced.channel, channels // groups * spaced.channel]
-    more = [groups, m, len(parts), *of_source, *of_weight, rows_at, *of_y]
-    more += _shares(source.shape[0] * parts[0].results[0], parts[0].results, spaced, how, row_panels, groups)
+    more = [groups, m, len(parts), *of_source, *of_weight, *of_y]
     tables = [first_of(spaced), whole([*koff, *[0] * tilings.AHEAD]), whole(aoff), whole(words)]
     if channels == groups and m <= depthwise.FEW:
         address = kernel_of(depthwise.depthwise, source.dtype, bias is not None, spaced.direct)

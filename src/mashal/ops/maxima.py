@@ -13,7 +13,7 @@ from typing import Any
 
 from mashal.core.dtypes import int32
 from mashal.core.forms import Form, form
-from mashal.core.nested import tensor_from_data
+from mashal.core.nested import table_of
 from mashal.core.tensor import Tensor, plan_of
 from mashal.lower.windows import given, largest, taken
 from mashal.ops.copying import compact, in_order_of, zeros_of
@@ -43,7 +43,7 @@ class Windows:
             self.tables, self.widest = (starts, counts), widest
         else:
             self.m, self.widest = len(starts), max(counts, default=0)
-            self.tables = tuple(tensor_from_data(list(v), int32, None) for v in (starts, counts))
+            self.tables = tuple(table_of(list(v), int32) for v in (starts, counts))
             self.regular = self._regular(starts, counts)
 
     def _regular(self, starts: Sequence[int], counts: Sequence[int]) -> tuple[int, int, int]:

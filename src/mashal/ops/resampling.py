@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from mashal.core import dtypes
 from mashal.core.dtypes import dtype
 from mashal.core.forms import Form, form
-from mashal.core.nested import tensor_from_data
+from mashal.core.nested import table_of
 from mashal.core.tensor import Tensor, plan_of
 from mashal.lower.emit import register_type
 from mashal.lower.resample import Resampling, resample
@@ -131,14 +131,14 @@ def _along(of: Form, dim: int, by: Map) -> tuple[Plan, Form]:
 
 def _tables(by: Map, taps: int, beside: bool, d: dtype) -> list[Tensor]:
     """starts, counts, weights and divisors as the kernel reads them; starts again for those there are none of."""
-    starts, counts = (tensor_from_data(list(v), dtypes.int64, None) for v in (by.starts, by.counts))
+    starts, counts = (table_of(list(v), dtypes.int64) for v in (by.starts, by.counts))
     tables, compute = [starts, counts], _REGISTERS.get(register_type(d), d)
     weights = None
     if by.weights is not None:
         rows = [[*row[:c], *[0.0] * (taps - c)] for row, c in zip(by.weights, by.counts)]
         weights = rows if beside else [list(column) for column in zip(*rows)]
     for values in (weights, by.divisors):
-        tables.append(starts if values is None else tensor_from_data(list(values), compute, None))
+        tables.append(starts if values is None else table_of(list(values), compute))
     return tables
 
 

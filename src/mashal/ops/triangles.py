@@ -10,7 +10,7 @@ from mashal.core.devices import chosen
 from mashal.core.dtypes import dtype as DType
 from mashal.core.dtypes import int32, int64
 from mashal.core.forms import Form, form
-from mashal.core.nested import tensor_from_data
+from mashal.core.nested import table_of
 from mashal.core.tensor import Tensor
 from mashal.errors import message
 from mashal.lang.expression import Expression, constant, operand, where
@@ -39,7 +39,7 @@ def _triangle(name: str, node: str, kept: Callable[[Any, Any], Expression]) -> C
         *_, rows, columns = x.shape
         down = max(min(diagonal, columns), -rows)
         places = [range(down, down + rows), range(columns)]
-        i, j = (tensor_from_data(list(each), int32, x.device) for each in places)
+        i, j = (table_of(list(each), int32, x.device) for each in places)
         forms = [i.form.viewed((rows, 1), (1, 0)), j.form]
         element = operand(0, x.dtype)
         picked = where(kept(operand(2, int32), operand(1, int32)), element, constant(0, element.dtype))

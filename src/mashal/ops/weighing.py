@@ -10,8 +10,9 @@ from mashal.core.tensor import plan_of
 from mashal.lang.recipes import Counted
 from mashal.lower import weigh
 from mashal.lower.emit import register_type
+from mashal.lower.tilings import TASKS
 from mashal.machine.text import SIZES
-from mashal.ops.convolving import TASKS, first_of, positions_of, readable, space_of, space_words, spaced_source, whole
+from mashal.ops.convolving import first_of, positions_of, readable, space_of, space_words, spaced_source, whole
 from mashal.ops.run import kernel_of
 from mashal.ops.sliding import Geometry
 
@@ -54,9 +55,7 @@ def weighing_plan(g: Form, x: Form, geometry: Geometry, result: Form) -> Any:
         *s.results,
         own_size,
         own_size // groups,
-        g_at,
         image,
-        sums_at,
         blocks,
         -(-positions // blocks),
     ]

@@ -424,3 +424,58 @@ def test_there_is_no_warning_while_larger_sizes_may_be_generalised():
             x = torch.randn(2, n, 8)
             assert torch.equal(compiled(x), layer(x).argmax(-1))
     assert compiled.recordings.growing
+
+
+def images(train):
+    torch.manual_seed(0)
+    head = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2))
+    rest = nn.Sequential(nn.Conv2d(8, 16, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    return nn.Sequential(head, rest, nn.Linear(64, 10)).train(train)
+
+
+def test_images_in_batches_of_many_sizes():
+    model = images(False)
+    compiled = torch.compile(model)
+    with torch.no_grad():
+        for n in (4, 3, *range(7, 40), 2, 8, 16, 5):
+            x = torch.randn(n, 3, 16, 16)
+            assert torch.equal(compiled(x), model(x)), n
+    known = compiled.forward.recordings
+    assert known.growing and len(known.all) <= 4
+
+
+def test_training_on_images_in_batches_of_many_sizes():
+    """The running variance takes n / (n - 1) into account, which is no polynomial: the kernel is given n."""
+
+    def trained(wrap):
+        model = images(True)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+
+        def step(x, y):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        call = wrap(step)
+        losses = [call(torch.randn(n, 3, 16, 16), torch.randint(0, 10, (n,))) for n in (32, 31, 40, 33, 64, 50, 45, 39)]
+        return [*losses, *(x.detach() for x in model.state_dict().values())], call
+
+    wanted, _ = trained(lambda f: f)
+    found, call = trained(torch.compile)
+    assert all(torch.equal(a, b) for a, b in zip(found, wanted))
+    assert call.recordings.growing and len(call.recordings.all) <= 3
+
+
+def test_tables_that_operations_keep_for_a_size_are_those_of_the_call():
+    """Whoever calls an operation first has it make its tables (here: which rows a flip takes, which column a triangle begins at)."""
+
+    def function(x):
+        return x.flip(1).tril() + x.roll(1, 1)
+
+    compiled = torch.compile(function)
+    for n in (5, 6, 9, 12, 7, 8, 10, 11):
+        x = torch.randn(n, 4, 6)
+        assert torch.equal(function(x), compiled(x))
+    assert compiled.recordings.growing and len(compiled.recordings.all) <= 2

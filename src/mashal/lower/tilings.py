@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
 
 from mashal.machine.host import HOST, Host
 
@@ -13,6 +12,7 @@ NEAR = 1 << 12  # packed elements of a panel that stay in the first-level cache
 PACKED = 4  # panels of positions that are packed together
 SEGMENT = 3  # cost of a row that a packed vector is in, in cycles of a pair of multiplications
 TASKS = 16  # chunks wanted, so that some threads find work
+FEW = 8  # of the narrowest tiles: a call that has fewer results a channel leaves parts of tiles empty
 PANELS = 8  # of positions that a panel of weights is used for while it is near
 
 
@@ -36,21 +36,23 @@ def tilings(itemsize: int, host: Host = HOST) -> list[Tiling]:
 
 
 def choose(
-    m: int, positions: int, oh: int, ow: int, single: bool, itemsize: int, host: Host = HOST
+    m: int, positions: int, oh: int, ow: int, images: int, itemsize: int, host: Host = HOST
 ) -> tuple[Tiling, int]:
     """The tiling that costs least for m rows, and in how many rows of an image a packed vector may lie, 0 if none is packed.
 
-    positions: of an image, ends of rows included. oh, ow: its results. single: whether there is but one image; how many there are
-    otherwise makes no difference, so that calls with larger and smaller batches are the same kernels.
+    positions: of an image, ends of rows included. oh, ow: its results. Of images there are one, few or many, and how many exactly
+    makes no difference, so that most batches are the same kernels.
     """
+    shapes = tilings(itemsize, host)
+    narrow, results = shapes[0].across, oh * ow
+    if images > 1:
+        images = max(2, narrow * (FEW if images * results >= FEW * narrow else 1) // results)
 
     def cost(choice: tuple[Tiling, int]) -> float:
         t, dense = choice
-        whole = ceil if single or not dense else float  # panels that are packed go on in the next image
-        panels = whole((oh * ow if dense else positions) / t.across)
+        panels = -(-results * images // t.across) if dense else -(-positions // t.across) * images
         return panels * (-(-m // t.rows) * t.rows * t.vectors / 2 + SEGMENT * dense * t.vectors)
 
-    shapes = tilings(itemsize, host)
     return min([(t, dense) for t in shapes for dense in (0, -(-(t.width - 1) // ow) + 1)], key=cost)
 
 

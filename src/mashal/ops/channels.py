@@ -10,7 +10,7 @@ from mashal.core.forms import Form, form
 from mashal.core.tape import mode, no_grad
 from mashal.core.tensor import Tensor, alias, bump
 from mashal.errors import message
-from mashal.lang.expression import Expression, cast, operand, row_length, scalar, sqrt, sum_over
+from mashal.lang.expression import Expression, cast, maximum, operand, row_length, scalar, sqrt, sum_over
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.arithmetic import mul
 from mashal.ops.copying import compact
@@ -194,13 +194,13 @@ def _by_batch(x: Form, weight: Form | None, bias: Form | None, mean: Form | None
     count = 1 + sum(f is not None for f in parameters)
     n = x.numel // max(channels, 1)
     seen = form(x.dtype, x.device, (channels,))
-    move = _moving_plan(mean, variance, seen, n) if n and (mean or variance) else None
+    move = _moving_plan(mean, variance, seen) if n and (mean or variance) else None
 
     def plan(*operands: Any) -> tuple[Tensor, Tensor, Tensor]:
         y, m, r, v = normalize(*operands[:count])
         if move is not None:
             *running, momentum = operands[count:]
-            move(*running, *running, m, v, momentum)
+            move(*running, *running, m, v, momentum, float(n))
             for each in running:
                 bump(each)
         return y, m, r
@@ -208,25 +208,27 @@ def _by_batch(x: Form, weight: Form | None, bias: Form | None, mean: Form | None
     return plan
 
 
-def _moving_plan(mean: Form | None, variance: Form | None, new: Form, n: int) -> Plan:
-    """plan(*running, *running, the batch's mean, its variance, momentum) for the running statistics that there are."""
+def _moving_plan(mean: Form | None, variance: Form | None, new: Form) -> Plan:
+    """plan(*running, *running, the batch's mean, its variance, momentum, elements a channel) for the running statistics there are."""
     running = [f for f in (mean, variance) if f is not None]
     places = len(running)
-    momentum = scalar(places + 2, float64)
+    momentum, n = scalar(places + 2, float64), scalar(places + 3, float64)
     results = []
-    for which, (f, factor) in enumerate(((mean, 1.0), (variance, n / max(n - 1, 1)))):
+    for which, (f, factor) in enumerate(((mean, None), (variance, n / maximum(n - 1, 1.0)))):
         if f is not None:
             old = operand(len(results), f.dtype)
-            batch, share = cast(operand(places + which, new.dtype), old.dtype) * factor, cast(momentum, old.dtype)
+            batch, share = cast(operand(places + which, new.dtype), old.dtype), cast(momentum, old.dtype)
+            batch = batch if factor is None else batch * cast(factor, old.dtype)
             results.append((old * (1 - share) + batch * share, f.dtype))
     kinds = [
         *(Operand(f.dtype) for f in running),
         Operand(new.dtype),
         Operand(new.dtype),
         Operand(float64, number=True),
+        Operand(float64, number=True),
     ]
     nest = Nest(tuple(results), tuple(kinds))
-    return plan_pointwise(nest, [*running, new, new, None], new.shape, running, in_place=True)
+    return plan_pointwise(nest, [*running, new, new, None, None], new.shape, running, in_place=True)
 
 
 @_by_batch.backward

@@ -182,8 +182,8 @@ def positions_of(results: Sequence[int], spaced: Spaced) -> int:
 
 
 def _tiling(of: Form, m: int, results: Sequence[int], spaced: Spaced) -> tuple[tilings.Tiling, int]:
-    single, size = of.shape[0] * results[0] == 1, SIZES[register_type(of.dtype)]
-    return tilings.choose(m, positions_of(results, spaced), results[1], results[2], single, size)
+    images, size = of.shape[0] * results[0], SIZES[register_type(of.dtype)]
+    return tilings.choose(m, positions_of(results, spaced), results[1], results[2], images, size)
 
 
 def whole(values: Sequence[int]) -> Tensor:

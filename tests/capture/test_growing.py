@@ -414,6 +414,21 @@ def test_remainders_of_tensors_are_no_remainders_of_sizes():
     assert compiled.recordings.growing
 
 
+def test_a_part_of_a_tensor_that_is_compared_is_a_tensor():
+    """The mask of nanoGPT."""
+    below = torch.tril(torch.ones(64, 64))
+
+    def attend(x):
+        n = x.shape[1]
+        return (x @ x.mT).masked_fill(below[:n, :n] == 0, -torch.inf).softmax(-1) @ x
+
+    compiled = torch.compile(attend)
+    for n in range(4, 40):
+        x = torch.randn(2, n, 8)
+        assert torch.equal(compiled(x), attend(x)), n
+    assert compiled.recordings.growing
+
+
 def test_there_is_no_warning_while_larger_sizes_may_be_generalised():
     """Products of the first few sizes have kernels of their own."""
     layer = nn.Linear(8, 17)

@@ -397,6 +397,8 @@ def _value(expression: Any, frame: FrameType) -> Any:
         case ("call", ("attribute", of, "size"), (key,)):
             thing, key = evaluate(of, frame), evaluate(key, frame)
             return thing.shape[key] if isinstance(thing, Tensor) and type(key) is int else UNKNOWN
+        case ("item", of, _) if isinstance(thing := evaluate(of, frame), Tensor):
+            return thing  # a part of a tensor is one
     return evaluate(expression, frame)
 
 

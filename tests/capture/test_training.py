@@ -26,6 +26,31 @@ def batch(i):
 
 
 # ---------------------------------------------------------------- parameters and gradients between calls
+def test_a_leaf_takes_over_a_gradient_that_nobody_else_holds():
+    weight, x = torch.ones(3, 2, requires_grad=True), torch.ones(4, 3)
+
+    def step():
+        weight.grad = None
+        (x @ weight).relu().sum().backward()
+
+    (region,) = torch.explain(step).regions
+    assert "sum of gradients" not in [name for kernel in region.kernels for name in kernel.operations]
+
+
+def test_a_gradient_that_goes_to_two_leaves_is_no_shared_grad():
+    a, b = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+
+    @torch.compile
+    def step(x):
+        a.grad = b.grad = None
+        ((a + b) * x).sum().backward()
+        a.grad.add_(1)
+
+    for _ in range(3):
+        step(torch.full((3,), 2.0))
+        assert (a.grad.tolist(), b.grad.tolist()) == ([3.0] * 3, [2.0] * 3)
+
+
 def test_a_parameter_frozen_between_calls():
     def make():
         model = nn.Linear(3, 2)

@@ -39,7 +39,7 @@ def settle(pending: dict[AccumulateGrad, Any], targets: Any) -> None:
         if watch.recorder is not None:
             watch.recorder.looks_at_gradient(leaf)
         if leaf.grad_ is None:
-            alone = getrefcount(gradient) == _LOCAL and not mode.recording
+            alone = getrefcount(gradient) == (_count_of_local() if mode.watched else _LOCAL) and not mode.recording
             if alone and gradient.version is None and gradient.form is leaf.form and _held(gradient.capsule, 1):
                 leaf.grad_ = gradient
             else:
@@ -88,6 +88,7 @@ def _unshared(gradient: Tensor) -> bool:
 
 
 # ---------------------------------------------------------------- what reference counts are without anybody else
+# They are counted anew while a recording watches: CPython 3.10 then keeps what the locals hold in a dictionary as well.
 def _count_of_local() -> int:
     pending = {0: [0]}
     gradient = pending.pop(0)
@@ -110,7 +111,7 @@ def _references(x: Any) -> int:
 
 def _held(x: Any, holders: int) -> bool:
     """Whether x, read from a slot for this call, is held by so many slots in all."""
-    return getrefcount(x) == _HELD + holders - 1
+    return getrefcount(x) == (_count_of_held() if mode.watched else _HELD) + holders - 1
 
 
 _LOCAL = _count_of_local()

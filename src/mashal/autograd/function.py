@@ -66,7 +66,7 @@ class FunctionCtx:
 class FunctionNode(tape.Node, FunctionCtx):
     """The node of a Function; its ctx.
 
-    operands: for each argument of apply, the form of a tensor or None; forms: the forms of the results.
+    operand_forms: for each argument of apply, the form of a tensor or None; forms: the forms of the results.
     """
 
     _forward_cls: type[Function]
@@ -93,7 +93,9 @@ class FunctionNode(tape.Node, FunctionCtx):
         if rule is Function.backward:
             rule = self._forward_cls.vjp
         given = rule(self, *gradients)
-        return fitting(given if isinstance(given, (tuple, list)) else (given,), self.operands, self.name(), self.edges)
+        return fitting(
+            given if isinstance(given, (tuple, list)) else (given,), self.operand_forms, self.name(), self.edges
+        )
 
     def _keep(self, results: tuple) -> None:
         """Keeps what save_for_backward was given, now that the results have their place."""
@@ -225,7 +227,7 @@ def _placed(node: FunctionNode, args: tuple, results: tuple, recorded: bool) -> 
     if recorded:
         edges = tuple((a.node, a.output) if isinstance(a, Tensor) and a.node is not None else None for a in args)
         node.edges = edges
-        node.operands = tuple(a.form if isinstance(a, Tensor) else None for a in args)
+        node.operand_forms = tuple(a.form if isinstance(a, Tensor) else None for a in args)
         node.results = len(results)
         node.forms = tuple(y.form if isinstance(y, Tensor) else None for y in results)
     placed = []

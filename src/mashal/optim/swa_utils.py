@@ -123,7 +123,7 @@ class AveragedModel(Module):
         """Takes the model's present parameters into the averages; the first time they are copied."""
         means = [p.detach() for p in self._averaged(self.module)]
         current = [p.detach().to(mean.device) for p, mean in zip(self._averaged(model), means)]
-        if granted(self.n_averaged == 0):
+        if granted(self.n_averaged.eq(0)):
             for mean, p in zip(means, current):
                 mean.copy_(p)
         else:

@@ -22,6 +22,7 @@ __all__ = [
 
 compiled: Any = later("mashal.capture.compiled")
 _STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile")
+_MODES = "default", "lite", "reduce-overhead", "max-autotune-no-cudagraphs", "max-autotune"
 _BACKENDS = {"cudagraphs": (), "inductor": (), "aot_eager": ("debug",), "eager": ("debug",)}
 
 
@@ -51,10 +52,10 @@ def compile(
     """
     if mode is not None and options is not None:
         raise RuntimeError("Either mode or options can be specified, but both can't be specified at the same time.")
-    if mode not in (None, "default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs", "lite"):
-        raise RuntimeError(
-            f"Unrecognized mode={mode}, should be one of: default, reduce-overhead, max-autotune, max-autotune-no-cudagraphs"
-        )
+    if mode is not None and mode not in _MODES:
+        raise RuntimeError(f"Unrecognized mode={mode}, should be one of: {', '.join(_MODES)}")
+    if dynamic is not None and not isinstance(dynamic, bool):
+        raise AssertionError(f"compile: dynamic is {dynamic!r}: it must be True, False or None")
     if isinstance(backend, str) and backend not in _BACKENDS:
         raise RuntimeError(f"compile: Invalid backend: {backend!r}; there are {', '.join(_BACKENDS)}")
     if not isinstance(backend, str) and not callable(backend):

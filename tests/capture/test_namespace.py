@@ -145,3 +145,10 @@ def test_a_break_that_is_asked_for_is_a_cut():
     found = torch._dynamo.explain(broken)(ONE)
     assert (found.graph_count, found.graph_break_count) == (2, 1)
     assert torch.compile(broken)(ONE).item() == 7
+
+
+def test_a_mode_and_dynamic_must_be_known():
+    with pytest.raises(RuntimeError, match=r"Unrecognized mode=quick.*lite"):
+        torch.compile(torch.sin, mode="quick")
+    with pytest.raises(AssertionError, match="dynamic is 'yes'"):
+        torch.compile(torch.sin, dynamic="yes")

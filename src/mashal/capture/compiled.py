@@ -13,13 +13,14 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from operator import attrgetter
 from types import FunctionType
 from typing import Any
 from weakref import WeakSet
 
 from mashal.capture.growing import Growing, Growth, grow
 from mashal.capture.guards import Guard, same
-from mashal.capture.making import Refused, make
+from mashal.capture.making import Refused, make, undone
 from mashal.capture.messages import not_recorded, not_whole, runs_as_written, too_often
 from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
@@ -38,6 +39,7 @@ MOST_TRIES, PATIENCE = 12, 4
 """So often a replay for many sizes is tried; so often before anybody is told: small sizes may have kernels of their own."""
 MOST_TRIALS = 4  # at a replay for floats that change
 MOST_KINDS = 4096
+MOST_SOUND = 32  # kinds: where each call is of another one, running it as it is written must not cost much
 MOST_PLACES = 64
 PATIENCE = 8  # calls that set what was not there: a cache is being filled, and will be full
 LONGEST_PAUSE = 255  # calls: where other threads always compute, trying to record must not cost much
@@ -136,6 +138,8 @@ class Recordings:
         self.all: list[Recording] = []
         self.refusal, self.unsplit, self.warned = "", "", False
         self.kinds: set[tuple] = set()
+        self.sound: set[tuple] = set()
+        """Kinds of calls that have gone well without a recording."""
         self.growing: list[Growing] = []
         self.varying: list[Varying] = []
         self.trials = 0
@@ -156,13 +160,11 @@ class Recordings:
 
     def call(self, args: tuple, options: dict[str, Any]) -> Any:
         """A call that the latest recording does not fit."""
-        if watch.recorder is not None or self.refusal:
-            return (self.parts if watch.recorder is None and _Stance.name != "force_eager" else self.fn)(
-                *args, **options
-            )
-        if _Stance.name == "force_eager":
+        if watch.recorder is not None or _Stance.name == "force_eager":
             return self.fn(*args, **options)
         structure, leaves = self.leaves_of(args, options)
+        if self.refusal:
+            return self._in_parts(args, options, structure, leaves)
         kind = with_parts(leaves)
         if kind is not None:
             return self._run_with_parts(kind, args, options)
@@ -187,6 +189,32 @@ class Recordings:
         if _Stance.name == "fail_on_recompile":
             raise RuntimeError(not_recorded(self.name, self.all[0].difference(structure, leaves) if self.all else ""))
         return self._record(args, options, structure, leaves)
+
+    def _in_parts(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
+        """A call of a function that cannot be recorded whole."""
+        if self._is_sound(structure, leaves) or not _one_at_a_time.acquire(blocking=False):
+            return self.parts(*args, **options)
+        try:
+            return self._as_written(args, options, structure, leaves)
+        finally:
+            _one_at_a_time.release()
+
+    def _is_sound(self, structure: Any, leaves: list[Any]) -> bool:
+        """Whether a call with such arguments has gone well before, or may be taken to."""
+        return len(self.sound) >= MOST_SOUND or _kind(structure, leaves) in self.sound or with_parts(leaves) is not None
+
+    def _as_written(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
+        """The first call of a kind, which may have shapes that do not fit, leaves nothing behind if it raises."""
+        if self._is_sound(structure, leaves):
+            return self.fn(*args, **options)
+        answer = undone(self.fn, args, options, leaves)
+        self._note_sound(args, options, structure, leaves)
+        return answer
+
+    def _note_sound(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> None:
+        self.sound.add(_kind(structure, leaves))
+        if len(leaves) == len(args) and all(isinstance(x, Tensor) for x in args):
+            self.sound.add(_forms(args))
 
     def leaves_of(self, args: tuple, options: dict[str, Any]) -> tuple[Any, list[Any]]:
         """The structure of a call's arguments, and what a replay is given: their leaves, and what is in the places."""
@@ -253,7 +281,7 @@ class Recordings:
                         self.name, len(self.all), self.all[0].difference(structure, leaves, self.arguments, self.places)
                     )
                 )
-            return self.fn(*args, **options)
+            return self._as_written(args, options, structure, leaves)
         try:
             answer, recording = make(self.fn, args, options, structure, leaves, self.whole, self.places)
         except Refused as refused:
@@ -267,6 +295,7 @@ class Recordings:
                 text = not_whole(self.name, refused.cuts) if refused.cuts else runs_as_written(self.name, str(refused))
                 raise RuntimeError(text) from None
             self._split(refused)
+            self._note_sound(args, options, structure, leaves)
             return refused.answer
         if recording is not None:
             self._prefer(recording)
@@ -344,7 +373,7 @@ class Recordings:
                 self.parts = split(self.fn, refused.cuts, region)
             except Unsplit as why:
                 self.refusal, self.unsplit = f"{refused}; {why}", str(why)
-        self.latest = _unless_recorded(self.parts)
+        self.latest = _if_sound(self.parts, self.sound)
         if self.parts is self.fn:
             self._warn(lambda: runs_as_written(self.name, self.unsplit or self.refusal, self.cuts))
 
@@ -366,9 +395,36 @@ def _level() -> int:
 _PACKAGE = __file__[: __file__.rindex("capture")]
 
 
-def _unless_recorded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """function, but MISS while something is recorded."""
-    return lambda *args: function(*args) if watch.recorder is None else MISS
+def _if_sound(parts: Callable[..., Any], sound: set[tuple]) -> Callable[..., Any]:
+    """A call in parts; MISS while something is recorded, and if it may be the first of its kind."""
+
+    def call(*args: Any) -> Any:
+        if watch.recorder is not None:
+            return MISS
+        try:
+            known = _forms(args) in sound or len(sound) >= MOST_SOUND
+        except AttributeError:  # not all are tensors
+            known = False
+        return parts(*args) if known else MISS
+
+    return call
+
+
+def _forms(args: tuple) -> tuple:
+    """The kind of a call with nothing but tensors, found quickly."""
+    return tuple(map(_form, args))
+
+
+_form = attrgetter("form")
+
+
+def _kind(structure: Any, leaves: list[Any]) -> tuple:
+    """What calls have in common that raise all or none, but for the numbers in their tensors."""
+    return structure, *[_sort(x) for x in leaves]
+
+
+def _sort(x: Any) -> Any:
+    return x.form if isinstance(x, Tensor) else x if isinstance(x, PLAIN) and not isinstance(x, float) else type(x)
 
 
 def _always_miss(*args: Any) -> Any:

@@ -160,10 +160,10 @@ def explain(fn: Callable[..., Any], *args: Any, **options: Any) -> Explanation:
     known = known or call.recordings  # type: ignore[attr-defined]
     found = Explanation(_name_of(fn, known))
     with Before(fn, args, options):
-        for _ in range(CALLS):
+        for i in range(CALLS):
             before = _extent(known)
             call(*args, **options)
-            if before and _extent(known) == before:
+            if i and before and _extent(known) == before:
                 break
         _describe(known, found, found.name, args, options)
     return found

@@ -92,6 +92,19 @@ def rehearse(
         recorder.undo()
 
 
+def undone(fn: Callable[..., Any], args: tuple, options: dict[str, Any], leaves: list[Any]) -> Any:
+    """fn(*args, **options), run as it is written; if it raises, everything is as it was before. leaves: of the arguments."""
+    recorder, modes = Recorder(x for x in leaves if isinstance(x, Tensor)), (mode.recording, mode.inference)
+    try:
+        with recorder:
+            answer = fn(*args, **options)
+        recorder.keep()
+        return answer
+    except BaseException:
+        _settled(recorder, None, modes)
+        raise
+
+
 def _recorded(
     recorder: Recorder,
     fn: Callable[..., Any],
@@ -121,19 +134,24 @@ def _recorded(
             called.walk_history()
         return answer, shape, called
     except BaseException as error:
-        try:
-            _settle(recorder, watch, modes)
-        except BaseException:  # an interrupt: once more from the beginning
-            _settle(recorder, watch, modes)
-            raise
+        _settled(recorder, watch, modes)
         if isinstance(error, Unrepeatable):
             error.watch = watch
         raise
 
 
-def _settle(recorder: Recorder, watch: Watch, modes: tuple[bool, bool]) -> None:
+def _settled(recorder: Recorder, watch: Watch | None, modes: tuple[bool, bool]) -> None:
     """Whatever was interrupted: nobody watches or listens any more, and everything is as it was before the call."""
-    watch.end()
+    try:
+        _settle(recorder, watch, modes)
+    except BaseException:  # an interrupt: once more from the beginning
+        _settle(recorder, watch, modes)
+        raise
+
+
+def _settle(recorder: Recorder, watch: Watch | None, modes: tuple[bool, bool]) -> None:
+    if watch is not None:
+        watch.end()
     recorder.end()
     mode.recording, mode.inference = modes
 

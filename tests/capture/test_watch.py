@@ -407,7 +407,7 @@ CHANGES_OF_MASHAL = {
     "a buffer": lambda x: MODEL.register_buffer("buffer", torch.ones(1)),
     "a hook": lambda x: MODEL.register_forward_hook(lambda *_: None).remove(),
     "a tensor's hook": lambda x: MODEL.weight.register_hook(lambda g: g).remove(),
-    "what is trained": lambda x: (MODEL.requires_grad_(False), MODEL.requires_grad_(True)),
+    "what is trained": lambda x: x.requires_grad_(),
     "a state_dict": lambda x: MODEL.load_state_dict(MODEL.state_dict(), strict=False),
     "a parameter": lambda x: setattr(MODEL, "extra", torch.nn.Parameter(torch.ones(1))),
     "the default dtype": lambda x: torch.set_default_dtype(torch.float32),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mashal.capture import answers, history
+from mashal.capture.places import restored
 from mashal.capture.planning import Planner, result_in, whose_version
 from mashal.capture.program import Operand, Plan, Program
 from mashal.capture.structure import Results, flatten, rebuild
@@ -113,14 +114,18 @@ class Backwards:
         """How the call is made once more as it is written; None if that would not be the same, or change something."""
         steps = self.plan.trail.steps
         lasting = any(v.buffer.source is not MADE for step in steps for v in step.written)
-        if lasting or self.recorder.repeats or any(map(is_stateful, steps)):
+        stores = self.called.stores
+        if lasting or self.recorder.repeats or any(map(is_stateful, steps)) or any(place.read for place in stores):
             return None
         outputs = [next(i for i, output in places if output == k) for k in range(len(self.called.differentiable))]
 
         def results(leaves: Sequence[Any]) -> list[Tensor]:
             args, options = rebuild(structure, leaves)
             found: list[Any] = []
-            flatten(self.called.watch.function(*args, **options), found, Results(lambda _: True))
+            with restored(stores):
+                answer = self.called.watch.function(*args, **options)
+                everything = answer, *(place.before.found() for place in stores)
+            flatten(everything if stores else answer, found, Results(lambda _: True))
             assert len(found) == len(self.called.found), "the same call has the same results"
             return [found[i] for i in outputs]
 

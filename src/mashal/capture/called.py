@@ -9,6 +9,8 @@ from typing import Any
 from mashal.capture import history
 from mashal.capture.effects import Unrepeatable
 from mashal.capture.modules import is_module
+from mashal.capture.places import Place
+from mashal.capture.program import are_alike
 from mashal.capture.recorder import Obstacle, Recorder
 from mashal.capture.structure import PLAIN
 from mashal.capture.watch import Watch
@@ -23,8 +25,9 @@ ALONE = 4  # up to so many results, backward from each of them by itself has a p
 @dataclass
 class Called:
     """leaves: of the arguments, the last `placed` of them held in places; found: the leaves of the answer; containers: ids of what
-    was given that holds others. forward: how many steps there were before backward; walks: those from all results, and from each
-    alone; reached: the tensors where they end. trouble: why the call cannot be replayed, or ""."""
+    was given that holds others. stores: the places that a replay sets. forward: how many steps there were before backward; walks:
+    those from all results, and from each alone; reached: the tensors where they end. trouble: why the call cannot be replayed,
+    or ""."""
 
     recorder: Recorder
     watch: Watch
@@ -32,6 +35,7 @@ class Called:
     found: list[Any]
     containers: list[int]
     placed: int
+    stores: list[Place] = field(default_factory=list)
     forward: int = -1
     differentiable: list[Tensor] = field(default_factory=list)
     boundary: history.Boundary | None = None
@@ -123,7 +127,10 @@ class Called:
             return "a gradient is sparse"
         for was in recorder.touched.values():
             x = was.tensor
-            if x.capsule is not was.capsule or x.form is not was.form or x.node is not was.node:
+            if are_alike(x.node, was.node):
+                x.node = was.node
+            set_ = any(place.owner is x for place in self.stores)
+            if x.capsule is not was.capsule or x.form is not was.form or (x.node is not was.node and not set_):
                 return "a tensor that was there before has become another one (its data, shape or requires_grad)"
         return ""
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from mashal.capture.guards import ABSENT, Guard
 from mashal.capture.modules import is_module
+from mashal.capture.places import Place
 
 __all__ = ["Effect", "Mutation", "Unrepeatable", "changes", "of_builtin", "of_library", "of_mashal"]
 
@@ -35,12 +36,13 @@ class Unrepeatable(BaseException):
 class Effect:
     """Something that a replay would not repeat: where (frame by frame, the compiled function first), and what.
 
-    settles: whether the next call may do without it, as where a cache was filled.
+    settles: whether the next call may do without it, as where a cache was filled. place: what was set, if a replay may set it again.
     """
 
     frame_lines: Lines
     what: str
     settles: bool = False
+    place: Place | None = None
 
 
 @dataclass(frozen=True)

@@ -342,6 +342,14 @@ def item_of(owner: Any, key: Any) -> tuple[Any, Any]:
             return owner, owner[key]
         if type(owner) is tuple and isinstance(key, int):
             return None, owner[key]
-    except (IndexError, TypeError):  # no such item, a key that cannot be one
+        if _is_layers(owner) and isinstance(key, (int, str)):
+            layers: Any = owner
+            return None, layers[key]
+    except (IndexError, KeyError, TypeError):  # no such item, a key that cannot be one
         pass
     return None, UNKNOWN
+
+
+def _is_layers(owner: Any) -> bool:
+    """Whether this is a Sequential, ModuleList or the like: asking it for an item is looking into its dictionary of layers."""
+    return getattr(getattr(type(owner), "__getitem__", None), "__module__", None) == "mashal.nn.containers"

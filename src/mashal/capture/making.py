@@ -12,6 +12,7 @@ from mashal.capture.backwards import Backwards
 from mashal.capture.called import Called, cuts_of
 from mashal.capture.effects import Unrepeatable
 from mashal.capture.guards import Guard
+from mashal.capture.places import stores
 from mashal.capture.planning import Planner
 from mashal.capture.program import Plan, Program
 from mashal.capture.recorder import Obstacle, Recorder
@@ -90,6 +91,7 @@ def rehearse(
         return None if called.trouble else recording, called.watch.codes
     finally:
         recorder.undo()
+        called.watch.put_back()
 
 
 def undone(fn: Callable[..., Any], args: tuple, options: dict[str, Any], leaves: list[Any]) -> Any:
@@ -124,13 +126,16 @@ def _recorded(
                 answer = fn(*args, **options)
             recorder.lines = tuple
             found: list[Any] = []
-            shape = flatten(answer, found, Results(watch.is_new))
+            results = Results(watch.is_new)
+            shape = flatten(answer, found, results)
             given = [id(x) for x in containers((args, options))]
+            left, structures = stores(watch, recorder, given, leaves, results, found)
+            shape = (tuple, shape, *structures) if left else shape
             placed = {(id(place.holder), place.key) for place in places}
             watch.guards = [
                 g for g in watch.guards if id(g.holder) not in given and (id(g.holder), g.key) not in placed
             ]
-            called = Called(recorder, watch, leaves, found, given, len(placed))
+            called = Called(recorder, watch, leaves, found, given, len(placed), left)
             called.walk_history()
         return answer, shape, called
     except BaseException as error:
@@ -152,6 +157,7 @@ def _settled(recorder: Recorder, watch: Watch | None, modes: tuple[bool, bool]) 
 def _settle(recorder: Recorder, watch: Watch | None, modes: tuple[bool, bool]) -> None:
     if watch is not None:
         watch.end()
+        watch.put_back()
     recorder.end()
     mode.recording, mode.inference = modes
 
@@ -184,8 +190,9 @@ def _recording(called: Called, structure: Any, shape: Any) -> Recording:
     after[:0] = [answers.Bumped(*bumped) for bumped in planner.bumped]  # before a history notes versions
     after += [answers.Repeated(repeat) for repeat in called.recorder.repeats]
     return Recording(
-        structure, Program(plan), fixed, places, shape, parts, after, called.watch.guards, placed=called.placed
-    )
+        structure, Program(plan), fixed, places, shape, parts, after, called.watch.guards, placed=called.placed,
+        stores=called.stores,
+    )  # fmt: skip
 
 
 def _copied(buffer: Buffer) -> Any:

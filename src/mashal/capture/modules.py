@@ -15,16 +15,24 @@ _OF_CALLS = frozenset(("training", "forward", "_long_way", "_compiled_call_impl"
 
 class Seen:
     """Modules and all below them, with their attributes as they are now, and all settings; guards: what was read of others;
-    used: the ids of tensors that the recording uses, all others may be other ones."""
+    used: the ids of tensors that the recording uses, all others may be other ones; set_: (id of a dictionary, key) of what it sets
+    itself, which is no matter unless there is a guard for it."""
 
-    def __init__(self, modules: Iterable[Any], guards: Iterable[Any] = (), used: Iterable[int] = ()):
-        self.guards, self.settings, self.used = list(guards), settings_now(), frozenset(used)
+    def __init__(
+        self,
+        modules: Iterable[Any],
+        guards: Iterable[Any] = (),
+        used: Iterable[int] = (),
+        set_: Iterable[tuple[int, Any]] = (),
+    ):
+        self.guards, self.settings = list(guards), settings_now()
+        self.used, self.set_ = frozenset(used), frozenset(set_)
         self.modules: dict[int, tuple[Any, dict[str, Any]]] = {}
         stack = list(modules)
         while stack:
             module = stack.pop()
             if module is not None and id(module) not in self.modules:
-                self.modules[id(module)] = module, _attributes(module, self.used)
+                self.modules[id(module)] = module, self._attributes(module)
                 stack += module.__dict__[_MEMBERS].values()
 
     def unchanged(self) -> bool:
@@ -33,8 +41,25 @@ class Seen:
         if self.settings != settings_now():
             return False
         return all(guard.holds() for guard in self.guards) and all(
-            _same(was, _attributes(m, self.used)) for m, was in modules
+            _same(was, self._attributes(m)) for m, was in modules
         )
+
+    def _attributes(self, module: Any) -> dict[str, Any]:
+        """The attributes; of dictionaries (members, hooks) what is in them. Tensors that are not used are all alike.
+
+        Of a module whose class is the program's, those that calls of modules depend on: what its own code reads has guards.
+        """
+        own, ours = module.__dict__, type(module).__module__.partition(".")[0] == "mashal"
+        held = {
+            name: x
+            for name, x in own.items()
+            if (ours or name in _OF_CALLS or _is_registry(name, x)) and (id(own), name) not in self.set_
+        }
+        alike = lambda x: x if id(x) in self.used or not isinstance(x, Tensor) else Tensor
+        return {
+            name: tuple((key, alike(y)) for key, y in x.items()) if isinstance(x, dict) else alike(x)
+            for name, x in held.items()
+        }
 
 
 def is_module(x: Any) -> bool:
@@ -44,20 +69,6 @@ def is_module(x: Any) -> bool:
 def of_module(holder: Any) -> bool:
     """Whether this is a dictionary of a module: such tell when they change (machine.observing)."""
     return isinstance(holder, dict) and (_MEMBERS in holder or hasattr(type(holder), "owner"))
-
-
-def _attributes(module: Any, used: frozenset[int]) -> dict[str, Any]:
-    """The attributes; of dictionaries (members, hooks) what is in them. Tensors that are not used are all alike.
-
-    Of a module whose class is the program's, those that calls of modules depend on: what its own code reads has guards.
-    """
-    ours = type(module).__module__.partition(".")[0] == "mashal"
-    held = {name: x for name, x in module.__dict__.items() if ours or name in _OF_CALLS or _is_registry(name, x)}
-    alike = lambda x: x if id(x) in used or not isinstance(x, Tensor) else Tensor
-    return {
-        name: tuple((key, alike(y)) for key, y in x.items()) if isinstance(x, dict) else alike(x)
-        for name, x in held.items()
-    }
 
 
 def _is_registry(name: str, x: Any) -> bool:

@@ -91,7 +91,8 @@ def outlines_of(recording: Recording, reals: bool = False) -> list[Outline]:
     for part in recording.answers:
         _outline_answer(part, found)
     after = [_finish(finish) for finish in recording.after]
-    found.fixed.append((recording.shape, len(recording.fixed), list(recording.picked), after))
+    stores = [place.name for place in recording.stores]
+    found.fixed.append((recording.shape, len(recording.fixed), list(recording.picked), after, stores))
     return [found, *(_outline_backward(x.program, reals) for x in recording.after if isinstance(x, answers.Remembered))]
 
 

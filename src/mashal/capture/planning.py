@@ -162,10 +162,14 @@ class Planner:
             plan.kept.append(x)
             for name, expected in (("capsule", was.capsule), ("form", was.form), ("node", was.node)):
                 plan.slots.append((id(x) + _OFFSETS[name], expected))
+            if isinstance(was.node, AccumulateGrad):
+                plan.leaf_nodes.append((x, id(x) + _OFFSETS["node"], was.node))
         for x, expected in self._gradient_guards:
             plan.kept.append(x)
             plan.slots.append((id(x) + _OFFSETS["grad_"], expected))
-        plan.entries.append((changes, "structure", changes["structure"]))
+        known = {(id(guard.holder), guard.key) for guard in watch.guards if of_module(guard.holder)}
+        plan.settled = not any(place.name in known for place in self.called.stores)
+        plan.entries.append((changes, "structure", changes["structure"] if plan.settled else object()))
         for step in plan.trail.steps:
             if isinstance(step, UpdateStep):
                 if step.numbers() is None:
@@ -179,7 +183,10 @@ class Planner:
         plan.generators = list(self.recorder.generators)
         of_modules = [guard for guard in watch.guards if of_module(guard.holder)]
         used = {*self.recorder.touched} - {id(x) for x in self.leaves}
-        plan.modules, plan.contents = Seen(self.recorder.modules, of_modules, used), _CONTENTS
+        plan.modules, plan.contents = (
+            Seen(self.recorder.modules, of_modules, used, [place.name for place in self.called.stores]),
+            _CONTENTS,
+        )
         for guard in watch.guards:
             if of_module(guard.holder):
                 continue

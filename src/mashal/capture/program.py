@@ -16,6 +16,7 @@ from typing import Any
 from mashal.capture.fuse import fused
 from mashal.capture.guards import LENGTH, same
 from mashal.capture.modules import Seen
+from mashal.capture.places import Place
 from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value, bits_of
 from mashal.core.generator import PLACE, Generator
 from mashal.core.tape import AccumulateGrad
@@ -48,8 +49,9 @@ class Plan:
     the first `returned` of them are handed out. kept: whose slots are compared. leaves: (tensor, place in results or -1).
     apart: storages that must differ, (operand, other operand or -1, capsule or None). together: operands that share memory,
     (operand, other operand, how many bytes further that one lies). asked: the modes that a replay needs as they are now.
-    items: guards of lists' items, and of lengths. numbers: which entries are options of an optimizer that its step reads anew.
-    folds: whether what depends on constants alone is computed now.
+    leaf_nodes: (leaf, address of its slot, node). items: guards of lists' items, and of lengths. numbers: which entries are
+    options of an optimizer that its step reads anew. folds: whether what depends on constants alone is computed now. settled:
+    whether the call sets nothing of a module that it has a guard for.
     """
 
     trail: Trail
@@ -67,6 +69,7 @@ class Plan:
     together: list[tuple[int, int, int]] = field(default_factory=list)
     kept_gradients: set[int] = field(default_factory=set)
     kept: list[Any] = field(default_factory=list)
+    leaf_nodes: list[tuple[Any, int, Any]] = field(default_factory=list)
     cells: list[Any] = field(default_factory=list)
     contents: int = 0
     others: list[Any] = field(default_factory=list)
@@ -75,6 +78,7 @@ class Plan:
     returns: int = 0
     asked: int = ASKED_USUALLY
     folds: bool = True
+    settled: bool = True
 
 
 @cache
@@ -245,11 +249,24 @@ class Program:
         for i, guard in enumerate(self.plan.items):
             if guard.key is not LENGTH:
                 self.tables.expect("items", i, guard.found())
-        self._renew_cells()
+        self._renew_slots()
         return True
 
-    def _renew_cells(self) -> None:
+    def leave(self, places: Sequence[Place], values: Sequence[Any]) -> None:
+        """Sets places, at the end of a replay; what the program itself changes of modules doesn't make it look at them again."""
+        row = next(i for i, (holder, _, _) in enumerate(self.plan.entries) if holder is changes)
+        known = self.plan.settled and changes["structure"] is self._expected[row]
+        for place, value in zip(places, values):
+            place.put(value)
+        if known and changes["structure"] is not self._expected[row]:
+            self._expected[row] = changes["structure"]
+            self.tables.expect("entries", row, changes["structure"])
+
+    def _renew_slots(self) -> None:
         rows = {address: i for i, (address, _) in enumerate(self.plan.slots)}
+        for x, address, node in self.plan.leaf_nodes:
+            if are_alike(x.node, node):
+                self.tables.expect("slots", rows[address], x.node)
         for guard in self.plan.cells:
             now = guard.found()
             self.tables.expect("slots", rows[id(guard.holder) + self.plan.contents], now)
@@ -300,6 +317,11 @@ class Program:
 def used(trail: Trail) -> list[Buffer]:
     """The buffers that steps read or write, in the order in which they are met."""
     return list(dict.fromkeys(v.buffer for step in trail.steps for v in (*step.written, *step.read)))
+
+
+def are_alike(node: Any, other: Any) -> bool:
+    """Whether two nodes are where gradients of a leaf end, and nothing hangs on them: it wanted none for a while."""
+    return all(isinstance(x, AccumulateGrad) and x.hooks is None for x in (node, other))
 
 
 # ---------------------------------------------------------------- the arena

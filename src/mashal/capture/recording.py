@@ -8,6 +8,7 @@ from typing import Any
 
 from mashal.capture.guards import Guard, same
 from mashal.capture.messages import broken, short
+from mashal.capture.places import Place
 from mashal.capture.program import MISS, Program
 from mashal.capture.structure import rebuild
 from mashal.core.forms import Form
@@ -35,6 +36,8 @@ class Recording:
     direct: Callable[..., Any] | None = None
     placed: int = 0
     """How many of the leaves, the last ones, are no arguments' but come from other places."""
+    stores: Sequence[Place] = ()
+    """The places that a replay sets; what it puts there comes behind the answer, as parts of it."""
     picked: Sequence[Any] = ()
     """The keys by which the program took things out of lists and the like, if it was rehearsed."""
 
@@ -100,7 +103,11 @@ class Recording:
         built = [answer(leaves, made) for answer in self.answers]
         for finish in self.after:
             finish(leaves, made, built)
-        return rebuild(self.shape, built)
+        if not self.stores:
+            return rebuild(self.shape, built)
+        answer, *left = rebuild(self.shape, built)
+        self.program.leave(self.stores, left)
+        return answer
 
 
 def _seen(f: Form) -> str:

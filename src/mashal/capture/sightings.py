@@ -29,6 +29,7 @@ from mashal.capture.frames import Lines, is_library
 from mashal.capture.guards import (
     ABSENT,
     CONTENTS,
+    LENGTH,
     UNKNOWN,
     Guard,
     candidates,
@@ -37,7 +38,8 @@ from mashal.capture.guards import (
     look_up,
     place_of,
 )
-from mashal.capture.modules import is_module
+from mashal.capture.modules import is_module, of_module
+from mashal.capture.places import Place, place_to_set
 from mashal.capture.sites import reads_of_first, shown
 from mashal.core.interop import is_array
 from mashal.core.shapes import Size
@@ -83,15 +85,20 @@ class Sightings:
         young = self.young = {id(thing) for thing in gc.get_objects(generation=0)}
         changed: set[int] = set()
         effects: list[Effect] = []
+        places: dict[tuple[int, Any], Place | None] = {}
         for change in self.changes + (self.switches if _mode() != self.mode else []):
             if isinstance(change, Mutation):
                 if id(change.changed) in (young if change.tracked else self.made):
                     continue
                 if change.before is not None and change.before.holds():
+                    if isinstance(change.changed, Tensor):
+                        continue
                     self.found.setdefault(_place(change.before), (change.before, change.changed))
                     continue
-                changed.add(id(change.changed))
-                change = Effect(change.frame_lines, change.what, change.settles)
+                place = places.setdefault(_place(change.before), self._place_of(change)) if change.before else None
+                if place is None:
+                    changed.add(id(change.changed))
+                change = Effect(change.frame_lines, change.what, change.settles, place)
             if change not in effects:
                 effects.append(change)
         old = [guard for guard, owner in self.found.values() if id(owner) not in young and id(owner) not in self.made]
@@ -99,10 +106,27 @@ class Sightings:
             guard for guard in old if not (type(guard.holder) in (list, dict, set) and id(guard.holder) in changed)
         ], effects
 
+    def _place_of(self, change: Mutation) -> Place | None:
+        """The one place that was set, if nobody has looked at all that stands beside it, or counted it. (Layers always count.)"""
+        before = change.before
+        if before is None or (id(before.holder), CONTENTS) in self.found:
+            return None
+        counted = (id(before.holder), LENGTH) in self.found and not of_module(before.holder)
+        if counted and before.expected is ABSENT:
+            return None
+        return place_to_set(before, change.changed, _place(before) in self.found)
+
+    def put_back(self) -> None:
+        """After a rehearsal: the places that were set are as they were."""
+        for change in self.changes:
+            place = self._place_of(change) if isinstance(change, Mutation) else None
+            if place is not None:
+                place.put_back()
+
     # ---------------------------------------------------------------- noting
     def mutation(self, frame: FrameType, what: str, changed: Any, before: Guard | None = None) -> None:
         """An object, or what cannot be found out, is changed; in one place only if it is known what was there before."""
-        if self.rehearsed and not self._is_new(changed):
+        if self.rehearsed and place_to_set(before, changed, False) is None and not self._is_new(changed):
             self.effect(frame, what)
         if before is not None:
             before = self.before.setdefault(_place(before), before)
@@ -153,11 +177,23 @@ class Sightings:
                 for module in thing.modules():
                     self.guard(Guard(vars(module), "training", asked, f"the mode of a {type(module).__name__}"), module)
                 return
+            for module in thing.modules():
+                place = place_of(module, "training", "attribute", f"the mode of a {type(module).__name__}")
+                self.mutation(frame, f"{type(module).__name__}.{name}()", module, place)
+            return
         if name == "requires_grad_":
             tensors = list(thing.parameters()) if hasattr(thing, "parameters") else [thing]
-            if all(x.requires_grad is locals_.get("requires_grad", True) for x in tensors):
-                return
+            return self.wants_gradients(frame, tensors, f"{type(thing).__name__}.{name}()")
         self.mutation(frame, f"{type(thing).__name__}.{name}()", thing)
+
+    def wants_gradients(self, frame: FrameType, tensors: Iterable[Tensor], what: str) -> None:
+        """It is set whether tensors want gradients; what they did before is a guard of the recorder's."""
+        for x in tensors:
+            if watch.recorder is not None:
+                watch.recorder.touch(x)
+            self.mutation(
+                frame, what, x, Guard(x, "requires_grad", x.requires_grad, "whether a tensor wants a gradient")
+            )
 
     def settle(self, frame: FrameType) -> None:
         """What `keep` announced is there now."""
@@ -273,6 +309,8 @@ class Sightings:
         changed = evaluate(site.expression, frame)
         if isinstance(changed, Tensor) and (way == "item" or name in ("grad", "data")):
             return
+        if isinstance(changed, Tensor) and name == "requires_grad":
+            return self.wants_gradients(frame, [changed], f"{what} = …")
         if isinstance(changed, Tensor) and not hasattr(type(changed), name):
             return self.effect(frame, f"{what} = …")
         key = name if way == "attribute" else evaluate(name, frame)

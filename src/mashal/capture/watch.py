@@ -78,6 +78,7 @@ class Watch:
         self._begun: set[FrameType] = set()
         self._quiet: FrameType | None = None  # nothing is watched until this frame returns
         self._before: tuple[Any, Any, bool] | None = None
+        self._put_back: Callable[[], None] | None = None
 
     # ---------------------------------------------------------------- entering and leaving
     def __enter__(self) -> Watch:
@@ -104,6 +105,7 @@ class Watch:
         try:
             self.guards, self.effects = self._seen.conclude()
             self.picked = self._seen.picked
+            self._put_back = self._seen.put_back if self.rehearsed else None
             self._new = self._seen.young | {*self._seen.made}
             self._read = {id(guard.expected) for guard in self.guards}
         finally:
@@ -126,6 +128,12 @@ class Watch:
             if self._before[2]:
                 gc.enable()
             self._before = None
+
+    def put_back(self) -> None:
+        """After a rehearsal: has the places that were set be as they were."""
+        if self._put_back is not None:
+            self._put_back()
+            self._put_back = None
 
     def is_new(self, x: Any) -> bool:
         """Afterwards: whether the call made an object, of those that it left behind. What the collector does not know counts as new,

@@ -70,12 +70,15 @@ class Tables:
     asked: int = ASKED_USUALLY
     keeps: list[Any] = field(default_factory=list)
     """Whatever the words point to."""
+    expected: dict[tuple[str, int], Any] = field(default_factory=dict)
+    """What rows expect since the tables were made."""
     words: dict[str, Any] = field(default_factory=dict)
     """The rows of each table as words, once there is a replay."""
 
     def expect(self, table: str, row: int, x: Any) -> None:
         """From now on a row of `slots`, `entries` or `items` expects this object."""
-        self.words[table][(row + 1) * WORDS[table] - 1] = _word(x, self, number=False)
+        self.words[table][(row + 1) * WORDS[table] - 1] = 0 if x is NOTHING else id(x)
+        self.expected[table, row] = x
 
 
 def block_of(tables: Tables) -> Any:

@@ -177,12 +177,13 @@ legacy_contiguous_format = contiguous_format
 globals().update(_public("torch"))
 globals().update(_FOREACH)
 _INSIDE = set(
-    "checks control core errors importlib lang later legacy lower machine methods ops quantized settings signatures streams switches sys "
-    "torch".split()
+    "checks configured control core errors importlib lang later legacy lower machine methods ops quantized settings signatures "
+    "streams switches sys torch".split()
 )
 _MODULES = set(
-    "_C _dynamo accelerator amp backends compiler cpu cuda distributions fft func functional futures jit library linalg masked mps mtia "
-    "multiprocessing nn optim quasirandom overrides return_types serialization signal sparse special testing types utils xpu".split()
+    "_C _dynamo _functorch _inductor _logging accelerator amp backends compiler cpu cuda distributions fft func functional futures "
+    "jit library linalg masked mps mtia multiprocessing nn optim quasirandom overrides return_types serialization signal sparse "
+    "special testing types utils xpu".split()
 )
 _ELSEWHERE = {
     "mashal.amp.autocast_mode": "autocast autocast_decrement_nesting autocast_increment_nesting clear_autocast_cache "

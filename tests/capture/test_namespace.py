@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_a_backend_that_is_a_function_is_given_the_function_and_tensors():
 
     compiled = torch.compile(lambda x, k: x * k, backend=backend)
     assert [compiled(ONE, k).item() for k in (2, 3)] == [3, 4]
-    assert len(given) == 1 and given[0][0] is ONE
+    assert len(given) == 2 and given[0][0] is ONE
 
 
 @pytest.mark.parametrize("backend", ["nonsense", 3])
@@ -107,7 +108,7 @@ def test_failing_where_no_recording_fits_says_why():
     compiled(ONE, 2)
     with torch.compiler.set_stance("fail_on_recompile"):
         assert compiled(ONE, 2).item() == 2
-        with pytest.raises(RuntimeError, match="argument 1 was 2 and is 3"):
+        with pytest.raises(RuntimeError, match="argument `k` was 2 and is 3"):
             compiled(ONE, 3)
     assert compiled(ONE, 3).item() == 3
 
@@ -152,3 +153,183 @@ def test_a_mode_and_dynamic_must_be_known():
         torch.compile(torch.sin, mode="quick")
     with pytest.raises(AssertionError, match="dynamic is 'yes'"):
         torch.compile(torch.sin, dynamic="yes")
+
+
+# ---------------------------------------------------------------- options and settings
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        ({"nonsense": True}, "Unexpected optimization option nonsense"),
+        ({"max_autotune": "yes"}, "Unexpected type of attr max_autotune, got str should be bool"),
+        ({"trace.enabled": True}, "can only be False: .*MASHAL_SHOW"),
+        ({"guard_filter_fn": 3}, "Unexpected optimization option guard_filter_fn"),
+    ],
+)
+def test_an_option_that_there_is_not_is_an_error(options, error):
+    with pytest.raises(RuntimeError, match=error):
+        torch.compile(torch.sin, options=options)
+
+
+def test_options_that_pytorch_has_are_accepted():
+    options = {"max-autotune": True, "triton.cudagraphs": True, "epilogue_fusion": False, "guard_filter_fn": len}
+    assert torch.compile(lambda x: x * 2, options=options)(ONE).item() == 2
+
+
+def test_settings_have_groups():
+    with torch._inductor.config.patch({"triton.cudagraphs": True}):
+        assert torch._inductor.config.triton.cudagraphs is True
+    torch._inductor.config.triton.unique_kernel_names = True
+    with pytest.raises(AttributeError, match=r"no setting 'triton\.nonsense'"):
+        torch._inductor.config.triton.nonsense = 1
+
+
+def test_settings_are_saved_and_loaded():
+    config = torch._dynamo.config
+    saved = config.save_config()
+    config.verbose = True
+    config.load_config(saved)
+    assert config.verbose is False and config.get_config_copy()["recompile_limit"] == 8
+
+
+def test_no_more_recordings_are_made_than_a_limit_says():
+    counter = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(lambda x, k: x * ord(k), backend=counter)
+    with torch._dynamo.config.patch(cache_size_limit=2), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for k in "abcdabcd":
+            compiled(ONE, k)
+    assert counter.frame_count == 2
+
+
+def test_a_limit_of_its_own_is_an_error_with_fullgraph():
+    compiled = torch.compile(lambda x, k: x * ord(k), fullgraph=True, recompile_limit=1)
+    compiled(ONE, "a")
+    with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit, match=r"recorded 1 times.*argument `k` was 'a'"):
+        compiled(ONE, "b")
+
+
+def test_a_second_recording_can_be_an_error():
+    compiled = torch.compile(lambda x, k: x * ord(k))
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        compiled(ONE, "a")
+        with pytest.raises(torch._dynamo.exc.RecompileError, match="error_on_recompile"):
+            compiled(ONE, "b")
+
+
+@pytest.mark.parametrize("setting, sizes", [("automatic_dynamic_shapes", 3), ("assume_static_by_default", 2)])
+def test_whether_sizes_share_a_recording_is_a_setting(setting, sizes):
+    counter = torch._dynamo.testing.CompileCounter()
+    compiled = torch.compile(lambda x: x * 2 + 1, backend=counter)
+    with torch._dynamo.config.patch({setting: False}):
+        for n in range(3, 3 + sizes):
+            compiled(torch.ones(n))
+    assert bool(compiled.recordings.growing) is (setting == "assume_static_by_default")
+
+
+def test_a_marked_size_shares_a_recording_from_the_second_on():
+    compiled = torch.compile(lambda x: x * 2 + 1)
+    for n in (4, 5):
+        x = torch.ones(n)
+        torch._dynamo.mark_dynamic(x, 0)
+        compiled(x)
+    assert len(compiled.recordings.growing) == 1
+
+
+def test_compile_can_be_switched_off():
+    seen = []
+    compiled = torch.compile(lambda x: seen.append(torch.compiler.is_compiling()) or x * 2)
+    with torch._dynamo.config.patch(disable=True):
+        compiled(ONE)
+    assert seen == [False]
+
+
+# ---------------------------------------------------------------- exceptions, backends
+def test_what_fullgraph_raises_has_pytorchs_class():
+    with pytest.raises(torch._dynamo.exc.Unsupported) as raised:
+        torch.compile(lambda x: x * x.item(), fullgraph=True)(ONE)
+    assert isinstance(raised.value, torch._dynamo.exc.TorchDynamoException) and raised.value.msg == str(raised.value)
+
+
+def test_a_backend_that_fails_is_an_error_or_left_out():
+    def backend(module, tensors):
+        raise ValueError("no good")
+
+    with pytest.raises(torch._dynamo.exc.BackendCompilerFailed, match="backend='backend' raised:\nValueError: no good"):
+        torch.compile(lambda x: x * 2, backend=backend)(ONE)
+    with torch._dynamo.config.patch(suppress_errors=True):
+        assert torch.compile(lambda x: x * 2, backend=backend)(ONE).item() == 2
+
+
+def test_a_backend_that_is_a_function_is_told_the_options():
+    told = {}
+
+    def backend(module, tensors, **said):
+        told.update(said)
+        return module.forward
+
+    torch.compile(lambda x: x * 2, backend=backend, options={"a": 1})(ONE)
+    assert told == {"options": {"a": 1}}
+
+
+def test_nothing_is_compiled_inside_what_is_kept_out():
+    kept_out = torch.compiler.disable(torch.compile(lambda x: x * torch.compiler.is_compiling()))
+    assert kept_out(ONE).item() == 0
+
+
+def test_eager_with_fullgraph_finds_cuts():
+    with pytest.raises(RuntimeError, match="allows no such place"):
+        torch.compile(lambda x: x * x.item(), backend="eager", fullgraph=True)(ONE)
+
+
+def test_the_first_call_of_a_kind_may_run_as_written():
+    seen = []
+
+    def inner(x):
+        seen.append(torch.compiler.is_compiling())
+        return x
+
+    compiled = torch.compile(lambda x: inner(x) * 2)
+    with torch.compiler.set_stance("eager_then_compile"):
+        compiled(ONE)
+        compiled(ONE)
+    assert seen[:2] == [False, True]
+
+
+# ---------------------------------------------------------------- what compile tells
+def test_counters_count_recordings_and_cuts():
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+
+    def broken(x):
+        y = x * 2
+        torch._dynamo.graph_break()
+        return y * 2
+
+    compiled = torch.compile(broken)
+    compiled(ONE), compiled(ONE)
+    assert counters["stats"]["unique_graphs"] == 2 and list(counters["graph_break"].values()) == [1]
+
+
+def test_notes_of_cuts_and_recordings(caplog):
+    compiled = torch.compile(lambda x, k: x * ord(k))
+    torch._logging.set_logs(recompiles=True, graph_breaks=True)
+    try:
+        for k in "ab":
+            compiled(ONE, k)
+        torch.compile(lambda x: x * x.item())(ONE)
+    finally:
+        torch._logging.set_logs()
+    recorded, cut = [record.getMessage() for record in caplog.records]
+    assert "argument `k` was 'a' and is 'b'" in recorded and "is cut at" in cut
+
+
+def test_notes_that_there_are_not_are_an_error():
+    with pytest.raises(TypeError, match=r"'bytecode'; notes there are: .*graph_breaks"):
+        torch._logging.set_logs(bytecode=True)
+
+
+def test_kernels_are_carried_as_bytes():
+    (ONE * 7).sin()
+    kernels, info = torch.compiler.save_cache_artifacts()
+    assert torch.compiler.load_cache_artifacts(kernels) == info and not info.empty()
+    assert torch.compiler.load_cache_artifacts(kernels[:-1]) is None

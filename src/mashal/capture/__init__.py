@@ -17,7 +17,8 @@ Read in this order
   varying     one recording for floats that change
   compiled    recordings of a function, found by their guards
   regions     a function split around what cannot be recorded: source, names, flow, hoisting;  callees: what is called at a cut
-  messages    what compile says to its user
+  messages    what compile says to its user;  errors: the classes of its errors;  news: counters, and notes for those who ask
+  settings    what a program may set (torch._dynamo.config)
   explain     what was captured, where it was cut;  costs: bytes, arithmetic, time of kernels;  listing: as text;  picture: as bars;
               before: what the calls changed is put back
 

@@ -18,19 +18,22 @@ from types import FunctionType
 from typing import Any
 from weakref import WeakSet
 
+from mashal.capture.errors import FailOnRecompileLimitHit, RecompileError, Unsupported
 from mashal.capture.growing import Growing, Growth, grow
 from mashal.capture.guards import Guard, same
 from mashal.capture.making import Refused, make, undone
-from mashal.capture.messages import not_recorded, not_whole, runs_as_written, too_often
+from mashal.capture.messages import not_recorded, not_whole, place, runs_as_written, too_often, why_cut
+from mashal.capture.news import count, tell
 from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
 from mashal.capture.regions import Unsplit, split
+from mashal.capture.settings import DEFAULTS, SETTINGS, Stance
 from mashal.capture.structure import PLAIN, flatten
 from mashal.capture.varying import Varying, floats_that_differ, vary
 from mashal.core.tensor import Tensor
 from mashal.machine.observing import watch
 
-EAGERLY, SPECIAL, LIMIT = 3, 2, 8
+EAGERLY, SPECIAL = 3, 2
 """So many recordings are made at once; after that of a kind of call that comes a second time (a sequence that grows never
 does), up to the limit. All other calls run as they are written. SPECIAL: so many more are made at once where most sizes have a
 replay in common, for those that differ (0 and 1)."""
@@ -48,13 +51,19 @@ _all: WeakSet[Recordings] = WeakSet()
 
 
 def compiled(
-    fn: Callable[..., Any], whole: bool = False, dynamic: bool | None = None, name: str = ""
+    fn: Callable[..., Any],
+    whole: bool = False,
+    dynamic: bool | None = None,
+    name: str = "",
+    most: int | None = None,
+    told: Callable[[Recording], None] | None = None,
 ) -> Callable[..., Any]:
     """fn, recorded when it is first called. whole: an error instead of a way round what cannot be recorded.
 
     dynamic: a replay for many sizes is made as soon as a second size comes; False: never; None: when a third one does.
+    most: how many recordings are made, if it is not what the settings say. told: is told each.
     """
-    known = Recordings(fn, whole, dynamic, name)
+    known = Recordings(fn, whole, dynamic, name, most, told)
     names = _positional(fn)
 
     def call(*args: Any, **options: Any) -> Any:
@@ -101,20 +110,9 @@ def reset() -> None:
         known.forget()
 
 
-class _Stance:
-    name = "default"
-    limit = LIMIT
-
-
-def most_recordings(limit: int | None = None) -> int:
-    """How many recordings of a function are made at most, from now on `limit` if it is given."""
-    _Stance.limit = _Stance.limit if limit is None else limit
-    return _Stance.limit
-
-
 def stand(stance: str) -> str:
     """From now on compiled functions do what this says (compiler.set_stance); what they did until now."""
-    before, _Stance.name = _Stance.name, stance
+    before, Stance.name = Stance.name, stance
     for known in list(_all):
         known.latest = _always_miss
     return before
@@ -126,8 +124,16 @@ class Recordings:
     refusal: why it is not recorded whole, or ""; unsplit: why it is not split either.
     """
 
-    def __init__(self, fn: Callable[..., Any], whole: bool, dynamic: bool | None, name: str = ""):
-        self.fn, self.whole, self.dynamic = fn, whole, dynamic
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        whole: bool,
+        dynamic: bool | None,
+        name: str = "",
+        most: int | None = None,
+        told: Callable[[Recording], None] | None = None,
+    ):
+        self.fn, self.whole, self.dynamic, self.most, self.told = fn, whole, dynamic, most, told
         self.arguments = _positional(fn) or ()
         self.name = name or getattr(fn, "__qualname__", type(fn).__name__)
         self.forget()
@@ -160,7 +166,7 @@ class Recordings:
 
     def call(self, args: tuple, options: dict[str, Any]) -> Any:
         """A call that the latest recording does not fit."""
-        if watch.recorder is not None or _Stance.name == "force_eager":
+        if watch.recorder is not None or Stance.name == "force_eager" or SETTINGS["disable"]:
             return self.fn(*args, **options)
         structure, leaves = self.leaves_of(args, options)
         if self.refusal:
@@ -184,11 +190,23 @@ class Recordings:
                 if varying.recording.direct is not None and not self.places:
                     self.latest = varying.direct
                 return answer
-        if _Stance.name == "eager_on_recompile":
+        if Stance.name == "eager_on_recompile":
             return self.fn(*args, **options)
-        if _Stance.name == "fail_on_recompile":
-            raise RuntimeError(not_recorded(self.name, self.all[0].difference(structure, leaves) if self.all else ""))
+        if Stance.name == "eager_then_compile" and self._is_first(structure, leaves):
+            return self.fn(*args, **options)
+        if Stance.name == "fail_on_recompile":
+            raise RuntimeError(
+                not_recorded(self.name, self._difference(structure, leaves), "the stance fail_on_recompile")
+            )
+        if self.all and SETTINGS["error_on_recompile"]:
+            raise RecompileError(
+                not_recorded(self.name, self._difference(structure, leaves), "torch._dynamo.config.error_on_recompile")
+            )
         return self._record(args, options, structure, leaves)
+
+    def _difference(self, structure: Any, leaves: list[Any]) -> str:
+        """What about a call is not as it was recorded last, "" if nothing was."""
+        return self.all[0].difference(structure, leaves, self.arguments, self.places) if self.all else ""
 
     def _in_parts(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
         """A call of a function that cannot be recorded whole."""
@@ -227,7 +245,7 @@ class Recordings:
         if kind.__name__ != "Batched":
             why = f"an argument is a {kind.__name__}, which is made of other tensors"
             if self.whole:
-                raise RuntimeError(runs_as_written(self.name, why))
+                raise Unsupported(runs_as_written(self.name, why))
             self._warn(lambda: runs_as_written(self.name, why))
         return self.fn(*args, **options)
 
@@ -274,13 +292,8 @@ class Recordings:
             return self.fn(*args, **options)
         first = self._is_first(structure, leaves)
         eagerly = EAGERLY + SPECIAL * bool(self.growing or self.varying)
-        if len(self.all) >= (min(eagerly, _Stance.limit) if first else _Stance.limit):
-            if not self.hopeful:
-                self._warn(
-                    lambda: too_often(
-                        self.name, len(self.all), self.all[0].difference(structure, leaves, self.arguments, self.places)
-                    )
-                )
+        if len(self.all) >= (min(eagerly, self.limit) if first else self.limit):
+            self._at_the_limit(structure, leaves)
             return self._as_written(args, options, structure, leaves)
         try:
             answer, recording = make(self.fn, args, options, structure, leaves, self.whole, self.places)
@@ -293,13 +306,34 @@ class Recordings:
                 return refused.answer
             if self.whole:
                 text = not_whole(self.name, refused.cuts) if refused.cuts else runs_as_written(self.name, str(refused))
-                raise RuntimeError(text) from None
+                raise Unsupported(text) from None
             self._split(refused)
             self._note_sound(args, options, structure, leaves)
             return refused.answer
         if recording is not None:
+            tell("recompiles", lambda: not_recorded(self.name, self._difference(structure, leaves)), self.all)
+            self._counted(recording)
             self._prefer(recording)
         return answer
+
+    @property
+    def limit(self) -> int:
+        """How many recordings are made at most."""
+        return SETTINGS["recompile_limit"] if self.most is None else self.most
+
+    def _at_the_limit(self, structure: Any, leaves: list[Any]) -> None:
+        """Says that a call is not recorded, for there are enough recordings."""
+        text = too_often(self.name, len(self.all), self._difference(structure, leaves))
+        chosen = self.limit != DEFAULTS["recompile_limit"]
+        if len(self.all) >= self.limit and (SETTINGS["fail_on_recompile_limit_hit"] or (self.whole and chosen)):
+            raise FailOnRecompileLimitHit(text.partition("; from now on")[0])
+        if not self.hopeful:
+            self._warn(lambda: text)
+
+    def _counted(self, recording: Recording) -> None:
+        count("stats", "unique_graphs")
+        if self.told is not None:
+            self.told(recording)
 
     # ---------------------------------------------------------------- sizes that change
     def growing_for(self, structure: Any, leaves: list[Any]) -> list[tuple[Growing, int]]:
@@ -310,7 +344,14 @@ class Recordings:
     def _generalised(self, structure: Any, leaves: list[Any]) -> bool:
         """If the call differs from a recorded one in sizes only: whether there is now a replay for it."""
         self.hopeful = False
-        if self.dynamic is False or len(self.all) < (1 if self.dynamic else 2):
+        dynamic = self.dynamic
+        if dynamic is None and not SETTINGS["automatic_dynamic_shapes"]:
+            dynamic = False
+        elif dynamic is None:
+            marked = any(getattr(x, "_dynamo_dynamic_indices", None) for x in leaves)
+            dynamic = True if marked or not SETTINGS["assume_static_by_default"] else None
+        made = len(self.all) + len(self.growing) + len(self.varying)
+        if dynamic is False or len(self.all) < (1 if dynamic else 2) or made >= self.limit:
             return False
         for other in self.all:
             growth = Growth.between(other, leaves) if other.structure == structure else None
@@ -327,6 +368,7 @@ class Recordings:
         made = vary(self.fn, like[0], leaves, self.places)
         if made is not None:
             self.varying.insert(0, made)
+            self._counted(made.recording)
         return made is not None
 
     def _grow(self, growth: Growth, like: Recording, leaves: list[Any]) -> bool:
@@ -341,6 +383,7 @@ class Recordings:
             growing, following = grow(self.fn, growth, like, leaves, least, self.places)
             if growing is not None and growing.most >= n:
                 self.growing.insert(0, growing)
+                self._counted(like)
                 break
         if growing is None:
             following = max(following, n + len(tries) + 1)
@@ -362,9 +405,15 @@ class Recordings:
         """From now on the function runs in parts: regions that are compiled, and what is between them as it is written."""
         self.refusal = str(refused)
         self.latest, self.cuts = _always_miss, refused.cuts
+        for cut in refused.cuts:
+            count("graph_break", why_cut(cut))
+            tell(
+                "graph_breaks",
+                lambda cut=cut: f"compile: {self.name} is cut at {place(list(cut.frames))}: {why_cut(cut)}",
+            )
 
         def region(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-            made = compiled(function, dynamic=self.dynamic, name=name)
+            made = compiled(function, dynamic=self.dynamic, name=name, most=self.most, told=self.told)
             self.regions.append(made.recordings)  # type: ignore[attr-defined]
             return made
 

@@ -165,14 +165,16 @@ the recordings run as written, until they come again. What changes from call to 
     )
 
 
-def not_recorded(name: str, reason: str) -> str:
-    """The error of the stance "fail_on_recompile". reason: what is not as in the last recording, "" if there is none.
+def not_recorded(name: str, reason: str, forbidden_by: str = "") -> str:
+    """The error of what allows no recording, or the note of one. reason: what is not as in the last recording, "" if there is none.
 
-    >>> print(not_recorded("step", "argument 0 was 2 and is 3"))
+    >>> print(not_recorded("step", "argument 0 was 2 and is 3", "the stance fail_on_recompile"))
     compile: step would be recorded again, because argument 0 was 2 and is 3; the stance fail_on_recompile allows no recording
     """
     again = f"again, because {reason}" if reason else "for the first time"
-    return f"compile: {name} would be recorded {again}; the stance fail_on_recompile allows no recording"
+    if not forbidden_by:
+        return f"compile: {name} is recorded {again}"
+    return f"compile: {name} would be recorded {again}; {forbidden_by} allows no recording"
 
 
 def runs_as_written(name: str, why: str, cuts: Sequence[Obstacle] = ()) -> str:

@@ -20,6 +20,8 @@ _HEAD = len(MAGIC) + 32
 _KEY = 64
 _SWEEP = 64  # how many entries are written between two looks at the folder's size
 _KEPT = 3 / 4  # of the limit, when it was exceeded: so that not every look finds it exceeded
+SETTINGS = {"force_disable_caches": False}
+"""What a program may set of it (torch.compiler.config): True: nothing is read or kept."""
 _DAY = 24 * 3600  # seconds after which an entry that is read counts as young again
 
 
@@ -50,7 +52,7 @@ class ObjectCache:
 
     def load(self, key: str) -> bytes | None:
         """The object of this key, or None if there is none that can be trusted."""
-        if not self.usable:
+        if not self.usable or SETTINGS["force_disable_caches"]:
             return None
         try:
             data = _read(os.path.join(self.folder, key))
@@ -66,7 +68,7 @@ class ObjectCache:
 
     def save(self, key: str, code: bytes) -> None:
         """Keeps an object; failing to (a full disk, a read-only folder) is no error."""
-        if not self.usable:
+        if not self.usable or SETTINGS["force_disable_caches"]:
             return
         body = key.encode() + code
         try:

@@ -83,6 +83,11 @@ class Jit:
                 self._loaded[key] = self._load(key, text, prefix, symbol, [symbol + name for name in names])
             return [self._loaded[key][symbol + name] for name in names]
 
+    def objects(self) -> dict[str, bytes]:
+        """The kernels of this process that the cache has, by key."""
+        found = {key: self.cache.load(key) for key in list(self._loaded)}
+        return {key: code for key, code in found.items() if code is not None}
+
     def _load(self, key: str, text: str, prefix: str, symbol: str, names: list[str]) -> dict[str, int]:
         unknown = {name for name in _OUTSIDE.findall(text) if not name.startswith("llvm.")} - self._provided.keys()
         for name in unknown & self._promised.keys():

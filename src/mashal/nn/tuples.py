@@ -31,3 +31,19 @@ def _list_with_default(out_size: Any, defaults: Sequence[int]) -> Any:
     if len(defaults) <= len(out_size):
         raise ValueError(f"Input dimension should be at least {len(out_size) + 1}, not {len(defaults)}")
     return [d if v is None else v for v, d in zip(out_size, defaults[-len(out_size) :])]
+
+
+def consume_prefix_in_state_dict_if_present(state_dict: dict[str, Any], prefix: str) -> None:
+    """Takes a prefix ("module.", "_orig_mod.") away from the keys that begin with it, in the dictionary itself, in its order.
+
+    >>> state = torch.compile(nn.Linear(2, 1)).state_dict()
+    >>> torch.nn.modules.utils.consume_prefix_in_state_dict_if_present(state, "_orig_mod.")
+    >>> list(state)
+    ['weight', 'bias']
+    """
+    for keys in (state_dict, getattr(state_dict, "_metadata", {})):
+        entries = [(key.removeprefix(prefix), value) for key, value in keys.items()]
+        if prefix and prefix.rstrip(".") in keys and keys is not state_dict:  # the metadata of the module itself
+            entries = [(("" if key == prefix.rstrip(".") else key), value) for key, value in entries if key]
+        keys.clear()
+        keys.update(entries)

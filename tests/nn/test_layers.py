@@ -177,6 +177,19 @@ def test_an_inplace_activation_writes_over_its_input():
     assert x.tolist() == [0.0, 1.0]
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [nn.ReLU6, nn.Hardtanh, nn.ELU, nn.CELU, nn.SELU, nn.LeakyReLU, nn.RReLU, nn.Hardsigmoid, nn.Hardswish, nn.SiLU, nn.Mish,
+     lambda inplace: nn.Threshold(0.1, 0.0, inplace)],
+)  # fmt: skip
+def test_an_inplace_activation_has_the_gradient_of_a_new_one(layer):
+    w = torch.tensor([-1.5, 0.5, 2.0], requires_grad=True)
+    for inplace in (False, True):
+        layer(inplace=inplace).eval()(w * 2).sum().backward()
+    once = torch.autograd.grad(layer(inplace=False).eval()(w * 2).sum(), w)[0]
+    assert w.grad.tolist() == (once * 2).tolist()
+
+
 def test_softmax_over_channels():
     y = nn.Softmax2d()(torch.ones(1, 2, 3, 3))
     assert y[0, :, 0, 0].tolist() == [0.5, 0.5]

@@ -23,39 +23,40 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     """x, no less than min_val and no more than max_val. ValueError if min_val is above max_val."""
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val must not be above max_val; they are {min_val} and {max_val}")
-    return _write(input, ops.hardtanh(input, min_val, max_val), inplace)
+    return (ops.hardtanh_ if inplace else ops.hardtanh)(input, min_val, max_val)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where it is above threshold, elsewhere value."""
-    return _write(input, ops.threshold(input, threshold, value), inplace)
+    return (ops.threshold_ if inplace else ops.threshold)(input, threshold, value)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x above 0, alpha·(exp(x) - 1) below."""
-    return _write(input, ops.elu(input, alpha), inplace)
+    return (ops.elu_ if inplace else ops.elu)(input, alpha)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """x above 0, alpha·(exp(x / alpha) - 1) below."""
-    return _write(input, ops.celu(input, alpha), inplace)
+    return (ops.celu_ if inplace else ops.celu)(input, alpha)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
     """elu with the alpha and the scale that keep mean 0 and variance 1 from layer to layer."""
-    return _write(input, ops.selu(input), inplace)
+    return (ops.selu_ if inplace else ops.selu)(input)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """x above 0, negative_slope·x below."""
-    return _write(input, ops.leaky_relu(input, negative_slope), inplace)
+    return (ops.leaky_relu_ if inplace else ops.leaky_relu)(input, negative_slope)
 
 
 def rrelu(
     input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """leaky_relu whose slope is drawn from [lower, upper) in training, and their middle otherwise."""
-    return _write(input, ops.rrelu(input, lower, upper, training), inplace)
+    result = ops.rrelu(input, lower, upper, training)
+    return input.copy_(result) if inplace else result
 
 
 def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
@@ -65,27 +66,22 @@ def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, traini
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """x / 6 + 1/2, no less than 0 and no more than 1."""
-    return _write(input, ops.hardsigmoid(input), inplace)
+    return (ops.hardsigmoid_ if inplace else ops.hardsigmoid)(input)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """x·hardsigmoid(x)."""
-    return _write(input, ops.hardswish(input), inplace)
+    return (ops.hardswish_ if inplace else ops.hardswish)(input)
 
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """x·sigmoid(x)."""
-    return _write(input, ops.silu(input), inplace)
+    return (ops.silu_ if inplace else ops.silu)(input)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """x·tanh(log(1 + exp(x)))."""
-    return _write(input, ops.mish(input), inplace)
-
-
-def _write(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
-    """The result, written over the input if that was asked for; autograd follows either way."""
-    return input.copy_(result) if inplace else result
+    return (ops.mish_ if inplace else ops.mish)(input)
 
 
 # ---------------------------------------------------------------- along a dim

@@ -134,6 +134,16 @@ class Bumped:
 
 
 @dataclass
+class Wanting:
+    """A part of the answer that the call made is a leaf, to which gradients come."""
+
+    index: int
+
+    def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
+        built[self.index].requires_grad_()
+
+
+@dataclass
 class Repeated:
     function: Callable[[], Any]
 
@@ -143,9 +153,12 @@ class Repeated:
 
 @dataclass
 class Remembered:
-    """The results get their history: one node. ends: where its gradients go, a leaf's place or a tensor; places: (leaf of the
-    answer, output of the node); kept, watched: what backward reads, each with the results that it is needed for; again: how
-    the call is made once more, if it can be; alone: programs for the gradient of one result only."""
+    """The results get their history: one node.
+
+    ends: where its gradients go, a leaf's place, ~ the place of a leaf of the answer, a tensor, or None: nowhere. places: (leaf of the
+    answer, output of the node). kept, watched: what backward reads, each with the results that it is needed for. again: how
+    the call is made once more, if it can be. alone: programs for the gradient of one result only.
+    """
 
     program: history.BackwardProgram
     kept: list[tuple[Answer, set[int]]]
@@ -159,8 +172,8 @@ class Remembered:
     def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
         edges = []
         for end in self.ends:
-            x = leaves[end] if type(end) is int else end
-            edges.append(None if x.node is None else (x.node, x.output))
+            x = end if type(end) is not int else leaves[end] if end >= 0 else built[~end]
+            edges.append(None if x is None or x.node is None else (x.node, x.output))
         kept = [answer(leaves, made) for answer, _ in self.kept]
         versions = [(x, version_of(x), results) for x, results in self.watched]
         versions += [(x, version_of(x), results) for x, (_, results) in zip(kept, self.kept)]

@@ -40,7 +40,7 @@ class Backwards:
         needed = history.users(Trail(steps[0], trail.buffers), [recorder.value(x) for x in self.called.walks[0].given])
         apart = {recorder.value(x).buffer for x in (*self.leaves, *self.called.walks[0].given) if isinstance(x, Tensor)}
         watched = [(x, needed[b]) for x, b in touched if b in needed and b not in apart]
-        ends = [next((i for i, leaf in enumerate(self.leaves) if leaf is x), x) for x in self.called.reached]
+        ends = [self._end(x) for x in self.called.reached]
         outputs = [next(((k, y) for k, y in enumerate(self.called.differentiable) if isinstance(x, Tensor) and x.node is y.node
                          and x.output == y.output), None) for x in self.called.found]  # fmt: skip
         places = [(i, found[0]) for i, found in enumerate(outputs) if found is not None]
@@ -48,6 +48,14 @@ class Backwards:
             whole, list(kept.values()), watched, ends, places, len(self.called.differentiable), self._again(structure, ends, places),
             [program for program in alone if program is not None],
         )  # fmt: skip
+
+    def _end(self, x: Tensor) -> Any:
+        """Where a gradient goes: the place of one of the call's leaves, ~ that of one of its answer's, a tensor from outside; None for
+        what the call made and kept to itself."""
+        i = next((i for i, leaf in enumerate(self.leaves) if leaf is x), None)
+        if i is None and id(x) in self.recorder.new:
+            return next((~i for i, y in enumerate(self.called.found) if y is x), None)
+        return x if i is None else i
 
     def _program(
         self, walk: history.Walk, trail: Trail, kept: dict[Any, tuple[Any, set[int]]]
@@ -114,8 +122,10 @@ class Backwards:
         """How the call is made once more as it is written; None if that would not be the same, or change something."""
         steps = self.plan.trail.steps
         lasting = any(v.buffer.source is not MADE for step in steps for v in step.written)
+        lasting |= bool(self.recorder.repeats) or any(map(is_stateful, steps))
         stores = self.called.stores
-        if lasting or self.recorder.repeats or any(map(is_stateful, steps)) or any(place.read for place in stores):
+        new = any(end is None or (type(end) is int and end < 0) for end in ends)
+        if lasting or new or any(place.read for place in stores):
             return None
         outputs = [next(i for i, output in places if output == k) for k in range(len(self.called.differentiable))]
 

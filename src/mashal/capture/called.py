@@ -55,6 +55,7 @@ class Called:
         if self.boundary.hooked:
             self.trouble = "results have hooks"
             return
+        self.boundary.ends = {end: None for end in self.boundary.ends if not _is_gone(end[0])}
         self.reached = [self._tensor_at(node, output) for node, output in self.boundary.ends]
         if any(x is None for x in self.reached):
             self.trouble = "results depend on a graph from outside that no tensor of the call stands for"
@@ -119,6 +120,8 @@ class Called:
         for x in self.found:
             if not isinstance(x, (Tensor, *PLAIN)) and (self.watch.is_new(x) or is_array(x)) and not _constant(x):
                 return f"it returns a {type(x).__name__}"
+            if isinstance(x, Tensor) and x.grad_ is not None and id(x) in recorder.new:
+                return "it returns a tensor that it made, with a gradient"
             if id(x) in self.containers:
                 return f"it returns a {type(x).__name__} that it was given"
         if any(isinstance(x, Tensor) and x.is_sparse for x in (*self.leaves, *self.found)):
@@ -139,6 +142,11 @@ def cuts_of(recorder: Recorder, watch: Watch) -> list[Obstacle]:
     """What a replay could not do again, and where."""
     effects = [Obstacle(e.what, tuple(e.frame_lines), settles=e.settles) for e in watch.effects]
     return [*recorder.obstacles, *effects]
+
+
+def _is_gone(node: Any) -> bool:
+    """Whether this stands for a leaf that nobody holds: what comes to it comes to nothing."""
+    return isinstance(node, AccumulateGrad) and node.leaf() is None
 
 
 def _constant(x: Any) -> bool:

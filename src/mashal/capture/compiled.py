@@ -12,7 +12,7 @@ import inspect
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from types import FunctionType
 from typing import Any
@@ -24,6 +24,7 @@ from mashal.capture.guards import Guard, same
 from mashal.capture.making import Refused, make, undone
 from mashal.capture.messages import not_recorded, not_whole, place, runs_as_written, too_often, why_cut
 from mashal.capture.news import count, tell
+from mashal.capture.places import of_tensors
 from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
 from mashal.capture.regions import Unsplit, split
@@ -108,6 +109,24 @@ def reset() -> None:
     """Forgets all recordings of all functions."""
     for known in list(_all):
         known.forget()
+
+
+def flatten_held(places: Sequence[Guard], leaves: list[Any]) -> Any:
+    """Appends the leaves of what is in some places; returns its structure, or None if each place holds one leaf."""
+    found = tuple([place.found() for place in places])
+    structure = flatten(found, leaves)
+    return None if structure == (tuple, *[None] * len(found)) else structure
+
+
+def _with_held(direct: Callable[..., Any], places: Sequence[Guard], held: tuple) -> Callable[..., Any]:
+    """A replay that is given what is in some places, too, if that has the structure it had."""
+    expected = held[0] if held else None
+
+    def call(*args: Any) -> Any:
+        leaves: list[Any] = []
+        return direct(*args, *leaves) if flatten_held(places, leaves) == expected else MISS
+
+    return call
 
 
 def stand(stance: str) -> str:
@@ -206,7 +225,7 @@ class Recordings:
 
     def _difference(self, structure: Any, leaves: list[Any]) -> str:
         """What about a call is not as it was recorded last, "" if nothing was."""
-        return self.all[0].difference(structure, leaves, self.arguments, self.places) if self.all else ""
+        return self.all[0].difference(structure, leaves, self.arguments, self._held()) if self.all else ""
 
     def _in_parts(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
         """A call of a function that cannot be recorded whole."""
@@ -238,7 +257,16 @@ class Recordings:
         """The structure of a call's arguments, and what a replay is given: their leaves, and what is in the places."""
         leaves: list[Any] = []
         structure = flatten((args, options), leaves)
-        return structure, leaves + [place.found() for place in self.places]
+        held = flatten_held(self.places, leaves)
+        return (structure if held is None else (*structure, held)), leaves
+
+    def _held(self) -> list[Guard]:
+        """For each leaf that no argument has the place where it is held."""
+        held: list[Guard] = []
+        for where in self.places:
+            flatten(where.found(), leaves := [])
+            held += [where] * len(leaves)
+        return held
 
     def _run_with_parts(self, kind: type, args: tuple, options: dict[str, Any]) -> Any:
         """A call with a tensor that is made of others (sparse, masked): they may be others each time. vmap's are in place of plain ones."""
@@ -255,7 +283,7 @@ class Recordings:
             self.all.remove(recording)
         self.all.insert(0, recording)
         direct, places = recording.direct or _always_miss, self.places
-        self.latest = (lambda *args: direct(*args, *[place.found() for place in places])) if places else direct
+        self.latest = _with_held(direct, places, recording.structure[3:]) if places else direct
 
     def _record(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
         """The answer of a call for which there is no replay; while another thread records, the function runs as written."""
@@ -277,7 +305,7 @@ class Recordings:
         for recording in self.all:
             if recording.structure == structure and recording.takes(leaves):
                 for guard in recording.guards:
-                    found = guard.found() if isinstance(guard.expected, (Tensor, float)) else None
+                    found = guard.found() if isinstance(guard.expected, float) or of_tensors(guard.expected) else None
                     if type(found) is type(guard.expected) and not same(found, guard.expected):
                         new[id(guard.holder), guard.key] = Guard(guard.holder, guard.key, None, guard.what)
         if not new or len(self.places) + len(new) > MOST_PLACES:

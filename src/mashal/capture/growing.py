@@ -186,8 +186,8 @@ def _fit(some: Sequence[Outline], wide: Sequence[Outline]) -> bool:
 
 def rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any], places: Sequence[Guard]) -> Recording | None:
     """The recording of a call that is put back; None if it cannot be recorded, or branches on a number it has computed."""
-    args, options = rebuild(structure, leaves)
-    with holding(places, leaves[len(leaves) - len(places) :]):
+    args, options, *held = rebuild(structure, leaves)
+    with holding(places, held[0] if held else leaves[len(leaves) - len(places) :]):
         recording, codes = rehearse(fn, args, options, structure, leaves, places)
     return recording if recording is not None and all(map(_uniform, codes)) else None
 

@@ -132,10 +132,11 @@ def _recorded(
             left, structures = stores(watch, recorder, given, leaves, results, found)
             shape = (tuple, shape, *structures) if left else shape
             placed = {(id(place.holder), place.key) for place in places}
+            flatten((args, options), of_arguments := [])
             watch.guards = [
                 g for g in watch.guards if id(g.holder) not in given and (id(g.holder), g.key) not in placed
             ]
-            called = Called(recorder, watch, leaves, found, given, len(placed), left)
+            called = Called(recorder, watch, leaves, found, given, len(leaves) - len(of_arguments), left)
             called.walk_history()
         return answer, shape, called
     except BaseException as error:
@@ -188,6 +189,7 @@ def _recording(called: Called, structure: Any, shape: Any) -> Recording:
     if "trail" in SHOW:
         print(plan.trail, file=sys.stderr)
     after[:0] = [answers.Bumped(*bumped) for bumped in planner.bumped]  # before a history notes versions
+    after[:0] = [answers.Wanting(i) for i in planner.made_leaves]
     after += [answers.Repeated(repeat) for repeat in called.recorder.repeats]
     return Recording(
         structure, Program(plan), fixed, places, shape, parts, after, called.watch.guards, placed=called.placed,

@@ -13,7 +13,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import CellType
+from types import CellType, WrapperDescriptorType
 from typing import TYPE_CHECKING, Any
 
 from mashal.capture.guards import ABSENT, CONTENTS, Guard, same
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mashal.capture.recorder import Recorder
     from mashal.capture.watch import Watch
 
-__all__ = ["Place", "place_to_set", "restored", "stores"]
+__all__ = ["Place", "of_tensors", "place_to_set", "restored", "stores"]
 
 _CONTAINERS = (dict, list, OrderedDict, defaultdict)
 
@@ -84,14 +84,15 @@ def place_to_set(before: Guard | None, owner: Any, read: bool) -> Place | None:
     holder = before.holder
     if owner is holder and type(holder) in _CONTAINERS or isinstance(holder, CellType):
         return Place(before, None, read)
-    attribute = isinstance(owner, Tensor) or (owner is not holder and _is_set_plainly(owner))
+    attribute = owner is not holder or not isinstance(owner, (dict, list))  # one with a slot is its own holder
+    attribute = isinstance(owner, Tensor) or (attribute and _is_set_plainly(owner))
     return Place(before, owner, read) if attribute else None
 
 
 def _is_set_plainly(owner: Any) -> bool:
     """Whether setting an attribute runs none of the program's code."""
     how = type(owner).__setattr__
-    return how is object.__setattr__ or how.__module__.partition(".")[0] == "mashal"
+    return isinstance(how, WrapperDescriptorType) or how.__module__.partition(".")[0] == "mashal"
 
 
 def stores(
@@ -118,15 +119,20 @@ def _is_left(place: Place, watch: Watch, recorder: Recorder, given: Sequence[int
     """Whether a replay can make again what stands in a place. What follows from what had been there is another thing in each call:
     a tensor may be, a number would be recorded anew each time."""
     value = place.before.found()
-    if value is ABSENT or (place.read and not isinstance(value, (Tensor, bool, type(None)))):
+    if value is ABSENT or (place.read and not (isinstance(value, (bool, type(None))) or of_tensors(value))):
         return False
     parts: list[Any] = []
     flatten(value, parts, Results(watch.is_new))
     return all(_is_known(x, watch, recorder) and id(x) not in given for x in parts)
 
 
+def of_tensors(x: Any) -> bool:
+    """Whether this is a tensor, or a tuple of nothing else."""
+    return isinstance(x, Tensor) or (type(x) is tuple and bool(x) and all(map(of_tensors, x)))
+
+
 def _is_known(x: Any, watch: Watch, recorder: Recorder) -> bool:
     """Whether something is plain, was there before, or is a plain tensor that was made in the call."""
     if isinstance(x, Tensor):
-        return not x.is_sparse and (type(x) is Tensor or id(x) not in recorder.new)
+        return not x.is_sparse and (id(x) not in recorder.new or (type(x) is Tensor and x.grad_ is None))
     return isinstance(x, PLAIN) or (not watch.is_new(x) and not is_array(x))

@@ -23,12 +23,14 @@ from mashal.machine.replay_tables import COMPUTED, LEAF, NO_HISTORY, NOTHING
 
 
 class Planner:
-    """Fills the plan of a recorded call. bumped: (leaf, by how much its version grows)."""
+    """Fills the plan of a recorded call. bumped: (leaf, by how much its version grows); made_leaves: of the answer's leaves, the
+    tensors that the call made and that gradients come to."""
 
     def __init__(self, called: Called, plan: Plan) -> None:
         self.called, self.plan = called, plan
         self.recorder, self.leaves, self.found = called.recorder, called.leaves, called.found
         self.bumped: list[tuple[int, int]] = []
+        self.made_leaves: list[int] = []
         self._gradient_guards: list[tuple[Tensor, Any]] = []
         self._grads_from: set[int] = set()
 
@@ -75,10 +77,12 @@ class Planner:
         lost = [was for was in recorder.touched.values() if was.tensor.grad_ is not was.grad and id(was.grad) in ids]
         self._gradient_guards = [(was.tensor, was.grad) for was in lost if was.grad is not None]
         by_id = {id(x): i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
-        for x in self.found:
+        for i, x in enumerate(self.found):
             if not isinstance(x, Tensor):
                 parts.append(answers.Constant(x))
                 continue
+            if isinstance(x.node, AccumulateGrad) and id(x) in recorder.new:
+                self.made_leaves.append(i)
             buffer = recorder._buffers.get(id(x.capsule))
             if id(x) in by_id:
                 parts.append(answers.Argument(by_id[id(x)]))
@@ -88,7 +92,7 @@ class Planner:
                 parts.append(answers.Constant(x))
             elif buffer.source is MADE:
                 value = Value(buffer, x.offset, x.form)
-                frozen = x.node if x.node is not None and not self._is_live(x) else None
+                frozen = None if past_of(x) != COMPUTED or self._is_live(x) else x.node
                 place = result_in(self.plan, value, frozen)
                 known = self.plan.results[place][0]
                 alike = known.form is value.form and known.offset == value.offset

@@ -43,7 +43,7 @@ class Recording:
 
     def __post_init__(self) -> None:
         n = len(self.fixed) + len(self.places) - self.placed
-        if self.structure == _flat(n):
+        if self.structure[:3] == _flat(n):
             plain = not self.after and not self.fixed and self.shape is None
             plain = plain and not self.program.plan.others
             self.direct = self.program.replay if plain and self.answers[0].is_all_of(self.program) else self._flat

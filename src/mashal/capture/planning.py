@@ -174,10 +174,14 @@ class Planner:
         known = {(id(guard.holder), guard.key) for guard in watch.guards if of_module(guard.holder)}
         plan.settled = not any(place.name in known for place in self.called.stores)
         plan.entries.append((changes, "structure", changes["structure"] if plan.settled else object()))
+        written = {value.buffer for step in plan.trail.steps for value in step.written}
+        plan.others += self.recorder.feeds
         for step in plan.trail.steps:
             if isinstance(step, UpdateStep):
                 if step.numbers() is None:
                     self.called.trouble = "an option of its optimizer becomes another one in each call"
+                if any(x.buffer.source is not OUTSIDE or x.buffer in written for x in step.given):
+                    self.called.trouble = "an option of its optimizer is a tensor that the call changes"
                 plan.entries += step.states
                 plan.numbers.update(range(len(plan.entries), len(plan.entries) + len(step.watched)))
                 plan.entries += [(holder, key, holder[key]) for holder, key in step.watched]

@@ -111,6 +111,8 @@ class Program:
         size = lambda i: plan.operands[i].value.form.dtype.itemsize  # type: ignore[union-attr]
         tables.together = [(a, b, distance, size(a), size(b)) for a, b, distance in plan.together]
         self._expected = [expected for _, _, expected in plan.entries]
+        if any(step.given for step, _ in self.numbers):
+            plan.others.append(Refreshed(self))
         self.replay: Callable[..., Any] = _layout().replay(tables, MISS)
 
     @property
@@ -312,6 +314,16 @@ class Program:
             for i, x in enumerate(found):
                 words[5 + i] = bits_of(float(x))
         return True
+
+
+@dataclass(frozen=True, eq=False)
+class Refreshed:
+    """Reads the numbers of optimizers anew, some of which are tensors. Asked, as guards are, before each replay."""
+
+    program: Program
+
+    def holds(self) -> bool:
+        return self.program._refresh()
 
 
 def used(trail: Trail) -> list[Buffer]:

@@ -23,10 +23,13 @@ from mashal.capture.origins import Origins, operand_of
 from mashal.capture.trail import CONSTANT, MADE, OUTSIDE, Buffer, Step, Trail, UpdateStep, Value
 from mashal.capture.waiting import Waiting
 from mashal.core import tape
+from mashal.core.devices import CPU
+from mashal.core.dtypes import float64
+from mashal.core.forms import form
 from mashal.core.generator import PLACE, Generator, default_generator, living
 from mashal.core.nested import is_table
 from mashal.core.tape import AccumulateGrad, Node
-from mashal.core.tensor import _LAYOUT, Tensor, version_of
+from mashal.core.tensor import _LAYOUT, Tensor, empty, version_of
 from mashal.lower.keeping import granted
 from mashal.machine import memory
 from mashal.machine.launch import Call
@@ -69,6 +72,18 @@ class Touched:
     """Whether Python saw the gradient that it had."""
 
 
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """A tensor of a number that Python computes. Asked, as guards are, before each replay."""
+
+    function: Callable[[], float]
+    tensor: Tensor
+
+    def holds(self) -> bool:
+        ctypes.c_double.from_address(memory.address_of(self.tensor.capsule)).value = self.function()
+        return True
+
+
 class Recorder:
     """A context around a call; operands: its tensors."""
 
@@ -82,6 +97,7 @@ class Recorder:
         self.entries: dict[tuple[int, Any], tuple[dict, Any, Any]] = {}
         """What Python of mashal's own read in dictionaries: (dictionary, key, what was there or NOTHING)."""
         self.unlasting: list[str] = []
+        self.feeds: list[Feed] = []
         self._buffers: dict[int, Buffer] = {}
         self._calls: dict[int, Call] = {}
         self._blocks: list[bytes] = []
@@ -354,11 +370,21 @@ class Recorder:
         self.moved.update(map(id, held))
         self.takes_back(partial(_refill, [(x, x.copy()) for x in held if isinstance(x, (dict, list))]))
 
+    def feed(self, function: Callable[[], float], *reads: Any) -> Tensor:
+        """A tensor of function(), which each replay fills before it begins. reads: what function reads."""
+        buffers = [self.value(x).buffer for x in reads if isinstance(x, Tensor)]
+        if any(id(x) in self.moved for x in reads) or any(b.source is not OUTSIDE or b.changed for b in buffers):
+            self.obstacle("a number follows from what the call itself has changed")
+        made = self.aside(lambda: empty(form(float64, CPU, ())).fill_(function()))
+        self.feeds.append(Feed(function, made))
+        return made
+
     def update(self, lines: list[tuple[Tensor, ...]], **rest: Any) -> None:
         """Notes an optimizer's kernel, which is run as late as may be (capture.waiting)."""
         if any(id(group) in self.moved for group, _ in rest["watched"]):
             self.obstacle("an optimizer's step after its schedule's")
         _, where = self._origins.of(sys._getframe(1))
+        rest["given"] = tuple(self.value(x) for x in rest["numbers"]() or () if isinstance(x, Tensor))
         step = UpdateStep(lines=[tuple(map(self.value, line)) for line in lines], place=where, **rest)
         for value in step.written:
             if value.buffer.source is CONSTANT:
@@ -366,7 +392,8 @@ class Recorder:
             value.buffer.changed = True
         place = lambda x: memory.address_of(x.capsule) + x.offset * x.form.dtype.itemsize
         addresses = self.aside(lambda: [[place(x) for x in line] for line in lines])
-        self._waiting.put_off(step, addresses, [x.capsule for line in lines for x in line])
+        storages = [x.capsule for line in lines for x in line]
+        self.aside(partial(self._waiting.put_off, step, addresses, storages))
         self.trail.steps.append(step)
         _note_computed(step)
 

@@ -100,7 +100,8 @@ class UpdateStep:
     lines: for each parameter the values of its slots; states: (dictionary, name, tensor) that must stay; rows as in
     lower.update. fits: tells whether the optimizer still has the same groups and states; numbers: gives the options that
     are numbers at each call, None if others have changed; watched: (dictionary, key) from which they come; changed:
-    which slots are written; results: the formulas of the slots' new values (lang.update.Update).
+    which slots are written; results: the formulas of the slots' new values (lang.update.Update). given: of the numbers those that
+    are tensors, which are read before a replay begins.
     """
 
     kernel: int
@@ -113,6 +114,7 @@ class UpdateStep:
     watched: list[tuple[dict, str]]
     changed: tuple[bool, ...]
     results: tuple[Any, ...] = ()
+    given: tuple[Value, ...] = ()
     name: str = ""
     place: tuple[str, int] | None = None
     fails: bool = False

@@ -16,6 +16,7 @@
     unfinished(why)             what was made now is there already the next time, so a replay would differ
     relies(dictionary, *keys)   what results depend on besides tensors is read there, or about to be changed
     grant(truth)                a truth that may be taken for granted
+    feed(function, *reads)      a number that Python computes anew in each call: a tensor that each replay fills
     repeat(function)            Python that a replay has to do again (a schedule's step)
 """
 
@@ -51,6 +52,12 @@ settings: list[Callable[[], Any]] = []
 def settings_now() -> tuple:
     """All settings, to be compared."""
     return tuple(setting() for setting in settings)
+
+
+def number(function: Callable[[], float], *reads: Any) -> Any:
+    """function(), a number that may be another one in each call. While a call is recorded, a float64 tensor of that number, which
+    each replay fills anew. reads: what function reads; of tensors what is there when a call begins."""
+    return function() if watch.recorder is None else watch.recorder.feed(function, *reads)
 
 
 def repeated(function: Callable[..., Any]) -> Callable[..., Any]:

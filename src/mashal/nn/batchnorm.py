@@ -10,6 +10,7 @@ from typing import Any
 
 from mashal.core.dtypes import int64
 from mashal.core.tensor import Tensor
+from mashal.machine.observing import number
 from mashal.nn import functional as F
 from mashal.nn import init
 from mashal.nn.module import Module
@@ -112,11 +113,12 @@ class _BatchNorm(_NormBase):
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
-        momentum = 0.0 if self.momentum is None else self.momentum
+        momentum: Any = 0.0 if self.momentum is None else self.momentum
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+            before = self.num_batches_tracked
             if self.momentum is None:  # the running statistics are the mean of all batches'
-                momentum = 1.0 / float(self.num_batches_tracked)
+                momentum = number(lambda: 1.0 / (float(before) + 1), before)
+            self.num_batches_tracked.add_(1)
         of_the_batch = self.training or (self.running_mean is None and self.running_var is None)
         keep = not self.training or self.track_running_stats
         return F.batch_norm(

@@ -8,12 +8,12 @@ from typing import Any
 from mashal.core.dtypes import float64
 from mashal.core.forms import Form, form
 from mashal.core.tape import mode, no_grad
-from mashal.core.tensor import Tensor, alias, bump
+from mashal.core.tensor import Tensor, alias, bump, empty
 from mashal.errors import message
 from mashal.lang.expression import Expression, cast, maximum, operand, row_length, scalar, sqrt, sum_over
 from mashal.lang.nest import Nest, Operand
 from mashal.ops.arithmetic import mul
-from mashal.ops.copying import compact
+from mashal.ops.copying import compact, filled
 from mashal.ops.define import recorded, spelled, write_out
 from mashal.ops.losses import one_like
 from mashal.ops.normalization import gradients, normalized
@@ -153,6 +153,14 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     training: mean and variance are the batch's, and the running ones move towards them by momentum; otherwise they
     are the running ones.
     """
+    if (
+        isinstance(momentum, Tensor) and training and input.form.numel
+    ):  # a recorded call's: another number in each replay
+        batch = [None if x is None else filled(empty(x.form), 0) for x in (running_mean, running_var)]
+        result = _batch_norm_of.find(input, weight, bias, *batch, 1.0, True, eps)
+        _follow(running_mean, batch[0], momentum)
+        _follow(running_var, batch[1], momentum)
+        return result
     return _batch_norm_of.find(input, weight, bias, running_mean, running_var, momentum, training, eps)
 
 
@@ -244,9 +252,10 @@ def _(node: Any, g: Tensor) -> tuple:
     return gx, *(None if part is None else reshape(part, channels) for part in (gw, gb))
 
 
-def _follow(running: Tensor | None, new: Tensor, momentum: float) -> None:
+def _follow(running: Tensor | None, new: Tensor | None, momentum: Any) -> None:
     """Moves a running statistic towards the batch's."""
-    if running is not None:
+    if running is not None and new is not None:
+        momentum = in_dtype(momentum, running.form.dtype) if isinstance(momentum, Tensor) else momentum
         write_out("batch_norm", running, _moved(running, reshape(alias(new), running.form.shape), momentum))
 
 

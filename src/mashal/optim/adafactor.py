@@ -9,11 +9,14 @@ from mashal.core.dtypes import finfo, float32, float64, get_default_dtype
 from mashal.core.tape import enable_grad, no_grad
 from mashal.core.tensor import Tensor
 from mashal.errors import message
+from mashal.machine.observing import number
 from mashal.ops import norm, tensor, zeros_like
 from mashal.optim.checks import at_least, one_element
 from mashal.optim.optimizer import Optimizer
 
 __all__ = ["Adafactor"]
+
+_OPTIONS = ("eps", "d", "maximize", "weight_decay")  # that a step depends on, apart from numbers
 
 
 class Adafactor(Optimizer):
@@ -73,7 +76,6 @@ class Adafactor(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes all parameters that have a gradient. closure: computes the loss anew; it is what step returns."""
-        self._runs_in_python()
         loss = None
         if closure is not None:
             with enable_grad():
@@ -82,21 +84,27 @@ class Adafactor(Optimizer):
             for group in self.param_groups:
                 for p in group["params"]:
                     if p.grad is not None:
+                        self._relies_on(group, p, _OPTIONS, _states(p.grad))
                         _step(p, self._state_of(p), group)
         return loss
 
 
+def _states(g: Any) -> list[str]:
+    return ["step", "row_var", "col_var"] if g.dim() > 1 else ["step", "variance"]
+
+
 def _step(p: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-    lr, (eps1, eps2) = float(group["lr"]), group["eps"]
+    eps1, eps2 = group["eps"]
     eps1 = finfo(p.dtype).eps if eps1 is None else eps1
     g = -p.grad if group["maximize"] else p.grad
+    taken = lambda: float(state["step"]) + 1
+    rate = _weight(number(lambda: taken() ** group["beta2_decay"], group, state["step"]), g)
+    length = number(lambda: min(float(group["lr"]), 1 / taken() ** 0.5), group, group["lr"], state["step"])
+    shrunk = number(lambda: 1 - float(group["lr"]) * group["weight_decay"], group, group["lr"])
     state["step"] += 1
-    t = state["step"].item()
-    rate = t ** group["beta2_decay"]
-    size = max(eps2, norm(p).item() / p.numel() ** 0.5)
-    alpha = size * min(lr, 1 / t**0.5)
+    size = (norm(p).double() / p.numel() ** 0.5).clamp_(min=eps2)
     if group["weight_decay"]:
-        p.mul_(1 - lr * group["weight_decay"])
+        p.mul_(shrunk)
     if g.dim() > 1:
         rows, columns = state["row_var"], state["col_var"]
         rows.lerp_(norm(g, dim=-1, keepdim=True).square_().div_(g.size(-1)), rate)  # type: ignore[attr-defined]
@@ -105,5 +113,10 @@ def _step(p: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
     else:
         variance = state["variance"].lerp_(g * g, rate).clone()
     update = variance.clamp_(min=eps1 * eps1).rsqrt_().mul_(g)
-    shorter = max(1.0, norm(update).item() / (update.numel() ** 0.5 * group["d"]))
-    p.add_(update, alpha=-alpha / shorter)
+    shorter = (norm(update).double() / (update.numel() ** 0.5 * group["d"])).clamp_(min=1.0)  # type: ignore[attr-defined]
+    p.sub_(update * (size * length / shorter))
+
+
+def _weight(rate: Any, g: Tensor) -> Any:
+    """A number as lerp takes it: a tensor of g's dtype, if it is one."""
+    return rate.to(g.dtype) if isinstance(rate, Tensor) else rate

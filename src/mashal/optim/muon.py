@@ -9,12 +9,21 @@ from typing import Any
 from mashal.core.tape import enable_grad, no_grad
 from mashal.core.tensor import Tensor
 from mashal.errors import message
+from mashal.machine.observing import number
 from mashal.ops import addmm, matmul, zeros_like
 from mashal.optim.checks import at_least, one_element
 from mashal.optim.optimizer import Optimizer
 
 __all__ = ["Muon"]
 
+_OPTIONS = (
+    "momentum",
+    "nesterov",
+    "ns_coefficients",
+    "ns_steps",
+    "eps",
+    "adjust_lr_fn",
+)  # that a step depends on as a whole
 _ADJUSTMENTS = (None, "original", "match_rms_adamw")
 
 
@@ -61,7 +70,6 @@ class Muon(Optimizer):
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Changes all parameters that have a gradient. closure: computes the loss anew; it is what step returns."""
-        self._runs_in_python()
         loss = None
         if closure is not None:
             with enable_grad():
@@ -78,7 +86,8 @@ class Muon(Optimizer):
             raise RuntimeError("Muon does not support complex parameters")
         if p.grad.is_sparse:
             raise RuntimeError("Muon does not support sparse gradients")
-        state, g, momentum, lr = self.state[p], p.grad, group["momentum"], group["lr"]
+        self._relies_on(group, p, _OPTIONS, ["momentum_buffer"])
+        state, g, momentum = self.state[p], p.grad, group["momentum"]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = zeros_like(g)
         mean = state["momentum_buffer"].lerp_(g, 1 - momentum)
@@ -87,7 +96,8 @@ class Muon(Optimizer):
         rows, columns = p.shape
         matched = group["adjust_lr_fn"] == "match_rms_adamw"
         factor = 0.2 * math.sqrt(max(rows, columns)) if matched else math.sqrt(max(1, rows / columns))
-        p.mul_(1 - lr * group["weight_decay"]).add_(update, alpha=float(-lr * factor))
+        p.mul_(number(lambda: 1 - float(group["lr"]) * group["weight_decay"], group, group["lr"]))
+        p.add_(update.to(p.dtype) * number(lambda: -float(group["lr"]) * factor, group, group["lr"]))
 
 
 def _orthogonalized(x: Any, coefficients: tuple[float, float, float], steps: int, eps: float) -> Any:

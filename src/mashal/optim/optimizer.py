@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from mashal.core.tensor import Tensor
@@ -174,6 +175,20 @@ class Optimizer(HookMethods, StateMethods):
                     else:
                         p.grad_.requires_grad_(False)
                     p.grad_.zero_()
+
+    def _relies_on(self, group: dict[str, Any], p: Tensor, options: Sequence[str], states: Sequence[str]) -> None:
+        """Tells a recording on which options, beside those given as numbers (`machine.observing.number`), the step of a parameter
+        depends, and which states it has; some that are only made now will be there in the next call."""
+        recorder, own = watch.recorder, self.state[p]
+        if recorder is None:
+            return
+        recorder.relies(self.__dict__, "state")
+        recorder.relies(group, *options)
+        if all(name in own for name in states):
+            recorder.relies(own, *states)
+        else:
+            recorder.takes_back(partial(self.state.pop, p, None))
+            recorder.unfinished(f"{type(self).__name__} makes its states")
 
     def _runs_in_python(self) -> None:
         """Tells a recording that what follows, its numbers and its branches, may be other ones in the next call."""

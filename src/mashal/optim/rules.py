@@ -197,6 +197,8 @@ class Prepared:
         """Does a step. Where something is not as prepared for it stops, and returns the places of the parameters done."""
         params, numbers = self.group["params"], optimizer._numbers(self.group)
         recorder = watch.recorder
+        if recorder is not None:  # a tensor among them is none of the call's kernels' business
+            numbers = recorder.aside(lambda: tuple(map(float, numbers)))
         for stepper, places, update in self.steppers:
             step = stepper if recorder is None else _table().without_kernel(stepper)
             if not step(params, optimizer.state, *numbers):

@@ -202,3 +202,60 @@ def test_a_leaf_that_nobody_holds_is_no_obstacle():
         compiled(torch.full((2,), float(i))).backward()
         assert w.grad.tolist() == [i, i]
     assert len(compiled.recordings.all) == 1
+
+
+# ---------------------------------------------------------------- arguments that want gradients
+def attacked(x, w):
+    x.requires_grad = True
+    (x.exp() * w).sum().backward()
+    return (x + x.grad.sign()).detach()
+
+
+def test_an_argument_gets_the_gradient_of_each_call():
+    w, compiled = torch.ones(2), torch.compile(attacked)
+    for i in range(5):
+        x, y = torch.full((2,), i / 2), torch.full((2,), i / 2)
+        assert torch.equal(compiled(x, w), attacked(y, w))
+        assert x.requires_grad
+        assert torch.equal(x.grad, y.grad)
+    assert len(compiled.recordings.all) == 1
+
+
+def test_an_argument_that_has_a_gradient_keeps_adding_to_it():
+    compiled = torch.compile(lambda x: (x * x).sum().backward())
+    for i in range(8):
+        x = torch.full((2,), float(i), requires_grad=True)
+        x.grad = torch.ones(2) if i % 3 == 2 else None
+        compiled(x)
+        assert x.grad.tolist() == [2 * i + (i % 3 == 2)] * 2
+
+
+def test_a_gradient_that_was_cleared_is_that_of_the_call():
+    def cleared(x):
+        x.grad = None
+        (x * x).sum().backward()
+
+    compiled = torch.compile(cleared)
+    for i in range(8):
+        x = torch.full((2,), float(i), requires_grad=True)
+        x.grad = torch.ones(2) if i % 3 == 2 else None
+        compiled(x)
+        assert x.grad.tolist() == [2 * i] * 2
+
+
+def test_a_function_that_is_defined_in_each_call_is_compiled_once():
+    def step(x):
+        slope = lambda y: torch.autograd.grad(y.sum(), x, create_graph=True)[0]
+        y = (x * x).sin()
+        print(end="")
+        first = slope(y)
+        print(end="")
+        return slope(first).detach()
+
+    compiled = torch.compile(step)
+    regions = []
+    for i in range(5):
+        x = torch.full((2,), i / 2, requires_grad=True)
+        assert torch.equal(compiled(x), step(x))
+        regions.append(len(compiled.recordings.regions))
+    assert regions[-1] == regions[2]

@@ -144,6 +144,28 @@ class Wanting:
 
 
 @dataclass
+class Wishing:
+    """Of an argument it was set whether it wants a gradient."""
+
+    place: int
+    wanted: bool
+
+    def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
+        leaves[self.place].requires_grad_(self.wanted)
+
+
+@dataclass
+class Received:
+    """An argument that had no gradient has got one, which is built like a part of the answer."""
+
+    place: int
+    index: int
+
+    def __call__(self, leaves: Sequence[Any], made: Sequence[Any], built: list[Any]) -> None:
+        leaves[self.place].grad_ = built[self.index]
+
+
+@dataclass
 class Repeated:
     function: Callable[[], Any]
 

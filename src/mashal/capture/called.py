@@ -25,7 +25,8 @@ ALONE = 4  # up to so many results, backward from each of them by itself has a p
 @dataclass
 class Called:
     """leaves: of the arguments, the last `placed` of them held in places; found: the leaves of the answer; containers: ids of what
-    was given that holds others. stores: the places that a replay sets. forward: how many steps there were before backward; walks:
+    was given that holds others. stores: the places that a replay sets. received: (leaf of the arguments that had
+    no gradient, its gradient's place among the leaves of the answer). forward: how many steps there were before backward; walks:
     those from all results, and from each alone; reached: the tensors where they end. trouble: why the call cannot be replayed,
     or ""."""
 
@@ -36,6 +37,7 @@ class Called:
     containers: list[int]
     placed: int
     stores: list[Place] = field(default_factory=list)
+    received: list[tuple[int, int]] = field(default_factory=list)
     forward: int = -1
     differentiable: list[Tensor] = field(default_factory=list)
     boundary: history.Boundary | None = None
@@ -108,6 +110,15 @@ class Called:
         return None
 
     # ---- afterwards
+    def wishes(self) -> list[tuple[int, bool]]:
+        """(leaf of the arguments, whether it wants a gradient now) for those of which it has been set."""
+        was = [self.recorder.touched[id(x)].node if isinstance(x, Tensor) else None for x in self.leaves]
+        return [
+            (i, x.requires_grad)
+            for i, x in enumerate(self.leaves)
+            if isinstance(x, Tensor) and x.is_leaf and (x.node is None) is not (was[i] is None)
+        ]
+
     def cuts(self) -> list[Obstacle]:
         """What a replay could not do again, and where."""
         return cuts_of(self.recorder, self.watch)
@@ -132,7 +143,7 @@ class Called:
             x = was.tensor
             if are_alike(x.node, was.node):
                 x.node = was.node
-            set_ = any(place.owner is x for place in self.stores)
+            set_ = any(place.owner is x for place in self.stores) or any(leaf is x for leaf in self.leaves)
             if x.capsule is not was.capsule or x.form is not was.form or (x.node is not was.node and not set_):
                 return "a tensor that was there before has become another one (its data, shape or requires_grad)"
         return ""

@@ -54,7 +54,7 @@ class Callees:
             call = callee
         else:
             return callee
-        key = id(function), id(owner)
+        key = _same_for(function), id(owner)
         if key not in self.known:
             if len(self.known) >= _MOST:
                 return callee
@@ -66,6 +66,14 @@ class Callees:
         code = function.__code__
         lazy = code.co_flags & _LAZY or function.__closure__
         return code in self.cut and not lazy and not foreign(code.co_filename)
+
+
+def _same_for(function: Any) -> Any:
+    """What a function has in common with one that does the same: a function that is defined in each call is another one each time."""
+    defaults = getattr(function, "__defaults__", None) or getattr(function, "__kwdefaults__", None)
+    if not isinstance(function, FunctionType) or defaults or vars(function):
+        return id(function)
+    return id(function.__code__), id(function.__globals__)
 
 
 def around_callees(statement: ast.stmt) -> ast.stmt | None:

@@ -136,7 +136,8 @@ def _recorded(
             watch.guards = [
                 g for g in watch.guards if id(g.holder) not in given and (id(g.holder), g.key) not in placed
             ]
-            called = Called(recorder, watch, leaves, found, given, len(leaves) - len(of_arguments), left)
+            received = _gradients_of_arguments(recorder, leaves, found)
+            called = Called(recorder, watch, leaves, found, given, len(leaves) - len(of_arguments), left, received)
             called.walk_history()
         return answer, shape, called
     except BaseException as error:
@@ -144,6 +145,16 @@ def _recorded(
         if isinstance(error, Unrepeatable):
             error.watch = watch
         raise
+
+
+def _gradients_of_arguments(recorder: Recorder, leaves: list[Any], found: list[Any]) -> list[tuple[int, int]]:
+    """(place in leaves, in found) of the gradients of arguments that had none; they are appended to what was found."""
+    received = []
+    for i, x in enumerate(leaves):
+        if isinstance(x, Tensor) and x.grad_ is not None and recorder.touched[id(x)].grad is None:
+            received.append((i, len(found)))
+            found.append(x.grad_)
+    return received
 
 
 def _settled(recorder: Recorder, watch: Watch | None, modes: tuple[bool, bool]) -> None:
@@ -190,10 +201,12 @@ def _recording(called: Called, structure: Any, shape: Any) -> Recording:
         print(plan.trail, file=sys.stderr)
     after[:0] = [answers.Bumped(*bumped) for bumped in planner.bumped]  # before a history notes versions
     after[:0] = [answers.Wanting(i) for i in planner.made_leaves]
+    after[:0] = [answers.Wishing(i, wanted) for i, wanted in called.wishes()]
+    after += [answers.Received(i, k) for i, k in called.received]
     after += [answers.Repeated(repeat) for repeat in called.recorder.repeats]
     return Recording(
         structure, Program(plan), fixed, places, shape, parts, after, called.watch.guards, placed=called.placed,
-        stores=called.stores,
+        stores=called.stores, without_gradient=planner.without_gradient,
     )  # fmt: skip
 
 

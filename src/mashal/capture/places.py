@@ -104,14 +104,17 @@ def stores(
     leaves: list[Any],
 ) -> tuple[list[Place], list[Any]]:
     """The places that a replay sets, and the structures of what it puts there, whose leaves are appended. given: ids of the
-    containers among the arguments, whose leaves are `arguments`. What is found here is no effect any more."""
+    containers among the arguments, whose leaves are `arguments`. What is found here is no effect any more, nor is whether an argument
+    wants a gradient: the recorder knows it."""
     places: dict[tuple[int, Any], Place] = {}
     others = {*given, *(id(x) for x in arguments if isinstance(x, Tensor))}  # in the next call they are other ones
     for effect in watch.effects:
         place = effect.place
         if place is not None and id(place.before.holder) not in others and _is_left(place, watch, recorder, given):
             places.setdefault(place.name, place)
-    watch.effects = [e for e in watch.effects if e.place is None or e.place.name not in places]
+    wishes = {(id(x), "requires_grad") for x in arguments if isinstance(x, Tensor) and x.is_leaf}
+    settled = {*places, *wishes}
+    watch.effects = [e for e in watch.effects if e.place is None or e.place.name not in settled]
     return list(places.values()), [flatten(place.before.found(), leaves, results) for place in places.values()]
 
 

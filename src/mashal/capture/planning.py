@@ -24,13 +24,14 @@ from mashal.machine.replay_tables import COMPUTED, LEAF, NO_HISTORY, NOTHING
 
 class Planner:
     """Fills the plan of a recorded call. bumped: (leaf, by how much its version grows); made_leaves: of the answer's leaves, the
-    tensors that the call made and that gradients come to."""
+    tensors that the call made and that gradients come to; without_gradient: leaves of the arguments that have to come without one."""
 
     def __init__(self, called: Called, plan: Plan) -> None:
         self.called, self.plan = called, plan
         self.recorder, self.leaves, self.found = called.recorder, called.leaves, called.found
         self.bumped: list[tuple[int, int]] = []
         self.made_leaves: list[int] = []
+        self.without_gradient: list[int] = []
         self._gradient_guards: list[tuple[Tensor, Any]] = []
         self._grads_from: set[int] = set()
 
@@ -46,7 +47,8 @@ class Planner:
                 continue
             value = self.recorder.value(x)
             was = self.recorder.touched[id(x)]
-            its_own = x.grad_ is not was.grad or (was.grad is not None and id(was.grad) in self.recorder.touched)
+            its_own = x.grad_ is not was.grad and i not in dict(self.called.received)
+            its_own |= was.grad is not None and id(was.grad) in self.recorder.touched
             if its_own:  # a replay takes it only as it is
                 plan.operands.append(Operand(None, same=x))
             else:
@@ -121,6 +123,10 @@ class Planner:
         versions: set[int] = set()
         for was in list(touched.values()):
             x, now = was.tensor, was.tensor.grad_
+            mine = [i for i, leaf in enumerate(self.leaves) if leaf is x]
+            if mine and was.grad is None and (now is None or any(i in mine for i, _ in self.called.received)):
+                self.without_gradient += mine if was.missed or was.forgets or now is not None else []
+                continue
             if was.grad is not None and id(was.grad) in touched:
                 buffer = self.recorder._buffers.get(id(was.grad.capsule))
                 if buffer is not None and buffer.source is OUTSIDE and buffer in met:

@@ -38,6 +38,8 @@ class Recording:
     """How many of the leaves, the last ones, are no arguments' but come from other places."""
     stores: Sequence[Place] = ()
     """The places that a replay sets; what it puts there comes behind the answer, as parts of it."""
+    without_gradient: Sequence[int] = ()
+    """The leaves that have to come without a gradient."""
     picked: Sequence[Any] = ()
     """The keys by which the program took things out of lists and the like, if it was rehearsed."""
 
@@ -45,7 +47,7 @@ class Recording:
         n = len(self.fixed) + len(self.places) - self.placed
         if self.structure[:3] == _flat(n):
             plain = not self.after and not self.fixed and self.shape is None
-            plain = plain and not self.program.plan.others
+            plain = plain and not self.program.plan.others and not self.without_gradient
             self.direct = self.program.replay if plain and self.answers[0].is_all_of(self.program) else self._flat
 
     def adapt(self, leaves: Sequence[Any]) -> bool:
@@ -94,7 +96,7 @@ class Recording:
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
         """The call's answer; MISS if something is not as recorded, or an index is out of range."""
-        if not self.program.others_hold():
+        if not self.program.others_hold() or any(leaves[i].grad_ is not None for i in self.without_gradient):
             return MISS
         made = self.program.replay(*[leaves[i] for i in self.places])
         if made is MISS:

@@ -560,3 +560,62 @@ def test_a_recording_that_an_option_does_not_fit_is_left_as_it_was():
         return step_of(model, optimizer), arguments, lambda: list(model.parameters())
 
     both(make, recordings=2)
+
+
+# ---------------------------------------------------------------- options that are tensors
+@pytest.mark.parametrize("sgd", [True, False])
+def test_a_learning_rate_that_is_a_tensor_is_an_input(sgd):
+    def make():
+        model = nn.Linear(3, 2)
+        rate = torch.tensor(0.1)
+        optimizer = (
+            torch.optim.SGD(model.parameters(), rate, 0.9) if sgd else torch.optim.AdamW(model.parameters(), rate)
+        )
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+        step = step_of(model, optimizer)
+
+        def step_and_schedule(x):
+            loss = step(x)
+            schedule.step()
+            return loss
+
+        def arguments(i):
+            if i == 4:
+                rate.fill_(0.3)
+            return batch(i)
+
+        return step_and_schedule, arguments, lambda: [*model.parameters(), rate]
+
+    both(make, recordings=1)
+
+
+def test_a_tensor_that_a_schedule_sets_is_not_read_too_early():
+    weight, rate = torch.ones(2, requires_grad=True), torch.tensor(1.0)
+    optimizer = torch.optim.SGD([weight], rate)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+    @torch.compile
+    def step():
+        optimizer.step()
+        schedule.step()
+        return rate * 1
+
+    weight.grad = torch.ones(2)
+    assert [step().item() for _ in range(4)] == [0.5, 0.25, 0.125, 0.0625]
+
+
+def test_a_tensor_that_a_schedule_has_set_is_put_back_where_the_call_raises():
+    weight, rate = torch.ones(2, requires_grad=True), torch.tensor(1.0)
+    optimizer = torch.optim.SGD([weight], rate)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+    @torch.compile
+    def step():
+        optimizer.step()
+        schedule.step()
+        raise ValueError("too late")
+
+    weight.grad = torch.ones(2)
+    with pytest.raises(ValueError):
+        step()
+    assert (rate.item(), schedule.last_epoch, weight.tolist()) == (1.0, 0, [1.0, 1.0])

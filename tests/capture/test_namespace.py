@@ -71,6 +71,12 @@ def test_a_module_whose_calls_are_compiled_is_pickled_and_copied():
         assert torch.equal(twin(torch.ones(1, 2)), module(torch.ones(1, 2)))
 
 
+def test_a_compiled_module_is_copied_with_its_options():
+    twin = pickle.loads(pickle.dumps(torch.compile(Doubling(), fullgraph=True)))
+    assert twin(ONE).item() == 2 and twin.dynamo_ctx.keywords["fullgraph"] is True
+    assert twin.dynamo_ctx(lambda x: x * 3)(ONE).item() == 3
+
+
 def test_a_compiled_container_is_walked_through_like_the_container():
     layers = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
     compiled = torch.compile(layers)
@@ -146,6 +152,10 @@ def test_a_break_that_is_asked_for_is_a_cut():
     found = torch._dynamo.explain(broken)(ONE)
     assert (found.graph_count, found.graph_break_count) == (2, 1)
     assert torch.compile(broken)(ONE).item() == 7
+
+
+def test_explain_counts_no_backward():
+    assert torch._dynamo.explain(nn.Linear(2, 1))(torch.ones(1, 2)).graph_count == 1
 
 
 def test_a_mode_and_dynamic_must_be_known():

@@ -29,7 +29,8 @@ class GraphCompileReason:
 class ExplainOutput:
     """What `explain` found: how many recorded regions (graph_count), cuts between them with their reasons, and operations.
 
-    graphs: the regions themselves, as `torch.explain` gives them. Printed, it is what `torch.explain` prints.
+    graphs: the regions themselves, as `torch.explain` gives them, without those of backward. Printed, it is what `torch.explain`
+    prints.
     """
 
     graphs: list[Any]
@@ -54,7 +55,8 @@ def explain(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
     def call(*args: Any, **options: Any) -> ExplainOutput:
         found = explained.explain(f, *args, **options)
         reasons = [GraphCompileReason(f"{where}: {why}", [where]) for where, why in found.cuts]
-        count = sum(region.recorded for region in found.regions)
-        return ExplainOutput(found.regions, len(found.regions), len(reasons), reasons, count, str(found))
+        regions = [region for region in found.regions if not region.backward]
+        count = sum(region.recorded for region in regions)
+        return ExplainOutput(regions, len(regions), len(reasons), reasons, count, str(found))
 
     return call(*args, **options) if args or options else call

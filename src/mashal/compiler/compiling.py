@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +50,11 @@ def compile(
     backend = get_default_backend() if backend is None else backend
     said = _checked(backend, mode, options, dynamic)
 
+    again = functools.partial(
+        compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, name=name,
+        recompile_limit=recompile_limit,
+    )  # fmt: skip
+
     def made(fn: Any) -> Any:
         if said is not None:
             return by_function(fn, backend, said, recompile_limit)
@@ -62,7 +68,7 @@ def compile(
             wrong = "Model can't be None" if model is None else f"compile: {type(model).__name__} was given"
             kind = RuntimeError if model is None else AssertionError
             raise kind(f"{wrong}; a callable function or a module is expected")
-        return model if disable else applied(made, model)
+        return model if disable else applied(made, model, again)
 
     return decorated if model is None else decorated(model)
 

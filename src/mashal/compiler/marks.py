@@ -65,7 +65,9 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
     if fn is None:
         return functools.partial(disable, recursive=recursive, reason=reason)
     fn = getattr(fn, "_torchdynamo_orig_callable", fn)  # of what is compiled already, the function as it is written
-    return applied(lambda call: _kept_out(call, reason), fn)
+    return applied(
+        lambda call: _kept_out(call, reason), fn, functools.partial(disable, recursive=recursive, reason=reason)
+    )
 
 
 def _kept_out(fn: Any, reason: str | None) -> Any:
@@ -79,10 +81,10 @@ def _kept_out(fn: Any, reason: str | None) -> Any:
     return as_written
 
 
-def applied(change: Callable[[Any], Any], to: Any) -> Any:
-    """A function changed; a module around one; a class whose objects' calls are changed."""
+def applied(change: Callable[[Any], Any], to: Any, again: Callable[[Any], Any]) -> Any:
+    """A function changed; a module around one; a class whose objects' calls are changed. again: does the same to other things."""
     if isinstance(to, Module):
-        return OptimizedModule(to, change(to.__call__))
+        return OptimizedModule(to, change(to.__call__), again)
     if not isinstance(to, type):
         return change(to)
     call = getattr(to, "__call__", None)  # noqa: B004

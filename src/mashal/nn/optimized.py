@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mashal.later import later
 from mashal.nn.module import Module
-
-compiler: Any = later("mashal.compiler")
 
 
 class OptimizedModule(Module):
     """A compiled module. The module itself is `_orig_mod`; attributes are its attributes, and parameters stay where they are.
+
+    dynamo_ctx: compiles what it is given as this module was compiled.
 
     >>> layer = torch.compile(nn.Linear(2, 1))
     >>> layer
@@ -21,9 +20,10 @@ class OptimizedModule(Module):
     )
     """
 
-    def __init__(self, module: Module, call: Callable[..., Any]) -> None:
+    def __init__(self, module: Module, call: Callable[..., Any], dynamo_ctx: Callable[[Any], Any]) -> None:
         super().__init__()
         self._orig_mod = module
+        self.__dict__["dynamo_ctx"] = dynamo_ctx
         self.__dict__["forward"] = call
 
     @property
@@ -69,8 +69,8 @@ class OptimizedModule(Module):
         return x in self._orig_mod  # type: ignore[operator]
 
     def __reduce__(self) -> Any:
-        return _compiled_again, (self._orig_mod,)
+        return _again, (self._orig_mod, self.dynamo_ctx)
 
 
-def _compiled_again(module: Module) -> Any:
-    return compiler.compile(module)
+def _again(module: Module, dynamo_ctx: Callable[[Any], Any]) -> Any:
+    return dynamo_ctx(module)

@@ -31,13 +31,14 @@ CALLS = 12  # at most so many, until nothing new is recorded: each cut inside a 
 @dataclass(frozen=True)
 class Region:
     """One recorded region. recorded: how many operations the recording saw; scratch: bytes for intermediate results; kept: bytes
-    of what it hands on (results, gradients, what backward needs)."""
+    of what it hands on (results, gradients, what backward needs). backward: whether it is another one's."""
 
     name: str
     kernels: list[Kernel]
     recorded: int
     scratch: int
     kept: int
+    backward: bool = False
 
     @property
     def time(self) -> float:
@@ -226,11 +227,11 @@ def _add(known: Recordings, found: Explanation, name: str, cuts: dict[Any, list[
         found.regions.append(_region(name, recording.program))
         for finish in recording.after:
             if hasattr(finish, "program"):
-                found.regions.append(_region(f"backward of {name}", finish.program.program))
+                found.regions.append(_region(f"backward of {name}", finish.program.program, backward=True))
     for region in known.regions:
         _add(region, found, region.name, cuts)
 
 
-def _region(name: str, program: Program) -> Region:
+def _region(name: str, program: Program, backward: bool = False) -> Region:
     outliving = sum(value.buffer.nbytes for value, _ in program.plan.results)
-    return Region(name, kernels_of(program), recorded_in(program), program.arena, outliving)
+    return Region(name, kernels_of(program), recorded_in(program), program.arena, outliving, backward)

@@ -244,6 +244,8 @@ class Recorder:
         self._is_asked_for(buffer)
         if buffer.source is OUTSIDE:
             self.touch(x)
+        if id(x.capsule) in self.moved:
+            self.obstacle("an option that a schedule's step has set is read")
         return Value(buffer, x.offset, x.form)
 
     def _made(self, x: Tensor) -> Value:
@@ -367,8 +369,10 @@ class Recorder:
             self.obstacle("a schedule is given a tensor")
         self.repeats.append(function)
         held = _held(given)
-        self.moved.update(map(id, held))
+        options = _options(held)
+        self.moved.update(map(id, held), [id(x.capsule) for x in options])
         self.takes_back(partial(_refill, [(x, x.copy()) for x in held if isinstance(x, (dict, list))]))
+        self.takes_back(partial(_fill, options, self.aside(lambda: [x.clone() for x in options])))
 
     def feed(self, function: Callable[[], float], *reads: Any) -> Tensor:
         """A tensor of function(), which each replay fills before it begins. reads: what function reads."""
@@ -474,6 +478,19 @@ def _refill(containers: list[tuple[Any, Any]]) -> None:
     for x, before in containers:
         x.clear()
         (x.update if isinstance(x, dict) else x.extend)(before)
+
+
+def _options(held: list[Any]) -> list[Tensor]:
+    """The options of an optimizer's groups that are tensors, which a schedule fills."""
+    groups = [x for x in held if isinstance(x, dict) and "params" in x]
+    return [option for group in groups for option in group.values() if isinstance(option, Tensor)]
+
+
+def _fill(options: list[Tensor], before: list[Tensor]) -> None:
+    """Puts options that are tensors back to what they were."""
+    with tape.no_grad():
+        for option, was in zip(options, before):
+            option.copy_(was)
 
 
 def _held(things: Any) -> list[Any]:

@@ -93,6 +93,7 @@ class Called:
         self.walks.append(history.Walk(which, given, found, start, len(steps)))
         if isinstance(watched, Watch):
             self.watch.guards += watched.guards
+            self.watch.definitions += watched.definitions
 
     def _is_new(self, x: Tensor) -> bool:
         return x.node is not None and not isinstance(x.node, AccumulateGrad) and x.node.sequence >= self.recorder.first

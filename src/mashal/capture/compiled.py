@@ -19,6 +19,7 @@ from typing import Any
 from weakref import WeakSet
 
 from mashal.capture.errors import FailOnRecompileLimitHit, RecompileError, Unsupported
+from mashal.capture.frames import function_of
 from mashal.capture.growing import Growing, Growth, grow
 from mashal.capture.guards import Guard, same
 from mashal.capture.making import Refused, make, undone
@@ -181,6 +182,8 @@ class Recordings:
         self.cuts: list[Any] = []
         self.regions: list[Recordings] = []
         self.parts = self.fn
+        self.is_same = _unchanged(None)
+        """Tells whether the code is the one that was compiled in parts."""
         self.latest: Callable[..., Any] = _always_miss
 
     def call(self, args: tuple, options: dict[str, Any]) -> Any:
@@ -188,6 +191,8 @@ class Recordings:
         if watch.recorder is not None or Stance.name == "force_eager" or SETTINGS["disable"]:
             return self.fn(*args, **options)
         structure, leaves = self.leaves_of(args, options)
+        if self.refusal and not self.is_same():
+            self.forget()
         if self.refusal:
             return self._in_parts(args, options, structure, leaves)
         kind = with_parts(leaves)
@@ -432,6 +437,7 @@ class Recordings:
     def _split(self, refused: Refused) -> None:
         """From now on the function runs in parts: regions that are compiled, and what is between them as it is written."""
         self.refusal = str(refused)
+        self.is_same = _unchanged(self.fn)
         self.latest, self.cuts = _always_miss, refused.cuts
         for cut in refused.cuts:
             count("graph_break", why_cut(cut))
@@ -450,7 +456,7 @@ class Recordings:
                 self.parts = split(self.fn, refused.cuts, region)
             except Unsplit as why:
                 self.refusal, self.unsplit = f"{refused}; {why}", str(why)
-        self.latest = _if_sound(self.parts, self.sound)
+        self.latest = _if_sound(self.parts, self.sound, self.is_same)
         if self.parts is self.fn:
             self._warn(lambda: runs_as_written(self.name, self.unsplit or self.refusal, self.cuts))
 
@@ -472,11 +478,22 @@ def _level() -> int:
 _PACKAGE = __file__[: __file__.rindex("capture")]
 
 
-def _if_sound(parts: Callable[..., Any], sound: set[tuple]) -> Callable[..., Any]:
-    """A call in parts; MISS while something is recorded, and if it may be the first of its kind."""
+def _unchanged(fn: Any) -> Callable[[], bool]:
+    """Tells whether a function has still the code and the defaults that it has now."""
+    function = function_of(fn)
+    if function is None:
+        return lambda: True
+    code, defaults, keywords = function.__code__, function.__defaults__, function.__kwdefaults__
+    return lambda: (
+        function.__code__ is code and function.__defaults__ is defaults and function.__kwdefaults__ is keywords
+    )
+
+
+def _if_sound(parts: Callable[..., Any], sound: set[tuple], is_same: Callable[[], bool]) -> Callable[..., Any]:
+    """A call in parts; MISS while something is recorded, if it may be the first of its kind, and if the program has changed."""
 
     def call(*args: Any) -> Any:
-        if watch.recorder is not None:
+        if watch.recorder is not None or not is_same():
             return MISS
         try:
             known = _forms(args) in sound or len(sound) >= MOST_SOUND

@@ -23,6 +23,7 @@ __all__ = [
     "PROGRAM",
     "code_of",
     "foreign",
+    "function_of",
     "is_library",
     "kind_of",
     "lines_above",
@@ -77,6 +78,12 @@ def code_of(function: Any) -> CodeType | None:
     >>> code_of(len) is None, code_of(nn.Linear(2, 2)) is nn.Linear.forward.__code__
     (True, True)
     """
+    found = function_of(function)
+    return None if found is None else found.__code__
+
+
+def function_of(function: Any) -> FunctionType | None:
+    """The function that one, a method, partial, module or wrapped function runs in the end; None if there is none."""
     for _ in range(100):
         if isinstance(function, MethodType):
             of_module = function.__name__ == "_call_impl" and hasattr(function.__self__, "forward")
@@ -84,7 +91,7 @@ def code_of(function: Any) -> CodeType | None:
         elif hasattr(function, "__wrapped__"):
             function = function.__wrapped__
         elif isinstance(function, FunctionType):
-            return function.__code__
+            return function
         elif isinstance(function, functools.partial):
             function = function.func
         elif hasattr(type(function), "forward"):

@@ -205,8 +205,8 @@ def _recording(called: Called, structure: Any, shape: Any) -> Recording:
     after += [answers.Received(i, k) for i, k in called.received]
     after += [answers.Repeated(repeat) for repeat in called.recorder.repeats]
     return Recording(
-        structure, Program(plan), fixed, places, shape, parts, after, called.watch.guards, placed=called.placed,
-        stores=called.stores, without_gradient=planner.without_gradient,
+        structure, Program(plan), fixed, places, shape, parts, after, called.watch.guards + called.watch.definitions,
+        placed=called.placed, stores=called.stores, without_gradient=planner.without_gradient,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ _OF_CALLS = frozenset(("training", "forward", "_long_way", "_compiled_call_impl"
 class Seen:
     """Modules and all below them, with their attributes as they are now, and all settings; guards: what was read of others;
     used: the ids of tensors that the recording uses, all others may be other ones; set_: (id of a dictionary, key) of what it sets
-    itself, which is no matter unless there is a guard for it."""
+    itself, which is no matter unless there is a guard for it; hooks: dictionaries of hooks; leaves: nodes that have hooks of their own."""
 
     def __init__(
         self,
@@ -24,9 +24,13 @@ class Seen:
         guards: Iterable[Any] = (),
         used: Iterable[int] = (),
         set_: Iterable[tuple[int, Any]] = (),
+        hooks: Iterable[Any] = (),
+        leaves: Iterable[Any] = (),
     ):
         self.guards, self.settings = list(guards), settings_now()
         self.used, self.set_ = frozenset(used), frozenset(set_)
+        self.hooks = [(held, list(held.values())) for held in hooks]
+        self.leaves = [(node, _hooks_of(node)) for node in leaves]
         self.modules: dict[int, tuple[Any, dict[str, Any]]] = {}
         stack = list(modules)
         while stack:
@@ -38,7 +42,9 @@ class Seen:
     def unchanged(self) -> bool:
         """Whether every attribute is the same object, or an equal plain value."""
         modules = self.modules.values()
-        if self.settings != settings_now():
+        if self.settings != settings_now() or any(list(held.values()) != was for held, was in self.hooks):
+            return False
+        if any(_hooks_of(node) != was for node, was in self.leaves):
             return False
         return all(guard.holds() for guard in self.guards) and all(
             _same(was, self._attributes(m)) for m, was in modules
@@ -60,6 +66,13 @@ class Seen:
             name: tuple((key, alike(y)) for key, y in x.items()) if isinstance(x, dict) else alike(x)
             for name, x in held.items()
         }
+
+
+def _hooks_of(node: Any) -> list[Any]:
+    """The hooks of a leaf's node."""
+    hooks = node.hooks
+    places = [] if hooks is None else [*hooks.tensors.values(), hooks.before, hooks.after, hooks.accumulated]
+    return [list(place.values()) for place in places if place]
 
 
 def is_module(x: Any) -> bool:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from itertools import combinations
-from types import CellType
+from types import CellType, FunctionType
 from typing import Any
 
 from mashal.capture import answers
 from mashal.capture.called import Called
 from mashal.capture.contents import MOST, content_guards, is_whole
+from mashal.capture.definitions import FUNCTION_SLOTS, ClassGuard, CountedGuard
 from mashal.capture.guards import ABSENT, CONTENTS, LENGTH, Guard, HasGradient
 from mashal.capture.modules import Seen, of_module
 from mashal.capture.program import Operand, Plan, used
 from mashal.capture.trail import MADE, OUTSIDE, UpdateStep, Value
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor, version_of
-from mashal.machine.launch import slot_offset
+from mashal.machine.launch import slot_offset, type_offset
 from mashal.machine.observing import changes
 from mashal.machine.replay_tables import COMPUTED, LEAF, NO_HISTORY, NOTHING
 
@@ -197,22 +198,41 @@ class Planner:
         plan.generators = list(self.recorder.generators)
         of_modules = [guard for guard in watch.guards if of_module(guard.holder)]
         used = {*self.recorder.touched} - {id(x) for x in self.leaves}
-        plan.modules, plan.contents = (
-            Seen(self.recorder.modules, of_modules, used, [place.name for place in self.called.stores]),
-            _CONTENTS,
-        )
-        for guard in watch.guards:
-            if of_module(guard.holder):
+        leaves = [was.node for was in self.recorder.touched.values() if isinstance(was.node, AccumulateGrad)]
+        set_ = [place.name for place in self.called.stores]
+        plan.modules = Seen(self.recorder.modules, of_modules, used, set_, self.recorder.hooks, leaves)
+        layers = {type(module) for module in self.recorder.modules}
+        classes = [ClassGuard(kind, frozenset()) for kind in (Tensor, *layers)]
+        for guard in (*watch.guards, *watch.definitions, *classes):
+            if of_module(guard.holder) or self._look_at(guard):
                 continue
-            if isinstance(guard.holder, CellType):
-                plan.slots.append((id(guard.holder) + _CONTENTS, guard.expected))
-                plan.cells.append(guard)
-            elif items := _items(guard):
+            if items := _items(guard):
                 plan.items += items
             elif not isinstance(guard.holder, dict) or isinstance(guard.key, (type(LENGTH), Tensor)):
                 plan.others.append(guard)
             else:
                 plan.entries.append((guard.holder, guard.key, NOTHING if guard.expected is ABSENT else guard.expected))
+
+    def _look_at(self, guard: Any) -> bool:
+        """Has native code look at the word where a cell, a function, an object or a class has what a guard expects; False if there is
+        none."""
+        holder, now = guard.holder, guard.found
+        if isinstance(guard, CountedGuard):
+            now, address = guard.count, guard.address
+            if not now().value or address is None:
+                return True
+        elif isinstance(holder, CellType):
+            address = id(holder) + _CONTENTS
+        elif isinstance(holder, FunctionType) and guard.key in FUNCTION_SLOTS:
+            address = id(holder) + FUNCTION_SLOTS[guard.key]
+        elif guard.key == "__class__" and guard.expected is type(holder):
+            address = id(holder) + _CLASS
+        else:
+            return False
+        self.plan.kept.append(holder)
+        self.plan.looked.append((len(self.plan.slots), guard, now))
+        self.plan.slots.append((address, now()))
+        return True
 
 
 def result_in(plan: Plan, value: Value, node: Any = None) -> int:
@@ -234,7 +254,7 @@ def whose_version(x: Tensor) -> int:
     return id(x if x.version is None else x.version)
 
 
-def _items(guard: Guard) -> list[Guard]:
+def _items(guard: Any) -> list[Guard]:
     """A guard of a list's items, or of how many something has, in pieces that native code can look at; [] if it is another."""
     of, key = type(guard.holder), guard.key
     if key is LENGTH:
@@ -257,4 +277,5 @@ def _contents_offset() -> int:
 
 
 _CONTENTS = _contents_offset()
+_CLASS = type_offset()
 _OFFSETS = {name: slot_offset(Tensor, name) for name in ("capsule", "form", "node", "grad_")}

@@ -49,9 +49,10 @@ class Plan:
     the first `returned` of them are handed out. kept: whose slots are compared. leaves: (tensor, place in results or -1).
     apart: storages that must differ, (operand, other operand or -1, capsule or None). together: operands that share memory,
     (operand, other operand, how many bytes further that one lies). asked: the modes that a replay needs as they are now.
-    leaf_nodes: (leaf, address of its slot, node). items: guards of lists' items, and of lengths. numbers: which entries are
-    options of an optimizer that its step reads anew. folds: whether what depends on constants alone is computed now. settled:
-    whether the call sets nothing of a module that it has a guard for.
+    leaf_nodes: (leaf, address of its slot, node). looked: (row of slots, guard, what gives the object or Bits that are there now).
+    items: guards of lists' items, and of lengths. numbers: which entries are options of an optimizer that its step reads anew.
+    folds: whether what depends on constants alone is computed now. settled: whether the call sets nothing of a module that it
+    has a guard for.
     """
 
     trail: Trail
@@ -70,8 +71,7 @@ class Plan:
     kept_gradients: set[int] = field(default_factory=set)
     kept: list[Any] = field(default_factory=list)
     leaf_nodes: list[tuple[Any, int, Any]] = field(default_factory=list)
-    cells: list[Any] = field(default_factory=list)
-    contents: int = 0
+    looked: list[tuple[int, Any, Callable[[], Any]]] = field(default_factory=list)
     others: list[Any] = field(default_factory=list)
     modules: Seen = field(default_factory=lambda: Seen(()))
     returned: int = 0
@@ -241,7 +241,7 @@ class Program:
             elif i not in self.plan.numbers and not same(now, before):
                 return False
             found.append((i, now))
-        if not all(guard.holds() for guard in (*self.plan.cells, *self.plan.items)):
+        if not all(guard.holds() for guard in (*(guard for _, guard, _ in self.plan.looked), *self.plan.items)):
             return False
         if any(i in self.plan.numbers for i, _ in found) and not self._refresh():
             return False
@@ -269,9 +269,8 @@ class Program:
         for x, address, node in self.plan.leaf_nodes:
             if are_alike(x.node, node):
                 self.tables.expect("slots", rows[address], x.node)
-        for guard in self.plan.cells:
-            now = guard.found()
-            self.tables.expect("slots", rows[id(guard.holder) + self.plan.contents], now)
+        for row, _, now in self.plan.looked:
+            self.tables.expect("slots", row, now())
 
     # ---------------------------------------------------------------- running kernels one by one (capture.explain)
     def lend(self) -> list[Any]:

@@ -96,6 +96,8 @@ class Recorder:
         """ids of dictionaries and lists that the functions in `repeats` may have changed."""
         self.entries: dict[tuple[int, Any], tuple[dict, Any, Any]] = {}
         """What Python of mashal's own read in dictionaries: (dictionary, key, what was there or NOTHING)."""
+        self.hooks: list[dict] = []
+        """Dictionaries of hooks that mashal looked at."""
         self.unlasting: list[str] = []
         self.feeds: list[Feed] = []
         self._buffers: dict[int, Buffer] = {}

@@ -7,6 +7,7 @@ meanwhile. The collector does not know dictionaries of plain values; of them tho
 
 from __future__ import annotations
 
+import functools
 import gc
 from collections.abc import Callable, Iterable
 from operator import attrgetter, itemgetter
@@ -17,13 +18,16 @@ from types import (
     FrameType,
     FunctionType,
     MethodDescriptorType,
+    MethodType,
     MethodWrapperType,
+    ModuleType,
     WrapperDescriptorType,
 )
 from typing import Any
 
 from mashal.capture.bytecode import Site
 from mashal.capture.contents import LARGEST, content_guards, is_whole, object_guards
+from mashal.capture.definitions import ModuleGuard, class_guards, function_guards, is_of_program
 from mashal.capture.effects import Effect, Mutation, Unrepeatable, changes, of_builtin
 from mashal.capture.frames import Lines, is_library
 from mashal.capture.guards import (
@@ -78,6 +82,12 @@ class Sightings:
         self.pending: dict[FrameType, str] = {}
         self.closures: dict[FrameType, FunctionType | None] = {}
         self.called: dict[CodeType, dict[FunctionType, None]] = {}  # closures that were about to be called
+        self.classes: dict[type, None] = {}  # whose methods ran, or whose attributes were read
+        self.objects: dict[int, Any] = {}  # of these classes
+        self.functions: dict[int, Any] = {}  # that were called
+        self.names: dict[
+            int, tuple[ModuleType, dict[str, Any]]
+        ] = {}  # what was read in modules that are not the program's
         self.picked: list[Any] = []  # in a rehearsal: the keys by which things were taken out of others
 
     def conclude(self) -> tuple[list[Guard], list[Effect]]:
@@ -123,7 +133,24 @@ class Sightings:
             if place is not None:
                 place.put_back()
 
+    def definitions(self, codes: Iterable[CodeType]) -> list[Any]:
+        """Guards for what the program is made of: functions, classes, and which class an object is of."""
+        new = self.young | {*self.made}
+        old = [x for x in self.objects.values() if id(x) not in new and is_of_program(type(x))]
+        kinds = [Guard(x, "__class__", type(x), f"the class of a {type(x).__name__}") for x in old]
+        met = [self.function, *self.functions.values(), *self.classes]
+        modules = [ModuleGuard(module, names) for module, names in self.names.values()]
+        return [*function_guards(codes, met, new), *class_guards(self.classes, codes, new), *kinds, *modules]
+
     # ---------------------------------------------------------------- noting
+    def meet(self, thing: Any) -> None:
+        """A function is called with this as its first argument, or an attribute of it is read."""
+        if isinstance(thing, type):
+            self.classes[thing] = None
+        elif not isinstance(thing, (Tensor, FunctionType, dict, list, CellType)) and thing is not UNKNOWN:
+            self.classes[type(thing)] = None
+            self.objects[id(thing)] = thing
+
     def mutation(self, frame: FrameType, what: str, changed: Any, before: Guard | None = None) -> None:
         """An object, or what cannot be found out, is changed; in one place only if it is known what was there before."""
         if self.rehearsed and place_to_set(before, changed, False) is None and not self._is_new(changed):
@@ -160,6 +187,7 @@ class Sightings:
     def guard(self, guard: Guard, owner: Any) -> None:
         """Something was read, unless the program wrote it before."""
         if _place(guard) not in self.before:
+            self.meet(guard.expected)
             self.found.setdefault(_place(guard), (guard, owner))
 
     def read_layer(self, frame: FrameType) -> None:
@@ -234,10 +262,14 @@ class Sightings:
         kind, _, key = site.expression
         key = key if kind == "attribute" else evaluate(key, frame)
         words = f"`{shown(site.expression)}`"
+        self.meet(owner)
         holder, value = look_up(owner, key) if kind == "attribute" else item_of(owner, key)
+        if kind == "attribute" and holder is None and isinstance(owner, ModuleType):
+            self.names.setdefault(id(owner), (owner, {}))[1][key] = value
         if watch.recorder is not None and id(holder) in watch.recorder.moved:
             return self.effect(frame, f"{words} is read, after a schedule's step")
-        if kind == "attribute" and (value is UNKNOWN or holder is not None):
+        shadowable = isinstance(value, MethodType) and not is_module(owner) and not isinstance(owner, (type, Tensor))
+        if kind == "attribute" and (value is UNKNOWN or holder is not None or shadowable):
             own = place_of(owner, key, kind, words)
             if own is not None and own.expected is ABSENT:
                 self.guard(own, owner)
@@ -348,7 +380,13 @@ class Sightings:
         _, callee, arguments = site.expression
         function = evaluate(callee, frame)
         self.hand_over(frame, function, arguments)
+        while isinstance(function, functools.partial):
+            for name, value in function.keywords.items():
+                self.guard(Guard(function.keywords, name, value, f"`{name}` of a partial"), function)
+            function = function.func
         plain = getattr(function, "__func__", function)
+        if isinstance(plain, FunctionType):
+            self.functions[id(plain)] = plain
         if isinstance(plain, FunctionType) and plain.__closure__:
             self.called.setdefault(plain.__code__, {})[plain] = None
         if isinstance(plain, FunctionType) or isinstance(

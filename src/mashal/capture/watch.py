@@ -49,7 +49,8 @@ _LAZY = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class Watch:
-    """A context around one call of `function`; afterwards `guards`, `effects`, `codes` (the program's), `picked`; while
+    """A context around one call of `function`; afterwards `guards`, `effects`, `definitions` (guards too:
+    capture.definitions), `codes` (the program's), `picked`; while
     inside `line()`.
 
     declined: why nothing was watched (a profiler runs), or "". rehearsed: whether the program is stopped before it has an effect;
@@ -69,6 +70,7 @@ class Watch:
         self.root = code_of(function)
         self.guards: list[Guard] = []
         self.effects: list[Effect] = []
+        self.definitions: list[Any] = []
         self.codes: tuple[CodeType, ...] = ()
         self.picked: list[Any] = []
         self.declined = ""
@@ -107,10 +109,11 @@ class Watch:
             self.picked = self._seen.picked
             self._put_back = self._seen.put_back if self.rehearsed else None
             self._new = self._seen.young | {*self._seen.made}
+            self.codes = tuple(code for code, kind in self._kinds.values() if kind is PROGRAM)
+            self.definitions = self._seen.definitions(self.codes)
             self._read = {id(guard.expected) for guard in self.guards}
         finally:
             self.end()
-            self.codes = tuple(code for code, kind in self._kinds.values() if kind is PROGRAM)
             self._kinds.clear()
             self._begun.clear()
             del self._outside, self._tracer, self._profiler, self._trace, self._profile, self._seen
@@ -236,6 +239,8 @@ class Watch:
         code = frame.f_code
         if code.co_flags & _LAZY:
             self._resumed(frame)
+        if code.co_argcount:
+            self._seen.meet(frame.f_locals.get(code.co_varnames[0]))
         if code.co_flags & inspect.CO_VARKEYWORDS:
             count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & inspect.CO_VARARGS)
             self._seen.new(frame.f_locals.get(code.co_varnames[count]))

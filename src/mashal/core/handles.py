@@ -11,6 +11,8 @@ from itertools import count
 from typing import Any
 from weakref import ref
 
+from mashal.machine.observing import changed
+
 _numbers = count()
 
 
@@ -33,11 +35,13 @@ class RemovableHandle:
 
     def __init__(self, hooks: Any, *, extra_dict: Any = None) -> None:
         others = extra_dict if isinstance(extra_dict, (list, tuple)) else [] if extra_dict is None else [extra_dict]
+        changed()
         self.id = next(_numbers)
         self._places = [ref(place) for place in (hooks, *others)]
 
     def remove(self) -> None:
         """Take the hook away; does nothing the second time, or when its owner is gone."""
+        changed()
         for place in self._places:
             hooks = place()
             if hooks is not None:

@@ -24,6 +24,13 @@ NO_HISTORY, LEAF, ANY_HISTORY, COMPUTED = range(
 NONE, ONE, MANY = range(3)  # what a replay returns
 
 
+@dataclass(frozen=True)
+class Bits:
+    """A word that is expected where others are pointers to objects."""
+
+    value: int
+
+
 @dataclass
 class Tables:
     """What a replay does. Numbers called `base` are places in `bases`; offsets are in bytes.
@@ -31,7 +38,7 @@ class Tables:
     operands: (TENSOR, form, history, bytes of an element, base, type) or (SAME, object)
     apart:    (operand, other operand or -1, object) their storages differ (with -1: from that object)
     together: (operand, other operand, bytes, bytes of an element of each) they share their storage, the other lies so far on
-    slots:    (address, object): the pointer at the address is that object
+    slots:    (address, object or Bits): the word at the address points to that object, or is that one
     entries:  (dictionary, key, object): it has this entry (NOTHING: it has none)
     items:    (list, place, object): there it has this item; (list, dictionary or set, -1, number): so many it has
     storages: (capsule, base)
@@ -132,6 +139,8 @@ def _word(x: Any, tables: Tables, number: bool) -> int:
     """A number, or the address of an object, which is kept alive."""
     if number and type(x) is int:
         return x
+    if type(x) is Bits:
+        return x.value
     if x is NOTHING:
         return 0
     tables.keeps.append(x)

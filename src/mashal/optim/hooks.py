@@ -10,6 +10,7 @@ from typing import Any
 
 from mashal.core.handles import RemovableHandle
 from mashal.errors import message
+from mashal.machine.observing import watch
 
 Hook = Callable[..., Any]
 
@@ -81,6 +82,9 @@ class HookMethods:
         def step(self: Any, *args: Any, **kwargs: Any) -> Any:
             own = self.__dict__
             own["_opt_called"] = True  # schedulers look at it
+            if watch.recorder is not None:
+                watch.recorder.hooks += [own["_optimizer_step_pre_hooks"], own["_optimizer_step_post_hooks"]]
+                watch.recorder.hooks += [_global_optimizer_pre_hooks, _global_optimizer_post_hooks]
             if not (
                 own["_optimizer_step_pre_hooks"] or own["_optimizer_step_post_hooks"]
                 or _global_optimizer_pre_hooks or _global_optimizer_post_hooks

@@ -84,7 +84,7 @@ class Tables:
 
     def expect(self, table: str, row: int, x: Any) -> None:
         """From now on a row of `slots`, `entries` or `items` expects this object."""
-        self.words[table][(row + 1) * WORDS[table] - 1] = 0 if x is NOTHING else id(x)
+        self.words[table][(row + 1) * WORDS[table] - 1] = _expected(x)
         self.expected[table, row] = x
 
 
@@ -139,9 +139,9 @@ def _word(x: Any, tables: Tables, number: bool) -> int:
     """A number, or the address of an object, which is kept alive."""
     if number and type(x) is int:
         return x
-    if type(x) is Bits:
-        return x.value
-    if x is NOTHING:
-        return 0
     tables.keeps.append(x)
-    return id(x)
+    return _expected(x)
+
+
+def _expected(x: Any) -> int:
+    return 0 if x is NOTHING else x.value if type(x) is Bits else id(x)

@@ -216,10 +216,10 @@ class Planner:
     def _look_at(self, guard: Any) -> bool:
         """Has native code look at the word where a cell, a function, an object or a class has what a guard expects; False if there is
         none."""
-        holder, now = guard.holder, guard.found
+        holder, now, expected = guard.holder, guard.found, guard.expected
         if isinstance(guard, CountedGuard):
-            now, address = guard.count, guard.address
-            if not now().value or address is None:
+            now, expected, address = guard.count, guard.count(), guard.address
+            if not expected.value or address is None:
                 return True
         elif isinstance(holder, CellType):
             address = id(holder) + _CONTENTS
@@ -231,7 +231,7 @@ class Planner:
             return False
         self.plan.kept.append(holder)
         self.plan.looked.append((len(self.plan.slots), guard, now))
-        self.plan.slots.append((address, now()))
+        self.plan.slots.append((address, expected))
         return True
 
 

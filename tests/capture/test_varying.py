@@ -47,6 +47,14 @@ def test_values_that_kernels_may_know_by_name_have_recordings_of_their_own():
     assert len(compiled.recordings.all) == 4
 
 
+def test_a_value_of_a_tensor_may_change_too():
+    compiled = torch.compile(lambda x, a: torch.full_like(x, a) * x + a)
+    for i in range(10):
+        a = (torch.tensor(0.11) + 0.073 * i).item()
+        assert torch.equal(compiled(X, a), torch.full_like(X, a) * X + a)
+    assert len(compiled.recordings.all) == 2
+
+
 def test_a_branch_on_the_value_takes_the_right_way():
     compiled = torch.compile(branching)
     for a in (0.11, 0.12, 0.2, 0.44, 0.46, 0.5, 0.7, 0.3, 0.9):

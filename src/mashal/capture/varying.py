@@ -29,6 +29,8 @@ from mashal.capture.recording import Recording
 SPANS = 4096.0, 16.0, 1.0
 """How much further than the values that have come the rehearsed ones lie, the first that goes."""
 
+FEW = 12  # binary digits of numbers that somebody may compare with: 0.5, 3, 1000
+
 Law = Callable[[float], float]
 
 
@@ -55,12 +57,17 @@ def vary(
 
 
 def usual(x: float) -> bool:
-    """Whether no kernel treats a number apart from those around it: it has more digits than a float32, which may stand in its code.
+    """Whether no kernel, and no program, treats a number apart from those around it: it has more than a few digits.
 
-    >>> usual(0.1), usual(0.25), usual(2.0), usual(float("inf"))
-    (True, False, False, False)
+    >>> usual(0.1), usual(0.25), usual(2.0), usual(float("inf")), usual(torch.tensor(0.1).item())
+    (True, False, False, False, True)
     """
-    return isfinite(x) and ctypes.c_float(x).value != x
+    return isfinite(x) and x.as_integer_ratio()[0].bit_length() > FEW
+
+
+def _general(x: float) -> float:
+    """x, or if a float32 holds it exactly, which a fused kernel makes use of, a number beside it: its replay is right for both."""
+    return x if ctypes.c_float(x).value != x else x * (1 + 2.0**-30)
 
 
 def _ends(k: int, a: float, b: float, span: float) -> tuple[float, float]:
@@ -82,6 +89,7 @@ def _between(
 ) -> Varying | None:
     """The replay for values between the ends; None if it is not the same program there."""
     given = [[low for low, _ in ends], [leaves[i] for i in which], [high for _, high in ends]]
+    given = [[_general(x) for x in values] for values in given]
     found: list[list[Outline]] = []
     for values in given:
         changed = list(leaves)

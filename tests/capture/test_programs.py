@@ -10,6 +10,7 @@ import threading
 import types
 
 import numpy as np
+import pytest
 
 import mashal as torch
 from mashal import nn
@@ -387,3 +388,33 @@ def test_a_cache_that_grows_on_a_module_takes_a_handful_of_recordings():
         x = torch.full((1, 4), i / 10)
         assert torch.equal(compiled(x), eager(x))
     assert max(recorded(compiled).values()) <= 5 and torch.equal(module.keys, eager.keys)
+
+
+def test_a_loop_that_may_bind_a_variable_is_a_part_of_a_region():
+    def accumulated(x, n):
+        print(end="")
+        y = x * 2
+        for k in range(n):
+            loss = (y * (k + 1)).sum()
+            y = y + 1
+        print(end="")
+        return loss * y
+
+    compiled = torch.compile(accumulated)
+    for n in (2, 3, 2, 3):
+        assert torch.equal(compiled(torch.ones(2), n), accumulated(torch.ones(2), n))
+    assert len(compiled.recordings.regions) == 2
+    with pytest.raises(UnboundLocalError, match="loss"):
+        compiled(torch.ones(2), 0)
+
+
+def test_a_step_that_is_cut_and_counts_its_calls_is_compiled():
+    def step(x, i):
+        y = (x * 2).sin()
+        print(end="")
+        return y.exp() * 2, i
+
+    compiled = torch.compile(step)
+    for i in range(8):
+        compiled(torch.ones(2), i)
+    assert [len(region.all) for region in compiled.recordings.regions] == [1, 1]

@@ -12,6 +12,7 @@ import inspect
 import sys
 import threading
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from types import FunctionType
@@ -45,6 +46,7 @@ MOST_TRIES, PATIENCE = 12, 4
 MOST_TRIALS = 4  # at a replay for floats that change
 MOST_KINDS = 4096
 MOST_SOUND = 32  # kinds: where each call is of another one, running it as it is written must not cost much
+ENOUGH = 2  # kinds of calls that went well, until others that differ in an int only are taken to
 MOST_PLACES = 64
 PATIENCE = 8  # calls that set what was not there: a cache is being filled, and will be full
 LONGEST_PAUSE = 255  # calls: where other threads always compute, trying to record must not cost much
@@ -166,6 +168,8 @@ class Recordings:
         self.kinds: set[tuple] = set()
         self.sound: set[tuple] = set()
         """Kinds of calls that have gone well without a recording."""
+        self.sorts: Counter[tuple] = Counter()
+        """How many kinds have, that differ in ints and the like only: a counter is another int in each call."""
         self.growing: list[Growing] = []
         self.varying: list[Varying] = []
         self.trials = 0
@@ -243,7 +247,9 @@ class Recordings:
 
     def _is_sound(self, structure: Any, leaves: list[Any]) -> bool:
         """Whether a call with such arguments has gone well before, or may be taken to."""
-        return len(self.sound) >= MOST_SOUND or _kind(structure, leaves) in self.sound or with_parts(leaves) is not None
+        if len(self.sound) >= MOST_SOUND or _kind(structure, leaves) in self.sound:
+            return True
+        return self.sorts[_sorts(structure, leaves)] >= ENOUGH or with_parts(leaves) is not None
 
     def _as_written(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
         """The first call of a kind, which may have shapes that do not fit, leaves nothing behind if it raises."""
@@ -255,6 +261,7 @@ class Recordings:
 
     def _note_sound(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> None:
         self.sound.add(_kind(structure, leaves))
+        self.sorts[_sorts(structure, leaves)] += 1
         if len(leaves) == len(args) and all(isinstance(x, Tensor) for x in args):
             self.sound.add(_forms(args))
 
@@ -515,6 +522,11 @@ _form = attrgetter("form")
 def _kind(structure: Any, leaves: list[Any]) -> tuple:
     """What calls have in common that raise all or none, but for the numbers in their tensors."""
     return structure, *[_sort(x) for x in leaves]
+
+
+def _sorts(structure: Any, leaves: list[Any]) -> tuple:
+    """The kind of a call, but for its ints and other plain values."""
+    return structure, *[x.form if isinstance(x, Tensor) else type(x) for x in leaves]
 
 
 def _sort(x: Any) -> Any:

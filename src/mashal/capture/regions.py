@@ -40,6 +40,9 @@ _STAYS = (
     ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.Global, ast.Nonlocal, ast.Import, ast.ImportFrom,
     ast.Delete, ast.Yield, ast.YieldFrom, ast.Await, ast.AsyncFor, ast.AsyncWith,
 )  # fmt: skip
+_UNBOUND, _unbound = "_unbound", object()  # in the place of a variable that has no value
+_TO_UNBOUND = f"try:\n {{name}}\nexcept NameError:\n {{name}} = {_UNBOUND}"
+_FROM_UNBOUND = f"if {{name}} is {_UNBOUND}:\n del {{name}}"
 _COUNTING = frozenset(
     """len range int float bool str print min max isinstance enumerate zip list tuple dict set getattr hasattr type format
     append items keys values get join""".split()
@@ -98,7 +101,7 @@ class _Split:
         self.lines: dict[int, bool] = {}  # of the cuts: whether all there read a value, in this very function
         self.stores: dict[int, bool] = defaultdict(bool)  # of the cuts: whether all there set an attribute or an item
         self.deeper: dict[int, CodeType] = {}  # of the cuts that lie in what is called there: that
-        self.calls_compiled = False
+        self.calls_compiled = self.hands_on = False
         for cut in cuts:
             self._note(cut, code)
         for line, reads in sure_cuts(definition):  # in branches, perhaps, that were not recorded yet
@@ -215,10 +218,9 @@ class _Split:
         outputs = [] if returns else sorted(binds_of(run) & set(needed) & self.variables)
         inputs = sorted(self._inputs(run, outputs) & self.variables)
         missing = set(inputs) - self.flow.bound[run[0]]
-        if missing:
-            return self._around(run, needed, missing)
+        body = self._let_unbound(run, missing, outputs)
         name = f"_region_{len(self.regions)}"
-        self.regions.append(_function(name, inputs, run, outputs))
+        self.regions.append(_function(name, inputs, body, outputs))
         call = ast.Call(func=name_of(name), args=[name_of(v) for v in inputs], keywords=[])
         if returns:
             statement: ast.stmt = ast.Return(value=call)
@@ -228,7 +230,27 @@ class _Split:
             statement = ast.Assign(targets=[target], value=call)
         else:
             statement = ast.Expr(value=call)
-        return [ast.fix_missing_locations(ast.copy_location(statement, run[0]))]
+        statement = ast.fix_missing_locations(ast.copy_location(statement, run[0]))
+        unbound = sorted(missing & set(outputs))
+        return [
+            *self._lines(_TO_UNBOUND, sorted(missing), run[0]),
+            statement,
+            *self._lines(_FROM_UNBOUND, unbound, run[0]),
+        ]
+
+    def _let_unbound(self, run: list[ast.stmt], missing: set[str], outputs: list[str]) -> list[ast.stmt]:
+        """A run in which variables have no value if they had none before, as where a loop that would bind them is not entered."""
+        self.hands_on |= bool(missing)
+        first, last = self._lines(_FROM_UNBOUND, sorted(missing), run[0]), sorted(missing & set(outputs))
+        return [*first, *run, *self._lines(_TO_UNBOUND, last, run[-1])]
+
+    def _lines(self, text: str, names: list[str], place: ast.stmt) -> list[ast.stmt]:
+        """A statement for each of some variables, that stands where another one does."""
+        made = [ast.parse(text.format(name=name)).body[0] for name in names]
+        for statement in made:
+            for node in ast.walk(statement):
+                ast.copy_location(node, place)
+        return made
 
     def _returning(self, run: list[ast.stmt]) -> list[ast.stmt]:
         """A run that ends with return. Variables that it only hands on, a number that was read before, say, are no concern of
@@ -257,12 +279,6 @@ class _Split:
         self.variables.add(name)
         return name
 
-    def _around(self, run: list[ast.stmt], needed: Iterable[str], missing: set[str]) -> list[ast.stmt]:
-        """A run with variables that may have no value: the statement that touches them first stays as it is."""
-        k = next(k for k, statement in enumerate(run) if (uses(statement) | binds(statement)) & missing)
-        first = self._region(run[:k], self._inputs(run[k:], needed))
-        return [*first, run[k], *self._region(run[k + 1 :], needed)]
-
     def _inputs(self, run: list[ast.stmt], needed: Iterable[str]) -> set[str]:
         """What a run reads before it binds it, and what is needed after it that it may leave as it was."""
         after = frozenset(needed)
@@ -284,6 +300,8 @@ class _Split:
         cells = dict(zip(code.co_freevars, function.__closure__ or ()))
         if self.calls_compiled:
             cells[NAME] = CellType(Callees(compile_region, {*self.deeper.values()}))
+        if self.hands_on:
+            cells[_UNBOUND] = CellType(_unbound)
         codes = compiled([*self.regions, main], [*cells, *(region.name for region in self.regions)], code)
         for definition in self.regions:
             region = made_of(codes[definition.name], function, cells, definition)

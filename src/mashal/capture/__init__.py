@@ -14,7 +14,7 @@ Read in this order
               step), fuse_products (what follows a product of matrices), fuse_memory (results in the place of operands)
   program     where buffers lie, the kernels' words: tables for machine.replay
   growing     one recording for many sizes: outline: what recordings must share for that;  tuning: words as polynomials of a size
-  varying     one recording for floats that change
+  varying     one recording for floats that change;  leading: numbers that follow from numbers are computed first
   compiled    recordings of a function, found by their guards
   regions     a function split around what cannot be recorded: source, names, flow, hoisting;  callees: what is called at a cut
   messages    what compile says to its user;  errors: the classes of its errors;  news: counters, and notes for those who ask

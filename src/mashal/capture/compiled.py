@@ -23,13 +23,14 @@ from mashal.capture.errors import FailOnRecompileLimitHit, RecompileError, Unsup
 from mashal.capture.frames import function_of
 from mashal.capture.growing import Growing, Growth, grow
 from mashal.capture.guards import Guard, same
+from mashal.capture.leading import numbers_first
 from mashal.capture.making import Refused, make, undone
 from mashal.capture.messages import not_recorded, not_whole, place, runs_as_written, too_often, why_cut
 from mashal.capture.news import count, tell
 from mashal.capture.places import of_tensors
 from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
-from mashal.capture.regions import Unsplit, split
+from mashal.capture.regions import Unsplit, is_call_of_module, split
 from mashal.capture.settings import DEFAULTS, SETTINGS, Stance
 from mashal.capture.structure import PLAIN, flatten
 from mashal.capture.varying import Varying, floats_that_differ, vary
@@ -103,6 +104,22 @@ def _positional(fn: Any) -> list[str] | None:
     return None if {"known", "MISS"} & {*names} else names
 
 
+def _names_of_leaves(fn: Any, args: tuple, options: dict[str, Any]) -> tuple[dict[int, str], dict[str, Any]]:
+    """The parameters of those leaves of a call that are arguments by themselves, and all arguments by their names; {} for none."""
+    try:
+        bound = inspect.signature(fn.__self__.forward if is_call_of_module(fn) else fn).bind(*args, **options)
+    except (TypeError, ValueError):
+        return {}, {}
+    by_place = list(bound.signature.parameters)
+    names: dict[int, str] = {}
+    leaves: list[Any] = []
+    for name, x in (*zip(by_place, args), *options.items()):
+        if flatten(x, leaves) is None:
+            names[len(leaves) - 1] = name
+    bound.apply_defaults()
+    return names, dict(bound.arguments)
+
+
 def with_parts(leaves: list[Any]) -> type | None:
     """The class of an argument that is a tensor made of others (sparse, masked), if there is one."""
     return next((type(x) for x in leaves if getattr(type(x), "_of_parts", False)), None)
@@ -165,6 +182,10 @@ class Recordings:
         """Begins anew."""
         self.all: list[Recording] = []
         self.refusal, self.unsplit, self.warned = "", "", False
+        self.led: Callable[..., Any] | None = None
+        """What computes numbers first, and has the rest compiled."""
+        self.unled: set[tuple[int, ...]] = set()
+        """Which leaves there is no such thing for."""
         self.kinds: set[tuple] = set()
         self.sound: set[tuple] = set()
         """Kinds of calls that have gone well without a recording."""
@@ -195,10 +216,12 @@ class Recordings:
         if watch.recorder is not None or Stance.name == "force_eager" or SETTINGS["disable"]:
             return self.fn(*args, **options)
         structure, leaves = self.leaves_of(args, options)
-        if self.refusal and not self.is_same():
+        if (self.refusal or self.led is not None) and not self.is_same():
             self.forget()
         if self.refusal:
             return self._in_parts(args, options, structure, leaves)
+        if self.led is not None:
+            return self.led(*args, **options)
         kind = with_parts(leaves)
         if kind is not None:
             return self._run_with_parts(kind, args, options)
@@ -304,7 +327,7 @@ class Recordings:
         try:
             if self._has_new_places(structure, leaves):
                 structure, leaves = self.leaves_of(args, options)
-            if not self._generalised(structure, leaves):
+            if not self._generalised(structure, leaves) and not self._leads(args, options, structure, leaves):
                 return self._recorded(args, options, structure, leaves)
         finally:
             _one_at_a_time.release()
@@ -411,6 +434,32 @@ class Recordings:
             self._counted(made.recording)
         return made is not None
 
+    def _leads(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> bool:
+        """If the call differs from a recorded one in numbers only, from which others are computed: whether these are computed first
+        from now on."""
+        if len(self.all) < 2 or self.places:
+            return False
+        for other in self.all:
+            differing = [i for i, x in other.fixed if not same(leaves[i], x)]
+            numbers = all(type(leaves[i]) in (int, float) for i in differing)
+            if self.led is None and numbers and other.structure == structure and other.takes(leaves):
+                if not differing or (*differing,) in self.unled:
+                    continue
+                self.unled.add((*differing,))
+                names, arguments = _names_of_leaves(self.fn, args, options)
+                if all(names.get(i) in arguments for i in differing):
+                    self.led = numbers_first(self.fn, arguments, {names[i] for i in differing}, self._region)
+        if self.led is not None:
+            self.is_same = _unchanged(self.fn)
+            self.latest = _unless_recorded(self.led, self.is_same)
+        return self.led is not None
+
+    def _region(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        """A part of the function, compiled."""
+        made = compiled(function, self.whole, self.dynamic, name=name, most=self.most, told=self.told)
+        self.regions.append(made.recordings)  # type: ignore[attr-defined]
+        return made
+
     def _grow(self, growth: Growth, like: Recording, leaves: list[Any]) -> bool:
         n = growth.size(leaves)
         tries = [(a, b) for what, a, b in self.settled if what == growth.what]
@@ -453,14 +502,9 @@ class Recordings:
                 lambda cut=cut: f"compile: {self.name} is cut at {place(list(cut.frames))}: {why_cut(cut)}",
             )
 
-        def region(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-            made = compiled(function, dynamic=self.dynamic, name=name, most=self.most, told=self.told)
-            self.regions.append(made.recordings)  # type: ignore[attr-defined]
-            return made
-
         if refused.cuts:
             try:
-                self.parts = split(self.fn, refused.cuts, region)
+                self.parts = split(self.fn, refused.cuts, self._region)
             except Unsplit as why:
                 self.refusal, self.unsplit = f"{refused}; {why}", str(why)
         self.latest = _if_sound(self.parts, self.sound, self.is_same)
@@ -494,6 +538,11 @@ def _unchanged(fn: Any) -> Callable[[], bool]:
     return lambda: (
         function.__code__ is code and function.__defaults__ is defaults and function.__kwdefaults__ is keywords
     )
+
+
+def _unless_recorded(function: Callable[..., Any], is_same: Callable[[], bool]) -> Callable[..., Any]:
+    """function, but MISS while something is recorded, and if the program has changed."""
+    return lambda *args: function(*args) if watch.recorder is None and is_same() else MISS
 
 
 def _if_sound(parts: Callable[..., Any], sound: set[tuple], is_same: Callable[[], bool]) -> Callable[..., Any]:

@@ -33,7 +33,7 @@ from mashal.core.tape import within
 if TYPE_CHECKING:
     from mashal.capture.recorder import Obstacle
 
-__all__ = ["Unsplit", "split"]
+__all__ = ["Unsplit", "is_call_of_module", "split", "with_forward"]
 
 _FRAMES = frozenset("locals vars eval exec dir super __class__ globals".split())  # names that mean this very frame
 _STAYS = (
@@ -59,7 +59,7 @@ def split(function: Any, cuts: Iterable[Obstacle], compile_region: Callable[[Fun
     """
     cuts = list(cuts)
     owner = getattr(function, "__self__", None)
-    if is_module(owner) and function.__name__ in ("__call__", "_call_impl"):
+    if is_call_of_module(function):
         return _split_module(owner, cuts, compile_region)
     if isinstance(function, MethodType):
         return MethodType(split(function.__func__, cuts, compile_region), function.__self__)
@@ -71,13 +71,24 @@ def split(function: Any, cuts: Iterable[Obstacle], compile_region: Callable[[Fun
     return _Split(function, definition_of(function), cuts).build(compile_region)
 
 
+def is_call_of_module(function: Any) -> bool:
+    """Whether this is what calling a module calls."""
+    return is_module(getattr(function, "__self__", None)) and function.__name__ in ("__call__", "_call_impl")
+
+
 def _split_module(module: Any, cuts: list[Obstacle], compile_region: Callable[[FunctionType, str], Any]) -> Any:
-    """The call of a module with its forward split; hooks run as they are written. A forward that is replaced counts at once."""
+    """The call of a module with its forward split; hooks run as they are written."""
     written = module.forward
     if is_compiled(written):
         raise Unsplit("its forward is compiled already")
     inside = [cut for cut in cuts if cut.frames and cut.frames[0][0] is code_of(written)]
     forward = split(written, inside, compile_region) if inside else compile_region(written, type(module).__qualname__)
+    return with_forward(module, forward)
+
+
+def with_forward(module: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
+    """The call of a module with another forward in the place of its own; one that replaces it later counts at once."""
+    written = module.forward
 
     def call(*args: Any, **options: Any) -> Any:
         now = forward if module.forward == written else module.forward

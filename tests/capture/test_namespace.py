@@ -305,6 +305,24 @@ def test_the_first_call_of_a_kind_may_run_as_written():
     assert seen[:2] == [False, True]
 
 
+def test_a_constant_may_come_from_what_cannot_be_recorded():
+    width, seen = torch.tensor(3.0), []
+
+    @torch.compiler.assume_constant_result
+    def read(k):
+        seen.append(k)
+        return width.item() * k
+
+    compiled = torch.compile(lambda x, k: x * read(k), fullgraph=True)
+    assert [compiled(ONE, k).item() for k in (2, 2, 3, 3)] == [6, 6, 9, 9]
+    assert seen == [2, 3]
+
+
+def test_what_a_backend_raised_is_pickled():
+    error = pickle.loads(pickle.dumps(torch._dynamo.exc.BackendCompilerFailed(len, ValueError("no good"))))
+    assert "no good" in str(error) and error.backend_name == "len" and isinstance(error.inner_exception, ValueError)
+
+
 # ---------------------------------------------------------------- what compile tells
 def test_counters_count_recordings_and_cuts():
     counters = torch._dynamo.utils.counters

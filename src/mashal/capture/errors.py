@@ -54,6 +54,9 @@ class BackendCompilerFailed(TorchDynamoException):
         self.inner_exception = inner_exception
         super().__init__(f"backend={self.backend_name!r} raised:\n{type(inner_exception).__name__}: {inner_exception}")
 
+    def __reduce__(self) -> Any:
+        return TorchDynamoException.__new__, (type(self), *self.args), self.__dict__
+
 
 class TorchRuntimeError(TorchDynamoException):
     """Never raised: an error inside a compiled function is the one that it raises without compile."""

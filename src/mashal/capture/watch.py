@@ -5,7 +5,7 @@ instruction that reads or changes something (`bytecode`) it notes what that is (
 reported to it (`effects`).
 
 Inside mashal only `nn` is read, at the entry of its functions: what `self.training`, `self.p` and the like were.
-What runs inside a scheduler's step or an import is not watched.
+What runs inside a scheduler's step, an import or a function marked with assume_constant_result is not watched.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ class Watch:
 
     def _entered_mashal(self, frame: FrameType, code: CodeType, kind: str) -> None:
         file = code.co_filename[len(HOME) :].replace(os.sep, "/")
-        if file.startswith("optim/lr_scheduler/") and code.co_name == "step":
+        if (file.startswith("optim/lr_scheduler/") and code.co_name == "step") or code.co_name == "_constant_result":
             self._quiet = frame
             return
         if kind is LAYERS and code.co_argcount:

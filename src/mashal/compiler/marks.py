@@ -142,12 +142,23 @@ def _as_tensors(x: Any) -> Any:
 
 
 def assume_constant_result(fn: Any) -> Any:
-    """A decorator that says a function's result never changes: the function as it is, for a recording keeps what it read.
+    """A decorator that says a function's result never changes: where it is called in a compiled function, the result is kept.
 
+    It may do what cannot be recorded: read a file, a tensor's value, the clock.
+
+    >>> width = torch.tensor(3.0)
     >>> @torch.compiler.assume_constant_result
-    ... def width():
-    ...     return 3
-    >>> width()
-    3
+    ... def read():
+    ...     return width.item()
+    >>> torch.compile(lambda x: x * read(), fullgraph=True)(torch.ones(1))
+    tensor([3.])
     """
-    return fn
+    if not callable(fn):
+        raise AttributeError(f"assume_constant_result: a function is expected, not {type(fn).__name__}")
+
+    @functools.wraps(fn)
+    def _constant_result(*args: Any, **options: Any) -> Any:
+        recorder = watch.recorder
+        return fn(*args, **options) if recorder is None else recorder.aside(lambda: fn(*args, **options))
+
+    return _constant_result

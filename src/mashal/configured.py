@@ -121,6 +121,9 @@ class Group:
     def __setattr__(self, name: str, value: Any) -> None:
         self._settings.set(self._prefix + name, value)
 
+    def __delattr__(self, name: str) -> None:
+        delattr(self._settings, self._prefix + name)
+
     def __dir__(self) -> list[str]:
         return [name.removeprefix(self._prefix) for name in self._settings._defaults if name.startswith(self._prefix)]
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from unittest import mock
 
 import pytest
 
@@ -193,6 +194,15 @@ def test_settings_have_groups():
         torch._inductor.config.triton.nonsense = 1
 
 
+def test_settings_are_patched_by_mock():
+    with (
+        mock.patch.object(torch._inductor.config.triton, "cudagraphs", True),
+        mock.patch("mashal._dynamo.config.recompile_limit", 3),
+    ):
+        assert torch._inductor.config.triton.cudagraphs is True and torch._dynamo.config.cache_size_limit == 3
+    assert torch._inductor.config.triton.cudagraphs is False and torch._dynamo.config.cache_size_limit == 8
+
+
 def test_settings_are_saved_and_loaded():
     config = torch._dynamo.config
     saved = config.save_config()
@@ -284,6 +294,12 @@ def test_a_backend_that_is_a_function_is_told_the_options():
 def test_nothing_is_compiled_inside_what_is_kept_out():
     kept_out = torch.compiler.disable(torch.compile(lambda x: x * torch.compiler.is_compiling()))
     assert kept_out(ONE).item() == 0
+
+
+def test_what_is_kept_out_is_not_being_compiled():
+    kept_out = torch.compiler.disable(lambda x: x * (2 if torch.compiler.is_compiling() else 3))
+    compiled = torch.compile(lambda x: kept_out(x + 1))
+    assert [compiled(ONE).item() for _ in range(3)] == [6, 6, 6]
 
 
 def test_eager_with_fullgraph_finds_cuts():

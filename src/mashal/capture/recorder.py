@@ -93,6 +93,8 @@ class Recorder:
         self.touched: dict[int, Touched] = {}
         self.repeats: list[Callable[[], Any]] = []
         self.moved: set[int] = set()
+        self.kept_out = 0
+        """How many functions that are kept out of compile are running."""
         """ids of dictionaries and lists that the functions in `repeats` may have changed."""
         self.entries: dict[tuple[int, Any], tuple[dict, Any, Any]] = {}
         """What Python of mashal's own read in dictionaries: (dictionary, key, what was there or NOTHING)."""

@@ -30,7 +30,7 @@ def is_compiling() -> bool:
     >>> seen
     [False, True]
     """
-    return watch.recorder is not None
+    return watch.recorder is not None and not watch.recorder.kept_out
 
 
 def is_dynamo_compiling() -> bool:
@@ -39,7 +39,7 @@ def is_dynamo_compiling() -> bool:
     >>> torch.compiler.is_dynamo_compiling()
     False
     """
-    return watch.recorder is not None
+    return is_compiling()
 
 
 def is_exporting() -> bool:
@@ -73,10 +73,16 @@ def disable(fn: Any = None, recursive: bool = True, *, reason: str | None = None
 def _kept_out(fn: Any, reason: str | None) -> Any:
     @functools.wraps(fn)
     def as_written(*args: Any, **options: Any) -> Any:
-        if watch.recorder is not None:
-            name = getattr(fn, "__qualname__", type(fn).__name__)
-            watch.recorder.obstacle(f"{name}() is kept out of compile" + (f" ({reason})" if reason else ""))
-        return fn(*args, **options)
+        recorder = watch.recorder
+        if recorder is None:
+            return fn(*args, **options)
+        name = getattr(fn, "__qualname__", type(fn).__name__)
+        recorder.obstacle(f"{name}() is kept out of compile" + (f" ({reason})" if reason else ""))
+        recorder.kept_out += 1
+        try:
+            return fn(*args, **options)
+        finally:
+            recorder.kept_out -= 1
 
     return as_written
 
@@ -84,7 +90,7 @@ def _kept_out(fn: Any, reason: str | None) -> Any:
 def applied(change: Callable[[Any], Any], to: Any, again: Callable[[Any], Any]) -> Any:
     """A function changed; a module around one; a class whose objects' calls are changed. again: does the same to other things."""
     if isinstance(to, Module):
-        return OptimizedModule(to, change(to.__call__), again)
+        return OptimizedModule(to, again)
     if not isinstance(to, type):
         return change(to)
     call = getattr(to, "__call__", None)  # noqa: B004

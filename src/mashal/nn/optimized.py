@@ -20,11 +20,11 @@ class OptimizedModule(Module):
     )
     """
 
-    def __init__(self, module: Module, call: Callable[..., Any], dynamo_ctx: Callable[[Any], Any]) -> None:
+    def __init__(self, mod: Module, dynamo_ctx: Callable[[Any], Any]) -> None:
         super().__init__()
-        self._orig_mod = module
+        self._orig_mod = mod
         self.__dict__["dynamo_ctx"] = dynamo_ctx
-        self.__dict__["forward"] = call
+        self.__dict__["forward"] = dynamo_ctx(mod.__call__)
 
     @property
     def training(self) -> bool:  # type: ignore[override]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 import mashal as torch
@@ -289,3 +291,36 @@ def test_the_gradient_of_a_gradient_leaves_what_was_set_later():
         (h,) = torch.autograd.grad(g.sum(), x)
         assert torch.equal(h, 6 * x)
         assert box.last is later
+
+
+def test_an_attribute_of_a_class_may_be_something_else_for_a_while():
+    def make():
+        class Depth:
+            now = 0
+
+            def __enter__(self):
+                Depth.now += 1
+
+            def __exit__(self, *error):
+                Depth.now -= 1
+
+        def step(x):
+            with Depth():
+                return x * Depth.now
+
+        return step, lambda: [Depth.now]
+
+    assert len(same(make).all) == 1
+
+
+def test_tensors_are_copied_by_kernels():
+    def make():
+        def step(x):
+            part = copy.deepcopy(x[1:, ::2])
+            shared = copy.deepcopy([x, x[0]])
+            shared[0].add_(1)
+            return part + 1, shared[1], copy.copy(x) * 2
+
+        return lambda x: torch.cat([y.flatten() for y in step(x)]), list
+
+    same(make)

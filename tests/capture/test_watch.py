@@ -365,7 +365,7 @@ def by_property(x):
 
 
 def into_class(x):
-    Config.heads = 4
+    Config.width = 4
 
 
 def array(x):

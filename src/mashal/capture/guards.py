@@ -275,6 +275,10 @@ def place_of(owner: Any, key: Any, way: str, what: str) -> Guard | None:
     if way == "item":
         plain = isinstance(key, _KEYS) if isinstance(owner, dict) else type(owner) is list and isinstance(key, int)
         guard = Guard(owner, key, None, what) if plain else None
+    elif type(owner) is type:
+        holder, value = _in_classes(owner, key)
+        own = key in owner.__dict__ and not hasattr(type(value), "__set__")
+        guard = Guard(holder, key, None, what) if own and holder is not None else None
     elif isinstance(owner, (type, Tensor)) or (isinstance(owner, ModuleType) and look_up(owner, key)[0] is None):
         return None
     else:

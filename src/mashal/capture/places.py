@@ -79,7 +79,9 @@ def restored(places: Sequence[Place]) -> Iterator[None]:
 
 def place_to_set(before: Guard | None, owner: Any, read: bool) -> Place | None:
     """The place that was changed, if setting it again does what the program did; None if more may have happened."""
-    if before is None or before.key is CONTENTS:
+    if (
+        before is None or before.key is CONTENTS or isinstance(owner, type)
+    ):  # what depends on a class depends on all of it
         return None
     holder = before.holder
     if owner is holder and type(holder) in _CONTAINERS or isinstance(holder, CellType):

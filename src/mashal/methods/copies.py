@@ -5,8 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from mashal.core.forms import form
 from mashal.core.tape import no_grad
-from mashal.core.tensor import Tensor, as_subclass, make
+from mashal.core.tensor import Tensor, alias, as_subclass, make, new_view
+from mashal.machine.observing import watch
+from mashal.ops import clone
 
 
 def deep_copy(self: Tensor, memo: dict[int, Any]) -> Any:
@@ -19,8 +22,7 @@ def deep_copy(self: Tensor, memo: dict[int, Any]) -> Any:
             f"this one was made by {self.grad_fn.name()}; use detach() or clone()"
         )
     with no_grad():
-        storage = copy.deepcopy(self.untyped_storage(), memo)
-        made = make(storage.capsule, self.offset, self.form)
+        made = make(_copied_storage(self, memo), self.offset, self.form)
         if type(self) is not Tensor:
             made = as_subclass(type(self), made)
         if self.requires_grad:
@@ -30,6 +32,18 @@ def deep_copy(self: Tensor, memo: dict[int, Any]) -> Any:
     made.__dict__.update(copy.deepcopy(self.__dict__, memo))
     memo[id(self)] = made
     return made
+
+
+def _copied_storage(x: Tensor, memo: dict[Any, Any]) -> Any:
+    """A copy of all memory that x's storage has. While a call is recorded, a kernel makes it."""
+    storage = x.untyped_storage()
+    if watch.recorder is None or x.capsule is None:
+        return copy.deepcopy(storage, memo).capsule
+    done: dict[int, Any] = memo.setdefault("copies", {})
+    if id(x.capsule) not in done:
+        n = storage.nbytes() // x.form.dtype.itemsize
+        done[id(x.capsule)] = clone(new_view(alias(x), form(x.form.dtype, x.form.device, (n,)), 0))
+    return done[id(x.capsule)].capsule
 
 
 Tensor.__deepcopy__ = deep_copy  # type: ignore[attr-defined]

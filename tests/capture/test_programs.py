@@ -14,6 +14,7 @@ import pytest
 
 import mashal as torch
 from mashal import nn
+from mashal.capture.program import Program
 
 
 def calls(function, *many):
@@ -418,3 +419,19 @@ def test_a_step_that_is_cut_and_counts_its_calls_is_compiled():
     for i in range(8):
         compiled(torch.ones(2), i)
     assert [len(region.all) for region in compiled.recordings.regions] == [1, 1]
+
+
+def test_nothing_is_set_right_for_a_batch_that_is_a_dictionary(monkeypatch):
+    compiled = torch.compile(lambda batch: batch["x"] * batch["y"][0])
+    batch = lambda i: {"x": torch.full((2,), float(i)), "y": (torch.ones(2),)}
+    calls(compiled, (batch(0),), (batch(1),))
+    monkeypatch.setattr(Program, "adapt", lambda self: pytest.fail("the replay looked at its guards once more"))
+    assert compiled(batch(3)).tolist() == [3, 3]
+
+
+def test_calls_that_no_recording_fits_soon_ask_none():
+    count = types.SimpleNamespace(n=0)
+    compiled = torch.compile(lambda x: x * count.n)
+    for count.n in range(60):
+        assert compiled(torch.ones(2)).tolist() == [count.n] * 2
+    assert compiled.recordings.rest > 16

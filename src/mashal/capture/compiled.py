@@ -50,6 +50,7 @@ MOST_SOUND = 32  # kinds: where each call is of another one, running it as it is
 ENOUGH = 2  # kinds of calls that went well, until others that differ in an int only are taken to
 MOST_PLACES = 64
 PATIENCE = 8  # calls that set what was not there: a cache is being filled, and will be full
+TIRELESS = 16  # calls in a row that are looked up in vain: asking many recordings may cost more than the call
 LONGEST_PAUSE = 255  # calls: where other threads always compute, trying to record must not cost much
 _one_at_a_time = threading.Lock()
 _all: WeakSet[Recordings] = WeakSet()
@@ -201,6 +202,8 @@ class Recordings:
         """Whether calls that differ in their size may yet get a replay in common."""
         self.pause = self.paused = 0
         """For how many calls nothing is recorded, and for how many it was so the last time."""
+        self.rest = self.in_vain = 0
+        """For how many calls the recordings are not asked, after how many calls that none of them fitted and no other may be made."""
         self.patience = PATIENCE
         self.places: list[Guard] = []
         """Attributes, items, globals and cells whose tensor or float is an input, for it is another one from call to call."""
@@ -225,12 +228,15 @@ class Recordings:
         kind = with_parts(leaves)
         if kind is not None:
             return self._run_with_parts(kind, args, options)
+        if self.rest and Stance.name == "default":
+            self.rest -= 1
+            return self._as_written(args, options, structure, leaves)
         for recording in self.all:
-            if recording.structure == structure and recording.adapt(leaves):
-                answer = recording(leaves)
-                if answer is not MISS:
-                    self._prefer(recording)
-                    return answer
+            answer = recording.answer(leaves) if recording.structure == structure else MISS
+            if answer is not MISS:
+                self._prefer(recording)
+                self.in_vain = 0
+                return answer
         for growing, n in self.growing_for(structure, leaves):
             answer = growing(n, leaves)
             if answer is not MISS:
@@ -357,6 +363,9 @@ class Recordings:
         eagerly = EAGERLY + SPECIAL * bool(self.growing or self.varying)
         if len(self.all) >= (min(eagerly, self.limit) if first else self.limit):
             self._at_the_limit(structure, leaves)
+            self.in_vain += 1
+            if self.in_vain > TIRELESS:
+                self.rest = min(2 ** (self.in_vain - TIRELESS), LONGEST_PAUSE)
             return self._as_written(args, options, structure, leaves)
         try:
             answer, recording = make(self.fn, args, options, structure, leaves, self.whole, self.places)

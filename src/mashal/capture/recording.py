@@ -50,9 +50,12 @@ class Recording:
             plain = plain and not self.program.plan.others and not self.without_gradient
             self.direct = self.program.replay if plain and self.answers[0].is_all_of(self.program) else self._flat
 
-    def adapt(self, leaves: Sequence[Any]) -> bool:
-        """Sets guards right whose values are equal; False if the call is another one."""
-        return self.takes(leaves) and all(same(leaves[i], x) for i, x in self.fixed) and self.program.adapt()
+    def answer(self, leaves: Sequence[Any]) -> Any:
+        """The call's answer; MISS if it is another call. Guards whose values are equal are set right, if that is needed."""
+        if not all(leaves[i] is x or same(leaves[i], x) for i, x in self.fixed):
+            return MISS
+        found = self(leaves)
+        return self(leaves) if found is MISS and self.takes(leaves) and self.program.adapt() else found
 
     def takes(self, leaves: Sequence[Any]) -> bool:
         """Whether tensors have the shapes (and dtypes and strides) of those recorded."""

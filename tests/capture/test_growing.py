@@ -494,3 +494,93 @@ def test_tables_that_operations_keep_for_a_size_are_those_of_the_call():
         x = torch.randn(n, 4, 6)
         assert torch.equal(function(x), compiled(x))
     assert compiled.recordings.growing and len(compiled.recordings.all) <= 2
+
+
+# ---------------------------------------------------------------- two sizes
+def twice(function, arguments, sizes):
+    """A function compiled, after each of the sizes has been found to give eager's bits."""
+    compiled = torch.compile(function)
+    for size in sizes:
+        given = arguments(*size)
+        wanted, found = function(*given), compiled(*given)
+        assert wanted.shape == found.shape and wanted.stride() == found.stride() and torch.equal(wanted, found), size
+    return compiled.recordings
+
+
+def sizes_of(seed, count, *ranges):
+    chosen = random.Random(seed)
+    return [tuple(chosen.randrange(*each) for each in ranges) for _ in range(count)]
+
+
+TWO = {
+    "pointwise": (lambda x, y: (x * y + 1).tanh(), lambda n, m: (torch.randn(n, m), torch.randn(m))),
+    "rows": (lambda x: x.softmax(-1) + x.sum(0), lambda n, m: (torch.randn(n, m),)),
+    "a product": (lambda a, b: a @ b, lambda n, m: (torch.randn(n, 24), torch.randn(24, m))),
+    "batches": (attention, lambda n, m: (torch.randn(n, m, 16),)),
+    "a number": (lambda x, k: x[:, :k] * k, lambda n, m: (torch.randn(n, 99), m)),
+    "images": (lambda x: F.avg_pool2d(x.relu(), 3), lambda n, m: (torch.randn(1, 2, 3 * n, 3 * m),)),
+}
+
+
+@pytest.mark.parametrize("name", TWO)
+def test_two_sizes_that_vary_have_a_replay_in_common(name):
+    known = twice(*TWO[name], sizes_of(0, 40, (14, 60), (20, 90)))
+    assert known.growing and len(known.all) <= 3
+
+
+def language_model():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(20, 16), nn.Linear(16, 32), nn.GELU(), nn.LayerNorm(32), nn.Linear(32, 20))
+    optimizer = torch.optim.AdamW(model.parameters())
+
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x).flatten(0, 1), y.flatten())
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return model, step
+
+
+def test_a_step_on_batches_and_lengths_that_vary_is_recorded_twice():
+    (model, step), (other, same) = language_model(), language_model()
+    compiled = torch.compile(same)
+    for n, m in sizes_of(1, 40, (8, 20), (10, 60)):
+        text = torch.randint(20, (n, m + 1))
+        assert torch.equal(step(text[:, :-1], text[:, 1:]), compiled(text[:, :-1], text[:, 1:])), (n, m)
+    assert all(map(torch.equal, model.parameters(), other.parameters()))
+    assert len(compiled.recordings.all) == 2
+
+
+def test_what_shrinks_by_halves_is_replayed_for_sizes_with_halves():
+    layers = nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.MaxPool2d(2))
+    with torch.no_grad():
+        known = twice(
+            lambda x: layers(x), lambda n: (torch.randn(2, 2, n, n),), [(8 * n,) for n in (3, 5, 4, 6, 9, 7, 10, 8)]
+        )
+    assert len(known.all) <= 3 and known.growing[0].laws[0].pitch == (8,)
+
+
+def test_sizes_between_those_that_were_rehearsed_have_room():
+    """The blocks in which a long product is cut are longest for sizes in the middle."""
+
+    def step(x, y):
+        w = torch.ones(6, 6, requires_grad=True)
+        (x.reshape(-1, 6) @ w).sum().backward()
+        return w.grad + y.sum()
+
+    def arguments(n, m):
+        return torch.randn(n, m, 6), torch.randn(m)
+
+    assert twice(step, arguments, [(18, 160), (25, 150), (32, 112), *sizes_of(2, 30, (20, 40), (100, 200))]).growing
+
+
+def test_products_that_differ_in_their_form_only_are_rehearsed_alike():
+    """Below and above the sizes from which an operand is packed."""
+    known = twice(
+        lambda a, b: (a @ b).relu(),
+        lambda n: (torch.randn(n, 512), torch.randn(512, 32)),
+        [(400,), (420,), (500,), (600,)],
+    )
+    assert len(known.all) == 2 and len(known.growing) == 1

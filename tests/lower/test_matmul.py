@@ -6,7 +6,7 @@ import itertools
 import numpy as np
 import pytest
 
-from mashal.lower.matmul import FORMS, choose, contraction, scratch_bytes
+from mashal.lower.matmul import FORMS, alternatives, choose, contraction, scratch_bytes
 from mashal.lower.problem import BATCH, WORDS
 from mashal.lower.tiles import Epilogue, relu
 from mashal.machine import jit, threads
@@ -127,6 +127,25 @@ def test_products_agree_with_numpy(element):
 
 
 OWN_SIZES = {"matvec": [(1, 50, 40), (50, 1, 40)], "dot": [(1, 1, 1), (1, 1, 40), (1, 1, 999)]}
+
+
+@pytest.mark.parametrize("element", ["float", "double", "half", "bfloat", "i32"])
+def test_alternatives_have_the_same_bits(element):
+    rng = np.random.default_rng(6)
+    for m, n, k in [(40, 70, 50), (17, 33, 300), (100, 20, 512), (100, 20, 1111)]:
+        a, b = values(rng, element, m, k), strided(values(rng, element, k, n), "column")
+        forms = alternatives("blocked", k, element)
+        results = [np.zeros((m, n), DTYPES[element]) for _ in forms]
+        for form, c in zip(forms, results):
+            run(element, a, b, c, form)
+        assert all((c == results[0]).all() for c in results), (k, forms)
+
+
+def test_larger_problems_need_no_less_scratch():
+    """A replay for many sizes has the room of the largest."""
+    for element in DTYPES:
+        needed = [scratch_bytes("blocked", 40, 40, k, element, 40, 1) for k in range(100, 5000, 7)]
+        assert needed == sorted(needed)
 
 
 @pytest.mark.parametrize("element", ["float", "bfloat", "i32"])

@@ -13,7 +13,8 @@ Read in this order
               step computes), fuse_join (two as one), fuse_graph (which may), fuse_steps (what it costs, and back to a
               step), fuse_products (what follows a product of matrices), fuse_memory (results in the place of operands)
   program     where buffers lie, the kernels' words: tables for machine.replay
-  growing     one recording for many sizes: outline: what recordings must share for that;  tuning: words as polynomials of a size
+  growing     one recording for many sizes: sizes: which those are, and polynomials of them;
+              outline: what recordings must share for that;  tuning: words set to the sizes of a call
   varying     one recording for floats that change;  leading: numbers that follow from numbers are computed first
   compiled    recordings of a function, found by their guards
   regions     a function split around what cannot be recorded: source, names, flow, hoisting;  callees: what is called at a cut

@@ -21,7 +21,7 @@ from weakref import WeakSet
 
 from mashal.capture.errors import FailOnRecompileLimitHit, RecompileError, Unsupported
 from mashal.capture.frames import function_of
-from mashal.capture.growing import Growing, Growth, grow
+from mashal.capture.growing import Growing, grow
 from mashal.capture.guards import Guard, same
 from mashal.capture.leading import numbers_first
 from mashal.capture.making import Refused, make, undone
@@ -32,6 +32,7 @@ from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
 from mashal.capture.regions import Unsplit, is_call_of_module, split
 from mashal.capture.settings import DEFAULTS, SETTINGS, Stance
+from mashal.capture.sizes import Growth, Sizes, changes_between
 from mashal.capture.structure import PLAIN, flatten
 from mashal.capture.varying import Varying, floats_that_differ, vary
 from mashal.core.tensor import Tensor
@@ -196,8 +197,8 @@ class Recordings:
         self.varying: list[Varying] = []
         self.trials = 0
         """How often it was tried to make a replay for floats that change."""
-        self.settled: list[tuple[tuple, int, int]] = []
-        """Of what changes: from which size up to which other one it is known whether there is such a replay."""
+        self.settled: list[tuple[tuple, Sizes, bool]] = []
+        """Of what changes: at which sizes a replay for many was tried to make, and whether it was made."""
         self.hopeful = False
         """Whether calls that differ in their size may yet get a replay in common."""
         self.pause = self.paused = 0
@@ -408,10 +409,10 @@ class Recordings:
             self.told(recording)
 
     # ---------------------------------------------------------------- sizes that change
-    def growing_for(self, structure: Any, leaves: list[Any]) -> list[tuple[Growing, int]]:
-        """The replays for many sizes that are for such a call, each with its size."""
-        sizes = [(growing, growing.size(structure, leaves)) for growing in self.growing]
-        return [(growing, n) for growing, n in sizes if n is not None and growing.least <= n <= growing.most]
+    def growing_for(self, structure: Any, leaves: list[Any]) -> list[tuple[Growing, Sizes]]:
+        """The replays for many sizes that are for such a call, each with its sizes."""
+        sizes = [(growing, growing.sizes(structure, leaves)) for growing in self.growing]
+        return [(growing, n) for growing, n in sizes if n is not None and growing.spans(n)]
 
     def _generalised(self, structure: Any, leaves: list[Any]) -> bool:
         """If the call differs from a recorded one in sizes only: whether there is now a replay for it."""
@@ -422,13 +423,19 @@ class Recordings:
         elif dynamic is None:
             marked = any(getattr(x, "_dynamo_dynamic_indices", None) for x in leaves)
             dynamic = True if marked or not SETTINGS["assume_static_by_default"] else None
-        made = len(self.all) + len(self.growing) + len(self.varying)
+        made = len(self.all) + len(self.varying)
         if dynamic is False or len(self.all) < (1 if dynamic else 2) or made >= self.limit:
             return False
-        for other in self.all:
-            growth = Growth.between(other, leaves) if other.structure == structure else None
-            if growth is not None:
+        like = [x for x in self.all if x.structure == structure and changes_between(x, leaves)]
+        whole = Growth.between(like, leaves) if like else None
+        if whole is not None and self._grow(whole, like[0], leaves):
+            return True
+        for other in like if whole is None or whole.count > 1 else ():
+            growth = Growth.between([other], leaves)
+            if growth is not None and not (whole is not None and growth.mixes(whole)):
                 return self._grow(growth, other, leaves)
+        if whole is not None:
+            return False
         return self._varies(structure, leaves)
 
     def _varies(self, structure: Any, leaves: list[Any]) -> bool:
@@ -470,23 +477,21 @@ class Recordings:
         return made
 
     def _grow(self, growth: Growth, like: Recording, leaves: list[Any]) -> bool:
-        n = growth.size(leaves)
-        tries = [(a, b) for what, a, b in self.settled if what == growth.what]
-        self.hopeful = len(tries) < PATIENCE
-        if len(tries) >= MOST_TRIES or any(a <= n < b for a, b in tries):
+        n = growth.sizes(leaves)
+        tried = [(sizes, made) for what, sizes, made in self.settled if what == growth.what]
+        self.hopeful |= len(tried) < PATIENCE
+        vain = [sizes for sizes, made in tried if not made]
+        near = lambda sizes: all(0 <= a - b <= len(tried) + 1 for a, b in zip(n, sizes))
+        if len(tried) >= MOST_TRIES or any(map(near, vain)):
             return False
-        largest = max([growing.most for growing in self.growing] or [growth.size_of(like)])
-        growing, following = None, n + 1
-        for least in (max(n // 4, 2), n) if n < largest else (n,):  # where sizes don't grow, those below may come too
-            growing, following = grow(self.fn, growth, like, leaves, least, self.places)
-            if growing is not None and growing.most >= n:
-                self.growing.insert(0, growing)
-                self._counted(like)
-                break
-        if growing is None:
-            following = max(following, n + len(tries) + 1)
-        self.settled.append((growth.what, n, following))
-        return growing is not None and growing.most >= n
+        came = [*(sizes for sizes, _ in tried), growth.sizes_of(like)]
+        smaller = any(a < b for sizes in came for a, b in zip(n, sizes))  # where sizes don't grow
+        growing = grow(self.fn, growth, like, leaves, smaller, self.places)
+        self.settled.append((growth.what, n, growing is not None))
+        if growing is not None:
+            self.growing.insert(0, growing)
+            self._counted(growing.recording)
+        return growing is not None
 
     def _is_first(self, structure: Any, leaves: list[Any]) -> bool:
         """Whether a call with such arguments has not come before."""

@@ -203,9 +203,10 @@ def _describe(known: Recordings, found: Explanation, name: str, args: tuple, opt
         found.cuts += [_shown(here) for here in cuts.values()]
     else:
         growing, _ = fitting[0]
-        growing.tune(growing.most)
-        sizes = f"{growing.least} to {growing.most}"
-        found.regions.append(_region(f"{name} for sizes {sizes}, here the last", growing.recording.program))
+        growing.tune(growing.widest)
+        sizes = " and ".join(f"{a} to {b}" for a, b in growing.bounds[: len(growing.widest)])
+        here = ", ".join(map(str, growing.widest))
+        found.regions.append(_region(f"{name} for sizes {sizes}, here {here}", growing.recording.program))
 
 
 def _shown(cuts: list[Obstacle]) -> tuple[str, str]:

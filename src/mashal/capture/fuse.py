@@ -15,12 +15,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from mashal.capture.fuse_choices import Choose, chooser
 from mashal.capture.fuse_graph import Graph, Group
 from mashal.capture.fuse_join import joined
 from mashal.capture.fuse_known import Known, overwritten
 from mashal.capture.fuse_memory import in_place
 from mashal.capture.fuse_parts import Part, Place, part_of
-from mashal.capture.fuse_products import drawn_product, part_of_product, product_step
+from mashal.capture.fuse_products import drawn_product, is_large, of_chosen_form, part_of_product, product_step
 from mashal.capture.fuse_steps import Drawn, drawn, step_of
 from mashal.capture.trail import MADE, Buffer, Trail, UpdateStep, is_stateful
 
@@ -40,7 +41,9 @@ class _Content:
 def fused(trail: Trail, outliving: set[Buffer], folds: bool = True) -> Trail:
     """A trail that does the same in fewer steps. outliving: made buffers that are seen after the call; folds: as of a plan."""
     known = Known(overwritten(trail.steps), outliving, folds)
-    nodes = _alive([_Node(step, numbers) for step, numbers in zip(known.steps, known.numbers)], outliving)
+    choose = chooser()
+    found = [_Node(i, *both, choose) for i, both in enumerate(zip(known.steps, known.numbers))]
+    nodes = _alive(found, outliving)
     steps = [node.step for node in nodes]
     readers = _readers(steps)
     seen = lambda b: b.source is not MADE or b in outliving
@@ -53,9 +56,10 @@ def fused(trail: Trail, outliving: set[Buffer], folds: bool = True) -> Trail:
         if part is None:
             return None
         made = _drawn(part, needed({*a.steps, *b.steps}))
-        if made is None or made.cost > a.content.drawn.cost + b.content.drawn.cost:
+        if made is None:
             return None
-        return _Content(part, made)
+        cheaper = made.cost <= a.content.drawn.cost + b.content.drawn.cost
+        return _Content(part, made) if choose((*a.steps, -1, *b.steps), cheaper) else None
 
     graph = Graph(join)
     for i, node in enumerate(nodes):
@@ -63,7 +67,7 @@ def fused(trail: Trail, outliving: set[Buffer], folds: bool = True) -> Trail:
         content = _Content(node.part, made) if node.part is not None and made is not None else None
         graph.add(node.step, content, is_stateful(node.step))
     groups = list(graph.ordered())
-    made = [_step(group, nodes) for group in groups]
+    made = [_step(group, nodes, choose) for group in groups]
     pointwise = [g.content.drawn if g.content is not None and _is_pointwise(g.content.part) else None for g in groups]
     return Trail(in_place(made, pointwise, outliving), trail.buffers)
 
@@ -77,8 +81,11 @@ class _Node:
 
     __slots__ = ("part", "step", "whole")
 
-    def __init__(self, step: Any, numbers: dict[int, Any]):
+    def __init__(self, i: int, step: Any, numbers: dict[int, Any], choose: Choose):
+        step = of_chosen_form(step, lambda best: choose((-2, i), best))
         self.whole, self.step, self.part = step, step, part_of(step, numbers) or part_of_product(step)
+        if self.part is not None and self.part.product is not None and not choose((i,), is_large(step)):
+            self.part = None
         if (
             numbers
             and self.part is not None
@@ -88,9 +95,10 @@ class _Node:
             self.step = replace(step, operands=tuple(x for i, x in enumerate(step.operands) if i not in numbers))
 
 
-def _step(group: Group, nodes: list[_Node]) -> Any:
+def _step(group: Group, nodes: list[_Node], choose: Choose) -> Any:
     mine = [nodes[i] for i in group.steps]
-    if len(mine) == 1 and mine[0].step is mine[0].whole and not _stores_in_vain(group.content):
+    single = len(mine) == 1 and mine[0].step is mine[0].whole
+    if single and not choose((-1, *group.steps), _stores_in_vain(group.content)):
         return mine[0].step
     part, made, whole = group.content.part, group.content.drawn, [node.whole for node in mine]
     return step_of(part, made, whole) if part.product is None else product_step(part, made, whole)

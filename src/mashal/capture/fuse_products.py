@@ -7,6 +7,7 @@ with it must lie as its result lies. Only products large enough for a pass over 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mashal.capture.fuse_parts import MOST_NODES, Part, Place
@@ -16,7 +17,7 @@ from mashal.lang.expression import Expression, walk
 from mashal.lang.recipes import Product
 from mashal.lower.arrange import Plan, arrange
 from mashal.lower.following import Following
-from mashal.lower.matmul import FOLLOWED, contraction
+from mashal.lower.matmul import FOLLOWED, alternatives, contraction
 from mashal.lower.tiles import Epilogue
 from mashal.machine.launch import INTEGER, NUMBER, Call
 from mashal.machine.threads import get_num_threads
@@ -40,7 +41,7 @@ def part_of_product(step: Any) -> Part | None:
     recipe = getattr(step, "recipe", None)
     if not isinstance(recipe, Product) or not step.call.kernel or recipe.result.dtype.name not in _ELEMENTS:
         return None
-    if recipe.result.numel < SMALLEST or not recipe.result.contiguous or not isinstance(step.results[0], Value):
+    if not recipe.result.contiguous or not isinstance(step.results[0], Value):
         return None
     how = _arranged(recipe)
     if how.form not in FOLLOWED or how.copy or tuple(step.call.constants[-len(how.sizes) :]) != tuple(how.sizes):
@@ -52,10 +53,33 @@ def part_of_product(step: Any) -> Part | None:
     return Part(shape, None, [Place(_SUMS, 0, strides, d)], [], {stored: sums}, {stored.memory: value}, product=step)
 
 
+def is_large(step: Any) -> bool:
+    """Whether the result of a product is large enough for what follows it to be computed with it."""
+    return step.recipe.result.numel >= SMALLEST
+
+
 def _arranged(recipe: Product) -> Plan:
     a, b = recipe.a, recipe.b
     element = _ELEMENTS[recipe.result.dtype.name]
-    return arrange(a.shape, a.strides, b.shape, b.strides, element, threads=get_num_threads())
+    return arrange(a.shape, a.strides, b.shape, b.strides, element, threads=get_num_threads(), how=recipe.how)
+
+
+def of_chosen_form(step: Any, choose: Callable[[bool], bool]) -> Any:
+    """A step; a product that may have another form, in the one that is chosen. choose(whether it is blocked)."""
+    recipe = getattr(step, "recipe", None)
+    if not isinstance(recipe, Product) or not step.call.kernel or recipe.result.dtype.name not in _ELEMENTS:
+        return step
+    how = _arranged(recipe)
+    form = "blocked" if choose(how.form == "blocked") else "small"
+    if how.copy or form == how.form or form not in alternatives(how.form, recipe.a.shape[-1], how.element):
+        return step
+    recipe = replace(recipe, how=form)
+    how = _arranged(recipe)
+    kernel = kernel_of(contraction, how.element, how.form, Epilogue(bias=recipe.bias is not None), how.batched)
+    before = step.call.constants[bool(not step.call.scratch) : -len(how.sizes)]
+    constants = (*([] if how.scratch else [0]), *before, *how.sizes)
+    call = replace(step.call, kernel=kernel, scratch=how.scratch, constants=constants)
+    return replace(step, recipe=recipe, call=call)
 
 
 def drawn_product(part: Part, needed: Callable[[Place], bool]) -> Drawn | None:

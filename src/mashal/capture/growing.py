@@ -1,187 +1,181 @@
-"""Sizes that change: one replay for all calls that differ in a size n only.
+"""Sizes that change: one replay for all calls that differ in a size n only, or in two, n and m (batch and time).
 
 A recording holds for one size (or one int among its arguments); its kernels don't. Sizes, strides and offsets are words that
-kernels are given, and as functions of n they are polynomials: n, 3·n + 1, n². So when a call comes with another n, it is
-rehearsed (recorded, and everything put back) at three sizes more: the two that follow, and a wide one. Where all recordings run
-the same kernels and every word goes through their values as one polynomial, the wide one is kept, and *tuned*
-(capture.tuning) to each n in between before it is replayed; so is its backward. The memory that is planned for the wide one is
-enough for all.
+kernels are given, and as functions of sizes they are polynomials: n, 3·n + 1, n·m². So when a call comes with another size, it is
+rehearsed (recorded, and everything put back) at that size and at a few next to it, from whose words the polynomials follow, and
+further and further away, as long as the same kernels run and every word is what its polynomial says. The recording that is
+kept has room for all of them, and is *tuned* (capture.tuning) to the sizes of each call before it is replayed; so is its backward.
 
-Which kernel suits a size is decided by thresholds: one that is right at both ends is right between them. A program could
-decide otherwise (`if n % 8 == 0`): where n, or what cannot be seen, is compared for equality, divided with a remainder or looked up,
-nothing is generalised. Nor are calls after which a schedule steps.
+Which kernel suits a size is decided by thresholds: of n, of m, or of a product of them (the rows of a matrix are n·m). What is right
+for sizes that were rehearsed is right for all between which these lie. A program could decide otherwise (`if n % 8 == 0`): where
+n, or what cannot be seen, is compared for equality, divided with a remainder or looked up, nothing is generalised. Nor are
+calls after which a schedule steps.
 """
 
 from __future__ import annotations
 
 import dis
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
+from itertools import product
+from math import prod
 from threading import Lock
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from mashal.capture.answers import Remembered
+from mashal.capture.fuse_choices import Choices, most_of
 from mashal.capture.guards import Guard, holding, same
 from mashal.capture.making import rehearse
-from mashal.capture.outline import Outline, aligned, outlines_of
-from mashal.capture.planning import past_of
+from mashal.capture.outline import Outline, moving_in, outlines_of
 from mashal.capture.program import MISS
 from mashal.capture.recording import Recording
+from mashal.capture.sizes import LEVELS, Growth, Sizes, monomials, near
 from mashal.capture.structure import rebuild
-from mashal.capture.tuning import Tuned, remembered_at
-from mashal.core.forms import form
-from mashal.core.tape import AccumulateGrad, enable_grad, mode
-from mashal.core.tensor import Tensor, empty
-from mashal.machine.replay_tables import ANY_HISTORY
+from mashal.capture.tuning import Laws, Tuned, remembered_at
+from mashal.core.tensor import Tensor
 
-WIDER = 8, 2  # how much wider than n the widest rehearsal is, the first that goes
-MOST = 1 << 28  # bytes that a rehearsal may be expected to need
-
-
-@dataclass(frozen=True)
-class Growth:
-    """How the leaves of calls follow from a size n: (leaf, dimension, factor, addend). The first is n itself.
-
-    dimension: None for an int; -1, -2, … for a stride of a tensor that isn't contiguous, counted from the last one. situation: what
-    must be the same, which the laws do not say: the modes, and which tensors are leaves or computed.
-    """
-
-    laws: tuple[tuple[int, int | None, int, int], ...]
-    situation: tuple = ()
-
-    @staticmethod
-    def between(before: Recording, leaves: Sequence[Any]) -> Growth | None:
-        """What differs between a recorded call and another one, if that can be sizes alone."""
-        changes: list[tuple[int, int | None, int, int]] = []
-        for i, x in before.fixed:
-            if type(x) is int and type(leaves[i]) is int and x != leaves[i]:
-                changes.append((i, None, x, leaves[i]))
-            elif not same(leaves[i], x):
-                return None
-        for i, operand in zip(before.places, before.program.plan.operands):
-            x = leaves[i]
-            if operand.value is None:
-                if x is not operand.same:
-                    return None
-                continue
-            if not isinstance(x, Tensor) or operand.history not in (ANY_HISTORY, past_of(x)):
-                return None
-            was, now = operand.value.form, x.form
-            if was is now:
-                continue
-            if was.dtype is not now.dtype or was.rank != now.rank or was.contiguous != now.contiguous:
-                return None
-            changes += [(i, d, a, b) for d, (a, b) in enumerate(zip(was.shape, now.shape)) if a != b]
-            if not was.contiguous:
-                strides = enumerate(zip(was.strides, now.strides), -was.rank)
-                changes += [(i, d, a, b) for d, (a, b) in strides if a != b]
-        sizes = [change for change in changes if change[1] is not None and change[1] >= 0]
-        first = (sizes or [change for change in changes if change[1] is None] or [None])[0]
-        if first is None or any(min(a, b) < 2 for _, _, a, b in sizes) or first[3] < 2:
-            return None
-        n0, n1 = first[2:]
-        laws = []
-        for i, d, a, b in [first, *(change for change in changes if change is not first)]:
-            factor, rest = divmod(b - a, n1 - n0)
-            if rest or (d is not None and type(leaves[i]) is not Tensor):
-                return None
-            laws.append((i, d, factor, b - factor * n1))
-        pasts = [past_of(leaves[i]) for i in before.places]
-        return Growth(tuple(laws), (mode.recording, mode.inference, *pasts))
-
-    @property
-    def what(self) -> tuple:
-        """What it is that changes, without how."""
-        return *[law[:2] for law in self.laws], self.situation
-
-    def size(self, leaves: Sequence[Any]) -> int:
-        """The n of a call."""
-        i, d, _, _ = self.laws[0]
-        return leaves[i] if d is None else leaves[i].form.shape[d]
-
-    def size_of(self, recording: Recording) -> int:
-        """The n of a recorded call."""
-        i, d, _, _ = self.laws[0]
-        if d is None:
-            return dict(recording.fixed)[i]
-        value = recording.program.plan.operands[recording.places.index(i)].value
-        assert value is not None, "an operand whose size changes has a place of its own"
-        return value.form.shape[d]
-
-    def reaches(self, n: int) -> bool:
-        """Whether there is such a call with this n: no size is negative."""
-        return all(factor * n + addend >= 0 for _, d, factor, addend in self.laws if d is not None)
-
-    def at(self, n: int, leaves: Sequence[Any]) -> list[Any]:
-        """The leaves with another n: ints, and zeros in place of tensors."""
-        changed, shapes, strides = list(leaves), {}, {}
-        for i, d, factor, addend in self.laws:
-            if d is None:
-                changed[i] = factor * n + addend
-                continue
-            shape = shapes.setdefault(i, list(leaves[i].form.shape))
-            if d >= 0:
-                shape[d] = factor * n + addend
-            else:
-                strides.setdefault(i, list(leaves[i].form.strides))[d] = factor * n + addend
-        for i, shape in shapes.items():
-            x = leaves[i].form
-            apart = None if x.contiguous else tuple(strides.get(i, x.strides))
-            changed[i] = _with_a_past(empty(form(x.dtype, x.device, tuple(shape), apart)).fill_(0), leaves[i])
-        return changed
-
-
-def _with_a_past(x: Tensor, like: Tensor) -> Tensor:
-    """x, a leaf or computed as `like` is."""
-    if like.node is None:
-        return x
-    with enable_grad():
-        x.requires_grad_()  # type: ignore[attr-defined]
-        return x if isinstance(like.node, AccumulateGrad) else x.as_strided(x.shape, x.stride())  # type: ignore[attr-defined]
+FARTHEST = 8.0  # how many times as large, or as small, a size is that is rehearsed
+HALVINGS = 4  # on the way to the threshold, where that is not the same program
+MOST, TIMES = 1 << 28, 2.0  # bytes that a rehearsal may be expected to need, and how many times what this call needs
 
 
 # ---------------------------------------------------------------- making one
 def grow(
-    fn: Callable[..., Any], growth: Growth, like: Recording, leaves: Sequence[Any], n: int, places: Sequence[Guard] = ()
-) -> tuple[Growing | None, int]:
-    """(a replay for calls like one with these leaves, from size n on, or None; the next size that is not settled by it)."""
-    at = lambda m: rehearsed(fn, like.structure, growth.at(m, leaves), places) if growth.reaches(m) else None
-    near = [at(m) for m in (n, n + 1, n + 2)]
-    if None in near:
-        return None, 2 * n
-    outlines = [outlines_of(recording) for recording in near]  # type: ignore[arg-type]
-    if not (_fit(outlines[0], outlines[1]) and _fit(outlines[0], outlines[2])):
-        return None, n + 1
-    given = sum(leaves[i].form.nbytes for i in {law[0] for law in growth.laws if law[1] is not None})
-    needed = near[0].program.needs + given  # type: ignore[union-attr]
+    fn: Callable[..., Any],
+    growth: Growth,
+    like: Recording,
+    leaves: Sequence[Any],
+    smaller: bool = True,
+    places: Sequence[Guard] = (),
+) -> Growing | None:
+    """A replay for calls like one with these leaves, at its sizes and around them, if there is one. smaller: below them too."""
+    search = _Search(fn, growth, like, leaves, places)
+    fits = []
+    for pitch, count in product(dict.fromkeys([(1,) * growth.count, growth.pitch]), LEVELS[growth.count]):
+        base = search.base(pitch, count)
+        if base is not None:
+            if not fits:
+                search.look_around(smaller)
+            fits.append(search.fit(base, pitch, count))
+            if fits[-1].wrong == 0 and fits[-1].proven:
+                break
+    fits = [fit for fit in fits if fit.proven]
+    return search.replay(max(fits, key=lambda fit: len(fit.right))) if fits else None
 
-    def up_to(wide: int) -> Growing | None:
-        widest = at(wide) if needed * (wide / n) ** 2 <= MOST else None
-        if widest is None:
+
+class _Found(NamedTuple):
+    """A rehearsal: its outlines, and how much room its buffers take."""
+
+    outlines: list[Outline]
+    rooms: list[list[int]]
+
+
+class _Fit(NamedTuple):
+    """Polynomials for the words of rehearsals, and for which sizes they are right. wrong: of how many others they are not.
+
+    moving: constants that have words. proven: whether they are right for more sizes than they were made from.
+    """
+
+    widest: Sizes
+    right: list[Sizes]
+    wrong: int
+    proven: bool
+    laws: list[Laws]
+    moving: list[list[int]]
+
+
+class _Search:
+    """Rehearsals of a call at other sizes, fused alike. found: those that are the same program as the first."""
+
+    def __init__(
+        self, fn: Callable[..., Any], growth: Growth, like: Recording, leaves: Sequence[Any], places: Sequence[Guard]
+    ) -> None:
+        self.fn, self.growth, self.like, self.leaves, self.places = fn, growth, like, leaves, places
+        self.choices = Choices()
+        self.found: dict[Sizes, _Found] = {}
+        self.here = growth.sizes(leaves)
+        first = self.rehearsed(self.here)
+        if first is not None:
+            self.found[self.here] = _Found(outlines_of(first), self.choices.taken)
+            given = sum(leaves[i].form.nbytes for i in {i for (i, d), _, _ in growth.laws if d is not None})
+            self.needed = first.program.needs + given
+
+    def rehearsed(self, sizes: Sizes) -> Recording | None:
+        """The recording of a call of these sizes, if there can be one."""
+        if min(sizes) < 2 or not self.growth.reaches(sizes):
             return None
-        last = outlines_of(widest)
-        if not all(_fit(some, last) for some in outlines):
+        with self.choices.alike():
+            return rehearsed(self.fn, self.like.structure, self.growth.at(sizes, self.leaves), self.places)
+
+    def holds_at(self, sizes: Sizes) -> bool:
+        """Whether the call of these sizes is the same program."""
+        if sizes in self.found:
+            return True
+        ratios = [a / b for a, b in zip(sizes, self.here)]
+        if not self.found or self.needed * prod(ratios) * max(1.0, *ratios) ** 0.5 > max(MOST, TIMES * self.needed):
+            return False
+        recording = self.rehearsed(sizes)
+        outlines = [] if recording is None else outlines_of(recording)
+        first = self.found[self.here].outlines
+        if len(outlines) != len(first) or not all(map(Outline.fits, outlines, first)):
+            return False
+        self.found[sizes] = _Found(outlines, self.choices.taken)
+        return True
+
+    def base(self, pitch: Sizes, count: int) -> Sizes | None:
+        """From where the calls whose words the polynomials are found from are all the same program."""
+        bases = self.here, tuple([n - 2 * p for n, p in zip(self.here, pitch)])
+        return next((base for base in bases if all(map(self.holds_at, near(base, pitch, count)))), None)
+
+    def look_around(self, smaller: bool) -> None:
+        """Tries sizes in all directions, as far away as the program is the same. smaller: also those below."""
+        for direction in product((1, -1), repeat=self.growth.count):
+            if not smaller and max(direction) < 0:
+                continue
+            low, high = 1.0, FARTHEST
+            if self.holds_at(self._away(high, direction)):
+                continue
+            for _ in range(HALVINGS):
+                middle = (low * high) ** 0.5
+                low, high = (middle, high) if self.holds_at(self._away(middle, direction)) else (low, middle)
+
+    def _away(self, times: float, direction: Sequence[int]) -> Sizes:
+        """Sizes so many times as large as here (1) or as small (-1)."""
+        return tuple(
+            [max(round(n * times**way / p), 1) * p for n, way, p in zip(self.here, direction, self.growth.pitch)]
+        )
+
+    def fit(self, base: Sizes, pitch: Sizes, count: int) -> _Fit:
+        """Polynomials that are right for the widest rehearsal that there are any for, and for what else they are."""
+        nearest = near(base, pitch, count)
+        for widest in sorted(self.found, key=lambda sizes: (prod(sizes), sizes), reverse=True):
+            wide = self.found[widest].outlines
+            sizes = [m for m, found in self.found.items() if all(map(Outline.within, found.outlines, wide))]
+            if not set(nearest) <= set(sizes):
+                continue
+            moving = [moving_in([self.found[m].outlines[k] for m in sizes], of) for k, of in enumerate(wide)]
+            words = {m: self._with_constants(m, moving) for m in sizes}
+            laws = [Laws.through(base, pitch, of) for of in zip(*(words[m] for m in nearest))]
+            right = [
+                m for m in sizes if laws[0].reach(m) and all(law.at(m) == of.words for law, of in zip(laws, words[m]))
+            ]
+            if widest in right:
+                wrong = sum(map(laws[0].reach, self.found)) - len(right)
+                return _Fit(widest, right, wrong, len(right) > count, laws, moving)
+        raise AssertionError("the polynomials go through the sizes that they are found from")
+
+    def _with_constants(self, m: Sizes, moving: Sequence[Sequence[int]]) -> list[Outline]:
+        return [outline.with_constants(which) for outline, which in zip(self.found[m].outlines, moving)]
+
+    def replay(self, fit: _Fit) -> Growing | None:
+        """A recording with room for all these sizes."""
+        self.choices.rooms = [most_of(rooms) for rooms in zip(*(self.found[m].rooms for m in fit.right))]
+        recording = self.rehearsed(fit.widest)
+        if recording is None:
             return None
-        parts = [aligned(of) for of in zip(*outlines, last)]
-        growing = Growing(widest, growth, (n, wide), parts)
-        return growing if all(t.words_at(wide) == of[-1].words for t, of in zip(growing.tuned, parts)) else None
-
-    for wider in WIDER:
-        growing = up_to(wider * n)
-        if growing is not None:
-            return growing, wider * n + 1
-    best, low, high = None, n + 2, 2 * n  # a threshold lies between: most of the way to it
-    for _ in range(3):
-        middle = (low + high) // 2
-        growing = up_to(middle) if low < middle < high else None
-        best, low, high = (growing, middle, high) if growing is not None else (best, low, middle)
-    return best, low + 1 if best is not None else high
-
-
-def _fit(some: Sequence[Outline], wide: Sequence[Outline]) -> bool:
-    return len(some) == len(wide) and all(a.fits(b) for a, b in zip(some, wide))
+        last = [outline.with_constants(which) for outline, which in zip(outlines_of(recording), fit.moving)]
+        return Growing(recording, self.growth, fit, last)
 
 
 def rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any], places: Sequence[Guard]) -> Recording | None:
@@ -205,41 +199,44 @@ def _uniform(code: CodeType) -> bool:
 
 # ---------------------------------------------------------------- the replay
 class Growing:
-    """A recording that is tuned to the size of each call. least, most: the sizes that it is for."""
+    """A recording that is tuned to the size of each call. outlines: its own; bounds: those of the sizes' monomials."""
 
-    def __init__(
-        self, recording: Recording, growth: Growth, sizes: tuple[int, int], outlines: Sequence[Sequence[Outline]]
-    ) -> None:
-        self.recording, self.growth = recording, growth
-        self.least, self.most = sizes
-        self._now = self.most
+    def __init__(self, recording: Recording, growth: Growth, fit: _Fit, outlines: Sequence[Outline]) -> None:
+        self.recording, self.growth, self.widest, self.laws = recording, growth, fit.widest, fit.laws
+        self.bounds = [(min(column), max(column)) for column in zip(*map(monomials, fit.right))]
+        self._now = fit.widest
         self._lock = Lock()
-        self.tuned = [Tuned(recording.program, (), recording.answers, self.least, outlines[0])]
+        self.tuned = [Tuned(recording.program, (), recording.answers, fit.laws[0], outlines[0])]
         self._after = recording.after
-        for finish, of in zip((x for x in recording.after if isinstance(x, Remembered)), outlines[1:]):
-            back = finish.program
-            self.tuned.append(Tuned(back.program, back.forms, back.answers, self.least, of))
+        after = (x.program for x in recording.after if isinstance(x, Remembered))
+        for back, laws, outline in zip(after, fit.laws[1:], outlines[1:]):
+            self.tuned.append(Tuned(back.program, back.forms, back.answers, laws, outline))
 
-    def size(self, structure: Any, leaves: Sequence[Any]) -> int | None:
-        """The n of a call like those that this replay is for; it may be too small or too large."""
+    def sizes(self, structure: Any, leaves: Sequence[Any]) -> Sizes | None:
+        """Those of a call like those that this replay is for; they may be too small or too large."""
         if structure != self.recording.structure:
             return None
-        i, d, _, _ = self.growth.laws[0]
-        x = leaves[i]
-        if d is not None:
-            if not isinstance(x, Tensor) or len(x.form.shape) <= d:
+        growth, found = self.growth, []
+        for (i, d), _, _ in growth.laws[: growth.count]:
+            x = leaves[i]
+            if d is not None:
+                if not isinstance(x, Tensor) or len(x.form.shape) <= d:
+                    return None
+                x = x.form.shape[d]
+            if type(x) is not int or x < 2:
                 return None
-            x = x.form.shape[d]
-        if type(x) is not int or x < 2:
-            return None
-        n = x
-        numbers = {i: factor * n + addend for i, d, factor, addend in self.growth.laws if d is None}
+            found.append(x)
+        numbers = growth.numbers(tuple(found))
         for i, expected in self.recording.fixed:
             if leaves[i] != numbers[i] if i in numbers else not same(leaves[i], expected):
                 return None
-        return n
+        return tuple(found)
 
-    def __call__(self, n: int, leaves: Sequence[Any]) -> Any:
+    def spans(self, n: Sizes) -> bool:
+        """Whether the replay is for these sizes: they lie between those that were rehearsed."""
+        return self.laws[0].reach(n) and all(a <= x <= b for (a, b), x in zip(self.bounds, monomials(n)))
+
+    def __call__(self, n: Sizes, leaves: Sequence[Any]) -> Any:
         """The call's answer; MISS if something besides its size is not as it was, or another thread is at it."""
         if not self._lock.acquire(blocking=False):
             return MISS
@@ -251,8 +248,8 @@ class Growing:
         finally:
             self._lock.release()
 
-    def tune(self, n: int) -> None:
-        """From now on the recording is one of a call of this size; its backward is tuned when it runs."""
+    def tune(self, n: Sizes) -> None:
+        """From now on the recording is one of a call of these sizes; its backward is tuned when it runs."""
         forward, *backward = self.tuned
         forward.tune(n)
         self.recording.answers = forward.at(n)[1]

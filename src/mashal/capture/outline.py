@@ -28,7 +28,7 @@ MOST_MOVING = 1 << 15  # bytes of a constant whose elements are polynomials
 
 @dataclass
 class Outline:
-    """A program as what must be the same for every n (`fixed`), what is to be a polynomial (`words`), and what the widest has most of.
+    """A program as what must be the same for all sizes (`fixed`), and what is to be a polynomial (`words`).
 
     places: for each word the address where it stands in the program's own memory, and what is added to it there; 0 if nowhere.
     reals: which words stand there as float64. constants: of tensors that Python makes in the call, the bytes, where they are, and
@@ -40,7 +40,6 @@ class Outline:
     places: list[tuple[int, int]] = field(default_factory=list)
     reals: set[int] = field(default_factory=set)
     constants: list[tuple[bytes, int, bool]] = field(default_factory=list)
-    room: list[int] = field(default_factory=list)
     tail: int = 0
     """How many words stand in the program's own memory; after them come those of its tables, of forms and of answers."""
 
@@ -48,14 +47,20 @@ class Outline:
         self.words.append(word)
         self.places.append((place, added))
 
-    def fits(self, wide: Outline) -> bool:
-        """Whether it may be the same program as a wider one, but for the words."""
+    def fits(self, other: Outline) -> bool:
+        """Whether it may be the same program as another one, but for the words."""
         return (
-            self.fixed == wide.fixed
-            and len(self.words) == len(wide.words)
-            and all(a <= b for a, b in zip(self.room, wide.room))
-            and all(b[0].startswith(a[0]) or _may_move(a, b) for a, b in zip(self.constants, wide.constants))
+            self.fixed == other.fixed
+            and len(self.words) == len(other.words)
+            and all(
+                a[0][: len(b[0])] == b[0][: len(a[0])] or _may_move(a, b)
+                for a, b in zip(self.constants, other.constants)
+            )
         )
+
+    def within(self, wide: Outline) -> bool:
+        """Whether what is constant is there in a wider one, or can be set there."""
+        return all(b[0].startswith(a[0]) or _may_move(a, b) for a, b in zip(self.constants, wide.constants))
 
     @property
     def contents(self) -> list[bytes]:
@@ -73,11 +78,11 @@ class Outline:
         return replace(self, words=words, places=places)
 
 
-def aligned(outlines: Sequence[Outline]) -> list[Outline]:
-    """Outlines that fit the last one, with words for the constants that are not beginnings of the last one's."""
-    contents = [outline.contents for outline in outlines]
-    which = [k for k, wide in enumerate(contents[-1]) if not all(wide.startswith(of[k]) for of in contents)]
-    return [outline.with_constants(which) for outline in outlines]
+def moving_in(outlines: Sequence[Outline], wide: Outline) -> list[int]:
+    """Which constants have words, for they are not beginnings of the wide one's."""
+    return [
+        k for k, all_of in enumerate(wide.contents) if not all(all_of.startswith(of.contents[k]) for of in outlines)
+    ]
 
 
 def _may_move(a: tuple[bytes, int, bool], b: tuple[bytes, int, bool]) -> bool:
@@ -130,7 +135,6 @@ def _outline_program(program: Program, found: Outline, reals: bool) -> None:
         buffer = value.buffer
         if buffer not in buffers:
             found.fixed.append((base, buffer.source))
-            found.room.append(buffer.nbytes)
             if buffer.source is CONSTANT:
                 address_ = memory.address_of(buffer.capsule)
                 whole = value.form.dtype is int64
@@ -148,7 +152,6 @@ def _outline_program(program: Program, found: Outline, reals: bool) -> None:
             pointers = [*step.results, *step.operands]
             kinds = [*[1] * len(step.results), *step.call.kinds]
             found.fixed.append((kernel, len(step.call.constants), tuple(kinds)))
-            found.room.append(step.call.scratch)
             for k, (x, kind) in enumerate(zip(pointers, kinds)):
                 if isinstance(x, Value):
                     point(x, address + 8 * k)

@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any
 
 from mashal.capture.fuse import fused
+from mashal.capture.fuse_choices import room_for
 from mashal.capture.guards import LENGTH, same
 from mashal.capture.modules import Seen
 from mashal.capture.places import Place
@@ -117,8 +118,9 @@ class Program:
 
     @property
     def needs(self) -> int:
-        """Bytes of memory that a replay takes."""
-        return self.arena + sum(nbytes for nbytes, *_ in self.tables.blocks)
+        """Bytes of memory that a replay takes, but for the gradients of leaves."""
+        gradients = {which for _, which in self.plan.leaves}
+        return self.arena + sum(nbytes for i, (nbytes, *_) in enumerate(self.tables.blocks) if i not in gradients)
 
     # ---------------------------------------------------------------- where buffers lie
     def _base(self) -> int:
@@ -358,17 +360,16 @@ def lives(trail: Trail, outliving: set[Buffer]) -> Lives:
 
 def arranged(lives: Lives, trail: Trail) -> tuple[dict[Buffer, int], int]:
     """Places in the arena, and its size: the largest buffers first, each where nobody is at its time."""
-    wanted: list[tuple[int, int, int, Any]] = []  # bytes, first step, last step, buffer or number of a step
-    for buffer, (start, stop) in lives.spans.items():
-        wanted.append((max(buffer.nbytes, 1), start, stop, buffer))
-    for i, step in enumerate(trail.steps):
-        if isinstance(step, Step) and step.call.kernel and step.call.scratch:
-            wanted.append((step.call.scratch, i, i, i))
-    wanted.sort(key=lambda w: -w[0])
+    scratch = {
+        i: step.call.scratch for i, step in enumerate(trail.steps) if isinstance(step, Step) and step.call.kernel
+    }
+    users: list[tuple[int, int, Any]] = [(start, stop, buffer) for buffer, (start, stop) in lives.spans.items()]
+    users += [(i, i, i) for i, nbytes in scratch.items() if nbytes]  # first step, last step, buffer or number of a step
+    sizes = room_for([scratch[who] if type(who) is int else max(who.nbytes, 1) for _, _, who in users])
     placed: list[tuple[int, int, int, int]] = []  # place, its end, first step, last step; in the order of places
     places: dict[Buffer, int] = {}
     size = 0
-    for nbytes, start, stop, who in wanted:
+    for nbytes, (start, stop, who) in sorted(zip(sizes, users), key=lambda x: -x[0]):
         room = -(-nbytes // _ALIGN) * _ALIGN
         place = 0
         for begin, end, first, last in placed:

@@ -1,20 +1,21 @@
-"""Tuning: a program that was recorded at its widest is set to the size of each call.
+"""Tuning: a program that was recorded at its widest is set to the sizes of each call.
 
-What depends on a size n are words: of kernels (in the program's own memory), of the replay's tables, of forms and of answers. As
-functions of n they are polynomials, known from their values at the least size and at the two that follow (capture.outline).
+What depends on sizes are words: of kernels (in the program's own memory), of the replay's tables, of forms and of answers. As
+functions of sizes they are polynomials, known from their values at a few sizes (capture.sizes, capture.outline).
 """
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mashal.capture.answers import Remembered
 from mashal.capture.history import BackwardProgram
 from mashal.capture.outline import Outline, answer_at, form_at
 from mashal.capture.program import Program
+from mashal.capture.sizes import Sizes, basis, law_through
 from mashal.core.forms import Form
 from mashal.machine.replay_tables import TENSOR, WORDS
 
@@ -22,35 +23,54 @@ KNOWN = 256  # sizes whose forms are kept
 _COLUMNS = ("operands", 1), ("blocks", 0), ("blocks", 3), ("results", 2), ("results", 1)
 
 
+@dataclass(frozen=True)
+class Laws:
+    """The words of an outline as polynomials of sizes, from those at a base and at sizes a pitch apart from it."""
+
+    base: Sizes
+    pitch: Sizes
+    factors: list[list[int]]
+
+    @staticmethod
+    def through(base: Sizes, pitch: Sizes, outlines: Sequence[Outline]) -> Laws:
+        """outlines: at the sizes near the base."""
+        words = zip(*(outline.words for outline in outlines))
+        return Laws(base, pitch, [law_through(values, len(base)) for values in words])
+
+    def reach(self, n: Sizes) -> bool:
+        """Whether sizes are a whole number of pitches apart from the base."""
+        return not any((a - b) % p for a, b, p in zip(n, self.base, self.pitch))
+
+    def basis_at(self, n: Sizes) -> list[int]:
+        """What the factors are multiplied with."""
+        return basis(tuple([(a - b) // p for a, b, p in zip(n, self.base, self.pitch)]))
+
+    def at(self, n: Sizes) -> list[int]:
+        """The words for sizes."""
+        now = self.basis_at(n)
+        return [sum(map(int.__mul__, law, now)) for law in self.factors]
+
+
 class Tuned:
-    """A program, the forms of what it is given and the answers built of it, at any size from `least` on.
+    """A program, the forms of what it is given and the answers built of it, at many sizes. outline: the program's own."""
 
-    outlines: at the least size, at the two that follow, and at the widest, whose program it is.
-    """
-
-    def __init__(
-        self, program: Program, given: Sequence[Form], answers: Sequence[Any], least: int, outlines: Sequence[Outline]
-    ):
-        self.program, self.given, self.answers, self.least = program, given, answers, least
-        a, b, c = (outline.words for outline in outlines[:3])
-        self._laws = [(x, y - x, z - 2 * y + x) for x, y, z in zip(a, b, c)]
-        last = outlines[-1]
+    def __init__(self, program: Program, given: Sequence[Form], answers: Sequence[Any], laws: Laws, outline: Outline):
+        self.program, self.given, self.answers, self.laws = program, given, answers, laws
         self._moving = [
-            ((ctypes.c_double if i in last.reals else ctypes.c_int64).from_address(place), first + added, rise, bend)
-            for i, ((place, added), (first, rise, bend)) in enumerate(zip(last.places, self._laws))
-            if place and (rise or bend)
+            (
+                (ctypes.c_double if i in outline.reals else ctypes.c_int64).from_address(place),
+                law[0] + added,
+                [(k, factor) for k, factor in enumerate(law) if k and factor],
+            )
+            for i, ((place, added), law) in enumerate(zip(outline.places, laws.factors))
+            if place and any(law[1:])
         ]
-        self._tail = last.tail
+        self._tail = outline.tail
         self._cells = [cell for name, column in _COLUMNS for cell in self._column(name, column)]
         self._bases = list(self._column("bases", 0))
-        self._known: dict[int, tuple[list[int], list[Form], list[Form], list[Any]]] = {}
+        self._known: dict[Sizes, tuple[list[int], list[Form], list[Form], list[Any]]] = {}
 
-    def words_at(self, n: int) -> list[int]:
-        """The words for a size: Newton's polynomial through those of `least` and the two that follow."""
-        t, u = n - self.least, (n - self.least) * (n - self.least - 1) // 2
-        return [first + t * rise + u * bend for first, rise, bend in self._laws]
-
-    def at(self, n: int) -> tuple[list[Form], list[Any]]:
+    def at(self, n: Sizes) -> tuple[list[Form], list[Any]]:
         """The forms of what the program is given, and the answers, at a size."""
         if n not in self._known:
             if len(self._known) > KNOWN:
@@ -58,20 +78,22 @@ class Tuned:
             self._known[n] = self._tables_at(n)
         return self._known[n][2:]
 
-    def tune(self, n: int) -> None:
-        """From now on the program is that of a call of this size."""
-        t, u = n - self.least, (n - self.least) * (n - self.least - 1) // 2
-        for cell, first, rise, bend in self._moving:
-            cell.value = first + t * rise + u * bend
+    def tune(self, n: Sizes) -> None:
+        """From now on the program is that of a call of these sizes."""
+        now = self.laws.basis_at(n)
+        for cell, word, parts in self._moving:
+            for k, factor in parts:
+                word += factor * now[k]
+            cell.value = word
         self.at(n)
         for cell, word in zip(self._cells, self._known[n][0]):
             cell.value = word
         for cell in self._bases:  # so that every word that depends on a base is written anew
             cell.value = 0
 
-    def _tables_at(self, n: int) -> tuple[list[int], list[Form], list[Form], list[Any]]:
+    def _tables_at(self, n: Sizes) -> tuple[list[int], list[Form], list[Form], list[Any]]:
         """What stands in the columns for a size, the forms whose addresses are in there, and what `at` gives."""
-        rest = iter(self.words_at(n)[self._tail :])
+        rest = iter(self.laws.at(n)[self._tail :])
         columns: dict[tuple[str, int], list[int]] = {}
         forms: list[Form] = []
 
@@ -104,13 +126,13 @@ class Tuned:
 class BackwardAt:
     """A backward program for many sizes, at the size of its forward."""
 
-    def __init__(self, backward: BackwardProgram, tuned: Tuned, n: int):
+    def __init__(self, backward: BackwardProgram, tuned: Tuned, n: Sizes):
         self.backward, self.tuned, self.n = backward, tuned, n
 
     def __call__(self, gradients: tuple, kept: list[Any]) -> tuple:
         return self.backward.run(gradients, kept, *self.tuned.at(self.n), lambda: self.tuned.tune(self.n))
 
 
-def remembered_at(remembered: Remembered, tuned: Tuned, n: int) -> Remembered:
+def remembered_at(remembered: Remembered, tuned: Tuned, n: Sizes) -> Remembered:
     """The step after a replay that makes the node, for a size."""
     return replace(remembered, program=BackwardAt(remembered.program, tuned, n), alone=[])

@@ -108,7 +108,7 @@ def _between(
 
 def _alike(a: Outline, b: Outline) -> bool:
     """Whether two outlines are of one program but for the words; the memory is of the same size too."""
-    return a.fixed == b.fixed and a.room == b.room and a.contents == b.contents and a.reals == b.reals
+    return a.fixed == b.fixed and a.contents == b.contents and a.reals == b.reals
 
 
 # ---------------------------------------------------------------- words that follow from a float

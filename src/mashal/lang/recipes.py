@@ -37,12 +37,16 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Product:
-    """a (..., m, k) times b (..., k, n), plus a bias of n if there is one (else the plan's third operand is a number)."""
+    """a (..., m, k) times b (..., k, n), plus a bias of n if there is one (else the plan's third operand is a number).
+
+    how: the form of its kernel (lower.matmul), if it isn't the one that suits its sizes.
+    """
 
     a: Form
     b: Form
     bias: Form | None
     result: Form
+    how: str | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,11 +55,12 @@ def arrange(
     c_strides: Sequence[int] | None = None,
     threads: int = 1,
     host: Host = HOST,
+    how: str | None = None,
 ) -> Plan:
     """The plan for A (..., m, k) times B (..., k, n), no size 0 among m, n and the batch; strides in elements.
 
     c_strides: those of the result, whose columns must be neighbours; contiguous if not given. threads: for how many
-    a batch is to have scratch; more will not compute at once.
+    a batch is to have scratch; more will not compute at once. how: the form of the kernel, else the one that suits the sizes.
 
     >>> plan = arrange((8, 16, 64), (1024, 64, 1), (64, 32), (1, 64), "float")
     >>> plan.batched, plan.sizes[:3]
@@ -79,7 +80,7 @@ def arrange(
         rsa, ldc = (last.a, last.c) if m == 1 else (rsa, ldc)
         m *= dimensions.pop().size
     csa, csb = 1 if k == 1 else csa, 1 if n == 1 else csb  # a stride that is never taken may be anything
-    form = choose(m, n, k, element, rsa, csa, rsb, csb, host)
+    form = how or choose(m, n, k, element, rsa, csa, rsb, csb, host)
     sizes = (m, n, k, ldc, rsa, csa, rsb, csb)
     each = scratch_bytes(form, m, n, k, element, rsb, csa, host)
     if not dimensions:

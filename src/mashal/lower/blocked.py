@@ -36,12 +36,12 @@ def cut(k: int, tile: Tile, numbers: Numbers) -> int:
 
 
 def scratch_of(m: int, n: int, k: int, tile: Tile, numbers: Numbers) -> int:
-    """Bytes that the packed panels and, for half types, the partial sums need."""
-    step = cut(k, tile, numbers)
-    steps = ceil_div(step, numbers.group)
+    """Bytes that the packed panels and, for half types, the partial sums need: never less for larger sizes."""
+    deepest = tile.depth * numbers.group
+    steps = ceil_div(min(k, deepest), numbers.group) + 1
     across = min(n, tile.columns)
     panels = (ceil_div(m, tile.rows) * tile.rows + ceil_div(across, tile.across) * tile.across) * steps
-    partial = m * across if numbers.rounds and k > step else 0
+    partial = m * across if numbers.rounds and k > deepest else 0
     return (panels + partial) * SIZES[numbers.compute] + 256
 
 

@@ -63,6 +63,17 @@ def choose(m: int, n: int, k: int, element: str, rsa: int, csa: int, rsb: int, c
     return "blocked"
 
 
+def alternatives(form: str, k: int, element: str, host: Host = HOST) -> tuple[str, ...]:
+    """The forms that give the same bits as one: sums that are not cut into blocks are added up in the same order.
+
+    >>> alternatives("small", 64, "float"), alternatives("small", 2000, "float")
+    (('small', 'blocked'), ('small',))
+    """
+    numbers = Numbers.of(element, host, pairs=True)
+    whole = k <= min(small.DEPTH, Tile.of(host, numbers).depth * numbers.group)
+    return ("small", "blocked") if form in ("small", "blocked") and whole else (form,)
+
+
 def contraction(
     element: str,
     form: str,

@@ -1,11 +1,11 @@
 """The kernel of layer_norm's and rms_norm's gradients: all of them in one pass over the rows.
 
     words: gradient of x, of the weight[, of the bias] | g, x[, means], 1 / deviations, weight | scratch
-           | rows, columns, parts
+           | rows, columns
     words of the one that adds: gradient of the weight[, of the bias] | grad of x, g, x … as above
 
 With y = (x - mean) / deviation the gradient of x needs two sums over each row, those of weight and bias sums over each column.
-Rows are cut into `parts` ranges that follow from the sizes only; each range adds its columns' sums up in its own memory
+Rows are cut into ranges, how many follows from the sizes only; each range adds its columns' sums up in its own memory
 while a row is at hand, and in the end the ranges are added in order.
 """
 
@@ -20,6 +20,9 @@ from mashal.machine.host import HOST
 from mashal.machine.text import SIZES, Function, Module, Value, vector
 from mashal.machine.threads import PARALLEL_FOR
 
+MOST_PARTS = 64
+ROWS_SHIFT, ELEMENTS_SHIFT = 4, 14  # a range has at least so many rows, and so many elements (powers of two)
+
 
 def norm_gradients(d: dtype, of_weight: dtype, centered: bool, adds: bool) -> Module:
     """The kernel for rows of a dtype and a weight of another.
@@ -29,14 +32,10 @@ def norm_gradients(d: dtype, of_weight: dtype, centered: bool, adds: bool) -> Mo
     return _Writer(d, of_weight, centered, adds).module
 
 
-def parts_of(rows: int, columns: int) -> int:
-    """Into how many ranges the rows are cut."""
-    return max(1, min(64, rows // 16, rows * columns >> 14))
-
-
 def scratch_bytes(rows: int, columns: int) -> int:
     """What the kernel needs for the sums of all ranges."""
-    return parts_of(rows, columns) * 2 * columns * 8
+    parts = max(1, min(MOST_PARTS, rows >> ROWS_SHIFT, rows * columns >> ELEMENTS_SHIFT))
+    return parts * 2 * columns * 8
 
 
 class _Writer:
@@ -55,8 +54,10 @@ class _Writer:
             *([*of_parameters, "dx"] if self.adds else ["dx", *of_parameters]),
             *["g", "x", *(["mean"] if self.centered else []), "root", "weight", "scratch"],
         ]
-        names = [*pointers, "rows", "columns", "parts"]
-        return {name: f.word(words, i, "ptr" if name in pointers else "i64") for i, name in enumerate(names)}
+        names = [*pointers, "rows", "columns"]
+        w = {name: f.word(words, i, "ptr" if name in pointers else "i64") for i, name in enumerate(names)}
+        full = f.min(w["rows"] >> ROWS_SHIFT, w["rows"] * w["columns"] >> ELEMENTS_SHIFT)
+        return {**w, "parts": f.max(1, f.min(MOST_PARTS, full))}
 
     def _write_kernel(self) -> None:
         f = self.module.function("kernel", "i64", [("ptr", "words")])

@@ -16,7 +16,7 @@ from mashal.core.tape import mode
 from mashal.core.tensor import Tensor, bump, plan_of
 from mashal.errors import message
 from mashal.lang.expression import Expression, row_length, sqrt, sum_over
-from mashal.lower.normalized import norm_gradients, parts_of, scratch_bytes
+from mashal.lower.normalized import norm_gradients, scratch_bytes
 from mashal.ops.arithmetic import add, mul, sub
 from mashal.ops.define import spelled
 from mashal.ops.powers import rsqrt
@@ -125,7 +125,7 @@ def _plan_pass(g: Form, x: Form, w: Form, statistics: int, lead: int, adds: bool
         kernel_of(norm_gradients, x.dtype, w.dtype, statistics == 2, adds),
         [*([] if adds else [(x.nbytes, x)]), *[(w.nbytes, w)] * statistics],
         [size] * (2 + statistics + adds) + [w.dtype.itemsize],
-        [rows, columns, parts_of(rows, columns)],
+        [rows, columns],
         work=4 * x.numel,
         writes=int(adds),
         scratch=scratch_bytes(rows, columns),

@@ -435,3 +435,18 @@ def test_calls_that_no_recording_fits_soon_ask_none():
     for count.n in range(60):
         assert compiled(torch.ones(2)).tolist() == [count.n] * 2
     assert compiled.recordings.rest > 16
+
+
+def test_what_a_sum_runs_over_is_made_in_a_region():
+    def step(x):
+        losses = [(x * k).exp().sum() for k in range(3)]
+        total = sum(weight * loss for weight, loss in zip((1, 2, 3), losses))
+        total.backward()
+        return [loss.item() for loss in losses]
+
+    compiled = torch.compile(step)
+    for i in range(4):
+        x, y = (torch.full((2,), i / 2, requires_grad=True) for _ in range(2))
+        assert compiled(x) == step(y)
+        assert torch.equal(x.grad, y.grad)
+    assert len(compiled.recordings.regions) == 1

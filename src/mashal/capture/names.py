@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-__all__ = ["binds", "captured", "escapes", "surely_binds", "uses"]
+__all__ = ["binds", "called_name", "captured", "eaten_generators", "escapes", "surely_binds", "uses"]
 
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _SCOPES = (*_FUNCTIONS, ast.ClassDef)
 _LOOPS = (ast.For, ast.While, ast.AsyncFor)
+_EATERS = frozenset("sum any all max min list tuple set dict sorted cat stack extend join".split())
 
 
 def uses(node: ast.AST) -> set[str]:
@@ -93,8 +94,20 @@ def surely_binds(statement: ast.stmt) -> set[str]:
     return set()
 
 
+def called_name(call: ast.Call) -> str:
+    """The last name of what is called."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def eaten_generators(node: ast.AST) -> set[ast.AST]:
+    """The generator expressions that a function which they are given to uses up at once."""
+    calls = [call for call in ast.walk(node) if isinstance(call, ast.Call) and call.args]
+    return {call.args[0] for call in calls if called_name(call) in _EATERS}
+
+
 def captured(body: Iterable[ast.stmt]) -> set[str]:
-    """The names that functions, classes and generators inside a body read or declare nonlocal: they see later changes.
+    """The names that functions, classes and generators inside a body read or declare nonlocal: they see later changes, but for
+    generators that are eaten at once.
 
     >>> import ast
     >>> sorted(captured(ast.parse("f = lambda x: x + k; y = [i for i in z]").body))
@@ -102,8 +115,9 @@ def captured(body: Iterable[ast.stmt]) -> set[str]:
     """
     found: set[str] = set()
     for statement in body:
+        eaten = eaten_generators(statement)
         for node in ast.walk(statement):
-            if isinstance(node, (*_SCOPES, ast.GeneratorExp)):
+            if isinstance(node, (*_SCOPES, ast.GeneratorExp)) and node not in eaten:
                 found |= uses(node)
             if isinstance(node, _SCOPES):
                 found |= {name for inner in ast.walk(node) if isinstance(inner, ast.Nonlocal) for name in inner.names}

@@ -26,7 +26,7 @@ from mashal.capture.flow import Flow, Paths
 from mashal.capture.frames import code_of
 from mashal.capture.hoisting import elements_of, hoisted, sure_cuts, with_name
 from mashal.capture.modules import is_module
-from mashal.capture.names import binds, captured, escapes, uses
+from mashal.capture.names import binds, called_name, captured, eaten_generators, escapes, uses
 from mashal.capture.source import Unsplit, compiled, defined, definition_of, made_of, name_of, without_defaults
 from mashal.core.tape import within
 
@@ -47,7 +47,6 @@ _COUNTING = frozenset(
     """len range int float bool str print min max isinstance enumerate zip list tuple dict set getattr hasattr type format
     append items keys values get join""".split()
 )  # calls that alone are not worth a region
-_EATERS = frozenset("sum any all max min list tuple set dict sorted cat stack extend join".split())
 
 
 def split(function: Any, cuts: Iterable[Obstacle], compile_region: Callable[[FunctionType, str], Any]) -> Any:
@@ -346,22 +345,16 @@ def _head(statement: ast.stmt) -> list[ast.AST]:
 def _computes(node: ast.AST) -> bool:
     """Whether a node may be work for a region, rather than Python's counting and collecting."""
     if isinstance(node, ast.Call):
-        return _called(node) not in _COUNTING
+        return called_name(node) not in _COUNTING
     if isinstance(node, ast.AugAssign):
         return not isinstance(node.value, ast.Constant)
     return isinstance(node, ast.BinOp)
 
 
-def _called(call: ast.Call) -> str:
-    """The last name of what is called."""
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-
-
 def _keeps_generators(statement: ast.stmt) -> bool:
     """Whether a generator expression may outlive a statement: it is not the argument of a function that eats it."""
-    calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call) and node.args]
-    eaten = {id(call.args[0]) for call in calls if _called(call) in _EATERS}
-    return any(isinstance(node, ast.GeneratorExp) and id(node) not in eaten for node in ast.walk(statement))
+    eaten = eaten_generators(statement)
+    return any(isinstance(node, ast.GeneratorExp) and node not in eaten for node in ast.walk(statement))
 
 
 def _function(name: str, inputs: list[str], run: list[ast.stmt], outputs: list[str]) -> ast.FunctionDef:

@@ -450,3 +450,10 @@ def test_what_a_sum_runs_over_is_made_in_a_region():
         assert compiled(x) == step(y)
         assert torch.equal(x.grad, y.grad)
     assert len(compiled.recordings.regions) == 1
+
+
+def test_a_number_of_numpy_counts_by_its_value():
+    compiled = torch.compile(lambda x, n, scale: x[: n + 1] * float(scale))
+    for n in (1, 2, 1, 2, 1):
+        assert compiled(torch.ones(4), np.int64(n), np.float32(n)).tolist() == [n] * (n + 1)
+    assert len(compiled.recordings.all) == 2

@@ -33,7 +33,7 @@ from types import (
 from typing import Any
 
 from mashal.capture.frames import foreign
-from mashal.core.interop import is_array
+from mashal.core.interop import is_array, is_array_scalar
 from mashal.core.tensor import Tensor
 
 __all__ = [
@@ -87,7 +87,9 @@ def same(found: Any, expected: Any) -> bool:
         return struct.pack("d", found) == struct.pack("d", expected)
     if kind is tuple:
         return len(found) == len(expected) and (all(map(is_, found, expected)) or all(map(same, found, expected)))
-    return kind in _PLAIN and found == expected
+    if kind in _PLAIN:
+        return found == expected
+    return is_array_scalar(found) and found.tobytes() == expected.tobytes()
 
 
 @contextmanager

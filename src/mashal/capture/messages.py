@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from mashal.capture.frames import Lines
 from mashal.capture.guards import ABSENT, LENGTH, Guard
 from mashal.capture.hoisting import reads_of
+from mashal.core.interop import is_array_scalar
 from mashal.core.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def short(value: Any) -> str:
         return "not there"
     if isinstance(value, Tensor):
         return f"a tensor {tuple(value.shape)}"
-    if isinstance(value, (int, float, complex, str, bytes, bool, type(None), tuple)):
+    if is_array_scalar(value) or isinstance(value, (int, float, complex, str, bytes, bool, type(None), tuple)):
         text = repr(value)
         return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 2]} …"
     return f"a {type(value).__name__}"

@@ -3,7 +3,7 @@
     configured(__name__, defaults)                       at the end of such a module
     configured(__name__, defaults, SETTINGS)             with the dictionary that others read
 
-Stands on nothing.
+Stands on nearest.
 """
 
 from __future__ import annotations
@@ -16,7 +16,20 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-__all__ = ["Settings", "configured"]
+from mashal.nearest import nearest_names
+
+__all__ = ["AbsentSetting", "Settings", "configured"]
+
+
+class AbsentSetting(AttributeError):
+    """There is no such setting; which ones come nearest is looked for when the message is read."""
+
+    obj: Settings
+
+    def __str__(self) -> str:
+        near = nearest_names(str(self.name), [*self.obj._defaults, *self.obj._aliases])
+        wrong = f"{self.obj._title} has no setting {self.name!r}"
+        return f"{wrong}; the nearest it has: {', '.join(near)}" if near else wrong
 
 
 class Settings(ModuleType):
@@ -38,7 +51,7 @@ class Settings(ModuleType):
         """The name by which a setting is kept."""
         name = self._aliases.get(name, name)
         if name not in self._defaults:
-            raise AttributeError(f"{self._title} has no setting {name!r}", name=name, obj=self)
+            raise AbsentSetting(name=name, obj=self)
         return name
 
     @property

@@ -45,6 +45,9 @@ def test_a_backend_that_is_a_function_is_given_the_function_and_tensors():
     compiled = torch.compile(lambda x, k: x * k, backend=backend)
     assert [compiled(ONE, k).item() for k in (2, 3)] == [3, 4]
     assert len(given) == 2 and given[0][0] is ONE
+    torch.compiler.reset()
+    compiled(ONE, 2)
+    assert len(given) == 3
 
 
 @pytest.mark.parametrize("backend", ["nonsense", 3])
@@ -142,6 +145,8 @@ def test_the_limit_of_recordings_is_a_setting():
 def test_an_unknown_setting_is_an_error():
     with pytest.raises(AttributeError, match="no setting 'nonsense'"):
         torch._dynamo.config.nonsense = 1
+    with pytest.raises(AttributeError, match="no setting 'recompile_limits'; the nearest it has: recompile_limit"):
+        torch._dynamo.config.recompile_limits
 
 
 def test_a_break_that_is_asked_for_is_a_cut():

@@ -16,7 +16,8 @@ from mashal.core.tensor import Tensor
 from mashal.later import later
 
 __all__ = [
-    "by_function", "get_default_backend", "is_native", "list_backends", "lookup_backend", "register_backend", "set_default_backend",
+    "by_function", "forget", "get_default_backend", "is_native", "list_backends", "lookup_backend", "register_backend",
+    "set_default_backend",
 ]  # fmt: skip
 
 compiled: Any = later("mashal.capture.compiled")
@@ -30,6 +31,12 @@ _FUNCTIONS: dict[str, Backend] = {}
 
 class _Default:
     backend: str | Backend = "inductor"
+    resets = 0
+
+
+def forget() -> None:
+    """Backends that are functions are asked anew."""
+    _Default.resets += 1
 
 
 def is_native(backend: str | Backend) -> bool:
@@ -123,8 +130,13 @@ def by_function(fn: Any, backend: str | Backend, said: dict[str, Any], most: int
     """fn as a backend makes it of fn and a call's tensors, for each kind of call. said: the mode or options, if they were given."""
     make = lookup_backend(backend)
     known: dict[Any, Callable[..., Any]] = {}
+    resets = _Default.resets
 
     def call(*args: Any, **options: Any) -> Any:
+        nonlocal resets
+        if resets != _Default.resets:
+            known.clear()
+            resets = _Default.resets
         if Stance.name == "force_eager" or SETTINGS["disable"]:
             return fn(*args, **options)
         leaves: list[Any] = []

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from mashal.compiler.backends import is_native
+from mashal.compiler.backends import forget, is_native
 from mashal.later import later
 from mashal.machine.observing import watch
 
@@ -69,6 +69,7 @@ def reset() -> None:
     >>> torch.compiler.reset()
     """
     compiled.reset()
+    forget()
 
 
 def cudagraph_mark_step_begin() -> None:

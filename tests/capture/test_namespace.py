@@ -81,6 +81,29 @@ def test_a_compiled_module_is_copied_with_its_options():
     assert twin.dynamo_ctx(lambda x: x * 3)(ONE).item() == 3
 
 
+class Tenfold(nn.Module):
+    """A module whose class has a `__call__` of its own."""
+
+    def __call__(self, x):
+        y = super().__call__(x)
+        if x.sum() > 0:
+            y = y + 1
+        return y * 10
+
+    def forward(self, x):
+        return x * 2
+
+
+def test_a_call_that_a_class_has_written_is_split_like_any_method():
+    module = torch.compile(Tenfold())
+    assert [module(torch.ones(1) * k).item() for k in (1, 1, -1, 1)] == [30, 30, -20, 30]
+
+
+def test_a_call_that_a_class_has_written_is_recorded_whole():
+    module = type("Double", (nn.ReLU,), {"__call__": lambda self, x: nn.ReLU.__call__(self, x) * 2})()
+    assert [torch.compile(module, fullgraph=True)(torch.ones(1)).item() for _ in range(3)] == [2, 2, 2]
+
+
 def test_a_compiled_container_is_walked_through_like_the_container():
     layers = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
     compiled = torch.compile(layers)

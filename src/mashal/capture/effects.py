@@ -124,7 +124,8 @@ def of_builtin(function: Any) -> str | None:
     >>> of_builtin(print), of_builtin(len), of_builtin([].append)
     ('print()', None, None)
     """
-    if is_module(function):  # called natively; its forward is watched
+    of_module = getattr(function, "__name__", "") == "__call__" and is_module(getattr(function, "__self__", None))
+    if of_module or is_module(function):  # called natively; its forward is watched
         return None
     if isinstance(function, _CACHED):  # what it calls is watched
         return None

@@ -160,8 +160,9 @@ the recordings run as written, until they come again. What changes from call to 
         if of_sizes
         else "What changes from call to call is best given as a tensor"
     )
+    last = f", at last because {reason}" if reason else ""
     return (
-        f"compile: {name} was recorded {times} times, at last because {reason}; from now on calls that fit none of the "
+        f"compile: {name} was recorded {times} times{last}; from now on calls that fit none of the "
         f"recordings run as written, until they come again. {right}"
     )
 

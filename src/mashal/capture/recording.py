@@ -81,7 +81,8 @@ class Recording:
 
         for i, x in self.fixed:
             if not same(leaves[i], x):
-                return f"{argument(i)} was {short(x)} and is {short(leaves[i])}"
+                was, now = short(x), short(leaves[i])
+                return f"{argument(i)} was {was} and is {now if now != was else f'another {now[2:]}'}"
         for i, operand in zip(self.places, self.program.plan.operands):
             was, now = operand.value and operand.value.form, getattr(leaves[i], "form", None)
             if was is not None and was is not now:

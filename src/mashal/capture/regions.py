@@ -71,8 +71,10 @@ def split(function: Any, cuts: Iterable[Obstacle], compile_region: Callable[[Fun
 
 
 def is_call_of_module(function: Any) -> bool:
-    """Whether this is what calling a module calls."""
-    return is_module(getattr(function, "__self__", None)) and function.__name__ in ("__call__", "_call_impl")
+    """Whether this is what calling a module calls, and no `__call__` that its class has written."""
+    name = getattr(function, "__name__", "")
+    is_call = name == "_call_impl" or (name == "__call__" and not isinstance(function, MethodType))
+    return is_call and is_module(getattr(function, "__self__", None))
 
 
 def _split_module(module: Any, cuts: list[Obstacle], compile_region: Callable[[FunctionType, str], Any]) -> Any:

@@ -49,6 +49,8 @@ def compile(
     """
     backend = get_default_backend() if backend is None else backend
     said = _checked(backend, mode, options, dynamic)
+    if recompile_limit is not None and not isinstance(recompile_limit, int):
+        raise TypeError(f"compile: recompile_limit is an int or None, not {type(recompile_limit).__name__}")
 
     again = functools.partial(
         compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode, options=options, name=name,

@@ -5,7 +5,8 @@ Read in this order
   recorder    runs a call and notes its kernels;  origins: which operation and line each comes from;  waiting: an
               optimizer's kernel runs when the call has ended well
   watch       follows the program meanwhile: guards (what it read), effects (what no replay repeats), places of cuts
-              bytecode, sites, frames, sightings, effects, guards, contents, modules, places: what watch is made of
+              bytecode, sites, frames, sightings, effects, guards, contents, modules, places, definitions: what watch
+              is made of
   making      from a call to a recording: called (the recorded call, and backward from its results), planning (operands,
               answers, gradients, guards), backwards (programs for gradients);  recording: what comes of it;  answers: how a
               replay's answer is built;  history: the node behind it

@@ -55,6 +55,7 @@ BAD = {
     "length of t": lambda x, t: (x, t[:2]),
     "dtype of t": lambda x, t: (x, t.float()),
     "one row": lambda x, t: (x[:1], t[:1]),
+    "index": lambda x, t: (x, torch.tensor([0, 9, 1])),
 }
 
 
@@ -79,10 +80,10 @@ def check(cut, bad, at):
     assert found[1:] == eager.state()[1:]
 
 
-@pytest.mark.parametrize("at", [0, 1, 4])
+@pytest.mark.parametrize("at", [0, 1, 2, 4])
 @pytest.mark.parametrize("bad", BAD)
 @pytest.mark.parametrize("cut", CUTS)
-def test_wrong_shapes_and_dtypes_leave_all_state_as_it_was(cut, bad, at):
+def test_wrong_shapes_dtypes_and_indices_leave_all_state_as_it_was(cut, bad, at):
     check(cut, BAD[bad], at)
 
 
@@ -109,3 +110,50 @@ def test_a_function_that_runs_as_written_leaves_all_state_as_it_was():
     with pytest.raises(RuntimeError, match="matmul"):
         fast(torch.randn(3, 4), torch.ones(5, 2))
     assert all(torch.equal(a, b) for a, b in zip(before, norm.buffers()))
+
+
+def test_what_the_program_raises_itself_between_two_parts_leaves_what_was_done():
+    norm = nn.BatchNorm1d(4)
+
+    @torch.compile
+    def step(x):
+        y = norm(x).sum()
+        if y.isnan().item():
+            raise ValueError("not a number")
+        return y * 2
+
+    for _ in range(3):
+        step(torch.randn(3, 4))
+    with pytest.raises(ValueError, match="not a number"):
+        step(torch.full((3, 4), float("nan")))
+    assert norm.num_batches_tracked == 4
+
+
+def test_parts_that_cannot_raise_note_nothing():
+    norm = nn.BatchNorm1d(4)
+
+    @torch.compile
+    def step(x):
+        y = norm(x).sum()
+        return y * y.item()
+
+    for _ in range(4):
+        step(torch.randn(3, 4))
+    assert step.recordings.parts.now is step.recordings.parts.parts
+
+
+def test_a_region_in_a_loop_that_raises_undoes_the_turns_before():
+    table, total = torch.ones(5, 2), torch.zeros(2)
+
+    @torch.compile
+    def step(i):
+        for k in range(3):
+            total.add_(F.embedding(i[k : k + 1], table).sum(0))
+            print("", end="")
+
+    for _ in range(4):
+        step(torch.tensor([0, 1, 2]))
+    before = total.tolist()
+    with pytest.raises(IndexError):
+        step(torch.tensor([0, 1, 9]))
+    assert total.tolist() == before

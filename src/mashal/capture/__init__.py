@@ -18,7 +18,8 @@ Read in this order
               outline: what recordings must share for that;  tuning: words set to the sizes of a call
   varying     one recording for floats that change;  leading: numbers that follow from numbers are computed first
   compiled    recordings of a function, found by their guards
-  regions     a function split around what cannot be recorded: source, names, flow, hoisting;  callees: what is called at a cut
+  regions     a function split around what cannot be recorded: source, names, flow, hoisting;  callees: what is called at a cut;
+              together: undone as a whole
   messages    what compile says to its user;  errors: the classes of its errors;  news: counters, and notes for those who ask
   settings    what a program may set (torch._dynamo.config)
   explain     what was captured, where it was cut;  costs: bytes, arithmetic, time of kernels;  listing: as text;  picture: as bars;

@@ -34,6 +34,7 @@ from mashal.capture.regions import Unsplit, is_call_of_module, split
 from mashal.capture.settings import DEFAULTS, SETTINGS, Stance
 from mashal.capture.sizes import Growth, Sizes, changes_between
 from mashal.capture.structure import PLAIN, flatten
+from mashal.capture.together import Together, noted
 from mashal.capture.varying import Varying, floats_that_differ, vary
 from mashal.core.tensor import Tensor
 from mashal.machine.observing import watch
@@ -177,6 +178,8 @@ class Recordings:
         self.fn, self.whole, self.dynamic, self.most, self.told = fn, whole, dynamic, most, told
         self.arguments = _positional(fn) or ()
         self.name = name or getattr(fn, "__qualname__", type(fn).__name__)
+        self.together: Together | None = None
+        """What this is a region of."""
         self.forget()
         _all.add(self)
 
@@ -387,6 +390,8 @@ class Recordings:
             tell("recompiles", lambda: not_recorded(self.name, self._difference(structure, leaves)), self.all)
             self._counted(recording)
             self._prefer(recording)
+            if self.together is not None:
+                self.together.begin()
         return answer
 
     @property
@@ -516,12 +521,16 @@ class Recordings:
                 lambda cut=cut: f"compile: {self.name} is cut at {place(list(cut.frames))}: {why_cut(cut)}",
             )
 
+        together = Together(self.fn)
         if refused.cuts:
             try:
-                self.parts = split(self.fn, refused.cuts, self._region)
+                together.parts = split(
+                    self.fn, refused.cuts, lambda function, name: noted(self._region(function, name), together)
+                )
+                self.parts = together
             except Unsplit as why:
                 self.refusal, self.unsplit = f"{refused}; {why}", str(why)
-        self.latest = _if_sound(self.parts, self.sound, self.is_same)
+        self.latest = _if_sound(together, self.sound, self.is_same)
         if self.parts is self.fn:
             self._warn(lambda: runs_as_written(self.name, self.unsplit or self.refusal, self.cuts))
 
@@ -559,7 +568,7 @@ def _unless_recorded(function: Callable[..., Any], is_same: Callable[[], bool]) 
     return lambda *args: function(*args) if watch.recorder is None and is_same() else MISS
 
 
-def _if_sound(parts: Callable[..., Any], sound: set[tuple], is_same: Callable[[], bool]) -> Callable[..., Any]:
+def _if_sound(parts: Together, sound: set[tuple], is_same: Callable[[], bool]) -> Callable[..., Any]:
     """A call in parts; MISS while something is recorded, if it may be the first of its kind, and if the program has changed."""
 
     def call(*args: Any) -> Any:
@@ -569,7 +578,7 @@ def _if_sound(parts: Callable[..., Any], sound: set[tuple], is_same: Callable[[]
             known = _forms(args) in sound or len(sound) >= MOST_SOUND
         except AttributeError:  # not all are tensors
             known = False
-        return parts(*args) if known else MISS
+        return parts.now(*args) if known else MISS
 
     return call
 

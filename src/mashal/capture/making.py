@@ -18,6 +18,7 @@ from mashal.capture.program import Plan, Program
 from mashal.capture.recorder import Obstacle, Recorder
 from mashal.capture.recording import Finish, Recording
 from mashal.capture.structure import Results, containers, flatten
+from mashal.capture.together import opened
 from mashal.capture.trail import CONSTANT, Buffer, Trail, refilled
 from mashal.capture.watch import Watch
 from mashal.core.tape import mode
@@ -64,13 +65,18 @@ def make(
         recorder.undo()
         raise
     if passing:
-        recorder.keep()
+        _keep(recorder)
         raise Refused(passing, answer, [], passes=True)
     if problem:
-        (recorder.undo if whole else recorder.keep)()
+        recorder.undo() if whole else _keep(recorder)
         raise Refused(problem, answer, cuts, settles=bool(cuts) and all(cut.settles for cut in cuts))
-    recorder.keep()
+    _keep(recorder)
     return answer, recording
+
+
+def _keep(recorder: Recorder) -> None:
+    """A call has ended well; it may still be undone, if it is a part of another one."""
+    recorder.keep() if opened.notes is None else opened.notes.add(recorder)
 
 
 def rehearse(
@@ -100,7 +106,7 @@ def undone(fn: Callable[..., Any], args: tuple, options: dict[str, Any], leaves:
     try:
         with recorder:
             answer = fn(*args, **options)
-        recorder.keep()
+        _keep(recorder)
         return answer
     except BaseException:
         _settled(recorder, None, modes)

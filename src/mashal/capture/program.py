@@ -230,6 +230,11 @@ class Program:
         tables.results = [(i, v.form, v.offset, node) for i, (v, node) in enumerate(plan.results)]
         tables.leaves, tables.bumps = list(plan.leaves), list(plan.bumps)
 
+    @property
+    def may_fail(self) -> bool:
+        """Whether a kernel may find an index out of range."""
+        return any(step.fails for step in self.plan.trail.steps)
+
     def adapt(self) -> bool:
         """Looks again at what the replay compares by identity: sets right what has an equal value; False if one differs."""
         found: list[tuple[int, Any]] = []  # nothing is set right before everything is known to hold

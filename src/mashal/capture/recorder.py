@@ -462,6 +462,18 @@ class Recorder:
             ctypes.memmove(generator.address, place, PLACE)
         self.keep()
 
+    def note_all(self, most: int) -> int | None:
+        """Runs what waits; the call can be undone until `keep`. How many bytes are kept for that; None: it would be more than `most`."""
+        waiting = {v.buffer for step in self._waiting.steps for v in step.written}
+        buffers = {b for b in self.trail.buffers if b.before is not None and b.source is OUTSIDE} | waiting
+        nbytes = sum(b.nbytes for b in buffers)
+        if nbytes > most:
+            return None
+        for buffer in waiting:
+            self._before_change(buffer)
+        self._waiting.run()
+        return nbytes
+
     def keep(self) -> None:
         """The call has ended: what was there before is not needed any more."""
         self._waiting.run()

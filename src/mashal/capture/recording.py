@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from mashal.capture.guards import Guard, same
@@ -11,6 +12,7 @@ from mashal.capture.messages import broken, short
 from mashal.capture.places import Place
 from mashal.capture.program import MISS, Program
 from mashal.capture.structure import rebuild
+from mashal.capture.together import Changes
 from mashal.core.forms import Form
 
 Finish = Callable[[Sequence[Any], Sequence[Any], list[Any]], None]
@@ -42,6 +44,11 @@ class Recording:
     """The leaves that have to come without a gradient."""
     picked: Sequence[Any] = ()
     """The keys by which the program took things out of lists and the like, if it was rehearsed."""
+
+    @cached_property
+    def changes(self) -> Changes:
+        """What a replay changes of what was there before."""
+        return Changes(self)
 
     def __post_init__(self) -> None:
         n = len(self.fixed) + len(self.places) - self.placed

@@ -24,7 +24,7 @@ from mashal.capture.frames import function_of
 from mashal.capture.growing import Growing, grow
 from mashal.capture.guards import Guard, same
 from mashal.capture.leading import numbers_first
-from mashal.capture.making import Refused, make, undone
+from mashal.capture.making import Refused, make, rehearse, undone
 from mashal.capture.messages import not_recorded, not_whole, place, runs_as_written, too_often, why_cut
 from mashal.capture.news import count, tell
 from mashal.capture.places import of_tensors
@@ -189,6 +189,8 @@ class Recordings:
         self.refusal, self.unsplit, self.warned = "", "", False
         self.led: Callable[..., Any] | None = None
         """What computes numbers first, and has the rest compiled."""
+        self.choosing: bool | None = None
+        """Whether tensors of one integer are indices of kernels, where that can be."""
         self.unled: set[tuple[int, ...]] = set()
         """Which leaves there is no such thing for."""
         self.kinds: set[tuple] = set()
@@ -371,9 +373,14 @@ class Recordings:
             if self.in_vain > TIRELESS:
                 self.rest = min(2 ** (self.in_vain - TIRELESS), LONGEST_PAUSE)
             return self._as_written(args, options, structure, leaves)
+        if self.choosing and (chosen := self._chosen(args, options, structure, leaves)) is not MISS:
+            return chosen
         try:
             answer, recording = make(self.fn, args, options, structure, leaves, self.whole, self.places)
         except Refused as refused:
+            if refused.chooses and self.choosing is None:
+                self.choosing = True
+                return self._recorded(args, options, structure, leaves) if self.whole else refused.answer
             if refused.passes:
                 self.pause = self.paused = min(2 * self.paused + 1, LONGEST_PAUSE)
                 return refused.answer
@@ -383,6 +390,8 @@ class Recordings:
             if self.whole:
                 text = not_whole(self.name, refused.cuts) if refused.cuts else runs_as_written(self.name, str(refused))
                 raise Unsupported(text) from None
+            if self.choosing is None and refused.others:  # where indices are tensors, regions see to that
+                refused.cuts = refused.others
             self._split(refused)
             self._note_sound(args, options, structure, leaves)
             return refused.answer
@@ -392,6 +401,17 @@ class Recordings:
             self._prefer(recording)
             if self.together is not None:
                 self.together.begin()
+        return answer
+
+    def _chosen(self, args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any]) -> Any:
+        """The answer of a call in which tensors of one integer are indices, from a replay; MISS if there is none."""
+        recording, _ = rehearse(self.fn, args, options, structure, leaves, self.places)
+        if recording is None:
+            return MISS
+        answer = recording(leaves)
+        if answer is not MISS:
+            self._counted(recording)
+            self._prefer(recording)
         return answer
 
     @property

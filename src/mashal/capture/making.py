@@ -33,11 +33,15 @@ class Refused(Exception):
 
     passes: whether the reason is not the program's, but of the moment: a profiler was running.
     settles: whether it may be that of a first call alone: objects of Python were changed.
+    chooses: whether it is only that tensors of one integer are indices; others: the cuts that have other reasons.
     """
 
     def __init__(self, why: str, answer: Any, cuts: list[Obstacle], passes: bool = False, settles: bool = False):
         super().__init__(why)
         self.answer, self.cuts, self.passes, self.settles = answer, cuts, passes, settles
+        lines = {cut.frames for cut in cuts if cut.chooses}
+        self.others = [cut for cut in cuts if not (cut.chooses or (cut.reads and cut.frames in lines))]
+        self.chooses = bool(cuts) and not self.others
 
 
 def make(
@@ -83,8 +87,10 @@ def rehearse(
     fn: Callable[..., Any], args: tuple, options: dict[str, Any], structure: Any, leaves: list[Any],
     places: Sequence[Guard] = (),
 ) -> tuple[Any, Any]:  # fmt: skip
-    """(a recording of the call or None, the program's code that ran); afterwards everything is as it was before."""
+    """(a recording of the call or None, the program's code that ran); afterwards everything is as it was before. Tensors of one
+    integer are indices of kernels: should a program see that what they choose is no view, there is no recording."""
     recorder = Recorder(x for x in leaves if isinstance(x, Tensor))
+    recorder.choosing = True
     try:
         _, shape, called = _recorded(recorder, fn, args, options, leaves, rehearsed=True, places=places)
     except (Exception, Unrepeatable):  # sizes that the program does not take; the recorder has put everything back
@@ -143,6 +149,9 @@ def _recorded(
                 g for g in watch.guards if id(g.holder) not in given and (id(g.holder), g.key) not in placed
             ]
             received = _gradients_of_arguments(recorder, leaves, found)
+            for x in found:
+                if isinstance(x, Tensor):
+                    recorder.hands_out(x)
             called = Called(recorder, watch, leaves, found, given, len(leaves) - len(of_arguments), left, received)
             called.walk_history()
         return answer, shape, called

@@ -51,6 +51,8 @@ class Obstacle:
     frames: tuple[tuple[Any, int], ...] = ()
     reads: bool = False
     settles: bool = False
+    chooses: bool = False
+    """Whether it is an index that is a tensor of one integer."""
 
 
 @dataclass
@@ -102,6 +104,10 @@ class Recorder:
         """Dictionaries of hooks that mashal looked at."""
         self.unlasting: list[str] = []
         self.feeds: list[Feed] = []
+        self.choosing = False
+        """Whether tensors of one integer are indices of kernels: in a rehearsal, for some programs see that a copy is no view."""
+        self._chosen: list[tuple[Buffer, Buffer]] = []
+        self._outdated: set[Buffer] = set()
         self._buffers: dict[int, Buffer] = {}
         self._calls: dict[int, Call] = {}
         self._blocks: list[bytes] = []
@@ -246,6 +252,8 @@ class Recorder:
         buffer = self._buffers.get(id(x.capsule))
         buffer = buffer or self._new_buffer(x.capsule, CONSTANT if is_table(x) else OUTSIDE)
         self._is_asked_for(buffer)
+        if buffer in self._outdated:
+            self.obstacle("what a tensor chose has changed: it is a view")
         if buffer.source is OUTSIDE:
             self.touch(x)
         if id(x.capsule) in self.moved:
@@ -265,6 +273,8 @@ class Recorder:
         return buffer
 
     def _before_change(self, buffer: Buffer) -> None:
+        if self._chosen:
+            self._note_written(buffer)
         self._within = {seen: limits for seen, limits in self._within.items() if seen[0] is not buffer}
         if self.finishing and buffer.source is OUTSIDE:
             self.walked.setdefault(buffer, ctypes.string_at(memory.address_of(buffer.capsule), buffer.nbytes))
@@ -387,6 +397,30 @@ class Recorder:
         self.feeds.append(Feed(function, made))
         return made
 
+    def may_choose(self, *indices: Tensor) -> bool:
+        """Whether tensors of one integer may choose a part by a kernel: not while it is unknown whether that means the same, and not
+        if all are constants."""
+        if all(b is not None and b.source is CONSTANT for b in (self._buffers.get(id(x.capsule)) for x in indices)):
+            return False
+        if not self.choosing:
+            self.obstacles.append(Obstacle("a tensor is an index", tuple(self.lines()), reads=True, chooses=True))
+        return self.choosing
+
+    def chooses(self, x: Tensor, part: Tensor) -> None:
+        """A part of x was chosen: a copy, where eagerly it is a view."""
+        self._chosen.append((self.value(x).buffer, self.value(part).buffer))
+
+    def hands_out(self, x: Tensor) -> None:
+        """x is a part of the answer."""
+        if self._chosen and any(part is self._buffers.get(id(x.capsule)) for _, part in self._chosen):
+            self.obstacle("what a tensor chose is returned: it is a view")
+
+    def _note_written(self, buffer: Buffer) -> None:
+        """A buffer is about to change, so what was chosen of it is not what it was."""
+        self._outdated.update(part for of, part in self._chosen if of is buffer)
+        if any(part is buffer for _, part in self._chosen):
+            self.obstacle("what a tensor chose is changed: it is a view")
+
     def update(self, lines: list[tuple[Tensor, ...]], **rest: Any) -> None:
         """Notes an optimizer's kernel, which is run as late as may be (capture.waiting)."""
         if any(id(group) in self.moved for group, _ in rest["watched"]):
@@ -395,6 +429,8 @@ class Recorder:
         rest["given"] = tuple(self.value(x) for x in rest["numbers"]() or () if isinstance(x, Tensor))
         step = UpdateStep(lines=[tuple(map(self.value, line)) for line in lines], place=where, **rest)
         for value in step.written:
+            if self._chosen:
+                self._note_written(value.buffer)
             if value.buffer.source is CONSTANT:
                 self.aside(partial(self._before_change, value.buffer))
             value.buffer.changed = True

@@ -17,6 +17,8 @@
     relies(dictionary, *keys)   what results depend on besides tensors is read there, or about to be changed
     grant(truth)                a truth that may be taken for granted
     feed(function, *reads)      a number that Python computes anew in each call: a tensor that each replay fills
+    may_choose(*indices)        whether tensors of one integer may choose a part by a kernel
+    chooses(tensor, part)       a part, which would be a view, was chosen so: it is a copy
     repeat(function)            Python that a replay has to do again (a schedule's step)
 """
 

@@ -22,8 +22,10 @@ from mashal.core.nested import tensor_from_data
 from mashal.core.shapes import broadcast
 from mashal.core.tape import mode
 from mashal.core.tensor import Tensor, alias, empty, new_view
+from mashal.machine.observing import watch
 from mashal.ops.blocks import outside_index, put_blocks, taken, whole
 from mashal.ops.broadcast import sum_to
+from mashal.ops.chosen import chosen, one_chosen
 from mashal.ops.copying import checked_number, converted, copy_, fill_, filled, zeros_of
 from mashal.ops.define import PLAIN, dispatched, overrides, spelled
 from mashal.ops.masks import fill_where, masked_fill, scalar_of, true_places, where_true
@@ -69,6 +71,9 @@ def getitem(input: Tensor, index: Any) -> Tensor:
         found = _at_rows(input.form, index) or _side_by_side(input.form, index if kind is tuple else (index,))
         if found is not None:
             return taken(input, *found[1], dim=found[0], outside=outside_index)
+    part = chosen(input, index) if watch.recorder is not None else None
+    if part is not None:
+        return _chosen_view(input, *part)
     x, picks = _viewed(input, index if kind is tuple else (index,))
     if picks:
         return _picked(x, picks)
@@ -330,6 +335,15 @@ def _as_tensor(i: Any) -> Tensor:
     return x if x.form.numel else converted(x, int64) if x.form.dtype.kind == "f" else x
 
 
+def _chosen_view(x: Tensor, part: Tensor, index: tuple) -> Tensor:
+    """part[index], laid out as x[index] is: sums go through it in the same order."""
+    made, like = getitem(part, index), getitem(alias(x), index).form
+    if made.form is not like:
+        made = copy_(empty(like), made)
+    watch.recorder.chooses(x, made)
+    return made
+
+
 # ---------------------------------------------------------------- writing
 @spelled(where=(), name="setitem", operators=("__setitem__",))
 def setitem(input: Tensor, index: Any, value: Any) -> None:
@@ -350,6 +364,9 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
             value = _value_for(input, value, one_for_all=kind is Tensor and index.form.dtype is bool_)
             write_blocks(input, dim, outside_index, value, False, *indices)
             return None
+        part = one_chosen(input, index) if watch.recorder is not None else None
+        if part is not None:
+            return _set_chosen(input, *part, value)
         x, picks = _viewed(input, index if type(index) is tuple else (index,))
         if picks:
             return _put(x, picks, value)
@@ -365,6 +382,15 @@ def setitem(input: Tensor, index: Any, value: Any) -> None:
     else:
         copy_(x, value)
     return None
+
+
+def _set_chosen(x: Tensor, index: tuple, dim: int, place: Tensor, value: Any) -> None:
+    """x[index] = value at one place of dimension dim."""
+    part = getitem(x, index)
+    behind = part.form.rank - dim - 1
+    if isinstance(value, Tensor) and value.form.rank > behind:
+        value = unsqueeze(value, value.form.rank - behind)
+    setitem(part, (*[slice(None)] * dim, place), value)
 
 
 _NUMBERS = {int, float, bool}

@@ -9,7 +9,7 @@ import traceback
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mashal.capture.regions import Unsplit, split
@@ -603,6 +603,9 @@ def logged(x):
     return x % 11
 
 
+@example(1053, {2}, True)
+@example(268435456, {10}, False)
+@example(950, {2}, False)
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 2**32), st.sets(st.integers(2, 25), min_size=1, max_size=4), st.booleans())
 def test_a_random_program_split_at_random_lines_means_the_same(seed, lines, reads):

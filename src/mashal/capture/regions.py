@@ -230,6 +230,8 @@ class _Split:
         outputs = [] if returns else sorted(binds_of(run) & set(needed) & self.variables)
         inputs = sorted(self._inputs(run, outputs) & self.variables)
         missing = set(inputs) - self.flow.bound[run[0]]
+        if missing & self.shared:  # inner functions would see what stands in the place of no value
+            return run
         body = self._let_unbound(run, missing, outputs)
         name = f"_region_{len(self.regions)}"
         self.regions.append(_function(name, inputs, body, outputs))
@@ -243,12 +245,13 @@ class _Split:
         else:
             statement = ast.Expr(value=call)
         statement = ast.fix_missing_locations(ast.copy_location(statement, run[0]))
-        unbound = sorted(missing & set(outputs))
-        return [
-            *self._lines(_TO_UNBOUND, sorted(missing), run[0]),
-            statement,
-            *self._lines(_FROM_UNBOUND, unbound, run[0]),
-        ]
+        if not missing:
+            return [statement]
+        after = self._lines(
+            _FROM_UNBOUND, sorted(missing), run[0]
+        )  # also where the region raises, and somebody catches it
+        guarded = ast.copy_location(ast.Try(body=[statement], handlers=[], orelse=[], finalbody=after), run[0])
+        return [*self._lines(_TO_UNBOUND, sorted(missing), run[0]), guarded]
 
     def _let_unbound(self, run: list[ast.stmt], missing: set[str], outputs: list[str]) -> list[ast.stmt]:
         """A run in which variables have no value if they had none before, as where a loop that would bind them is not entered."""

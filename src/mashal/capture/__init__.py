@@ -12,12 +12,15 @@ Read in this order
               replay's answer is built;  history: the node behind it
   fuse        fewer and better steps, with the same bits: fuse_known (numbers, copies, constants), fuse_parts (what a
               step computes), fuse_join (two as one), fuse_graph (which may), fuse_steps (what it costs, and back to a
-              step), fuse_products (what follows a product of matrices), fuse_memory (results in the place of operands)
+              step), fuse_products (what follows a product of matrices), fuse_memory (results in the place of operands),
+              fuse_choices (what is a matter of cost: rehearsals choose alike)
   program     where buffers lie, the kernels' words: tables for machine.replay
-  growing     one recording for many sizes: sizes: which those are, and polynomials of them;
+  growing     one recording for many sizes;  sizes: which those are, and polynomials of them;
               outline: what recordings must share for that;  tuning: words set to the sizes of a call
   varying     one recording for floats that change;  leading: numbers that follow from numbers are computed first
-  compiled    recordings of a function, found by their guards
+  recordings  what is known of a function: its recordings, found by their guards;  compiled: the function that asks them;  direct:
+              what it tries first;  general: when sizes or floats get a replay for many calls;  held: tensors that are held
+              somewhere are inputs;  kinds: which calls came before
   regions     a function split around what cannot be recorded: source, names, flow, hoisting;  callees: what is called at a cut;
               together: undone as a whole
   messages    what compile says to its user;  errors: the classes of its errors;  news: counters, and notes for those who ask

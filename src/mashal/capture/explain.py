@@ -14,7 +14,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from mashal.capture.before import Before
-from mashal.capture.compiled import Recordings, compiled, with_parts
+from mashal.capture.compiled import compiled
 from mashal.capture.costs import Kernel, kernels_of, recorded_in
 from mashal.capture.listing import LEGEND, blocks_of, count, lines_of, number, numbers, seconds, size, table
 from mashal.capture.messages import place, why_cut
@@ -22,6 +22,7 @@ from mashal.capture.modules import is_module
 from mashal.capture.picture import Bar, bars
 from mashal.capture.program import Program
 from mashal.capture.recorder import Obstacle
+from mashal.capture.recordings import Recordings, with_parts
 
 __all__ = ["Explanation", "Kernel", "Region", "explain"]
 
@@ -193,7 +194,7 @@ def _name_of(fn: Any, known: Recordings) -> str:
 def _describe(known: Recordings, found: Explanation, name: str, args: tuple, options: dict[str, Any]) -> None:
     """Adds what was recorded for these arguments."""
     structure, leaves = known.leaves_of(args, options)
-    fitting = known.growing_for(structure, leaves)
+    fitting = known.general.fitting(structure, leaves)
     kind = with_parts(leaves)
     if kind is not None:
         found.as_written.append((name, f"an argument is a {kind.__name__}, which is made of other tensors"))

@@ -14,18 +14,22 @@ from __future__ import annotations
 
 import ast
 import builtins
+import inspect
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from mashal.capture.callees import is_compiled
+from mashal.capture.guards import same
 from mashal.capture.names import uses
+from mashal.capture.recording import Recording
 from mashal.capture.regions import is_call_of_module, with_forward
 from mashal.capture.source import Unsplit, compiled, defined, definition_of, made_of, name_of, without_defaults
+from mashal.capture.structure import flatten
 
-__all__ = ["numbers_first"]
+__all__ = ["led", "numbers_first"]
 
 _PLAIN = (int, float)
 _BUILTINS = {name: getattr(builtins, name) for name in ("min", "max", "abs", "round", "int", "float", "pow")}
@@ -34,6 +38,48 @@ _SCOPES = (
 )  # fmt: skip
 _DEEPEST = 8  # functions that call one another
 _REST, _WRITTEN, _ANSWER = "_rest", "_as_written", "_answer"
+
+
+def led(
+    function: Any,
+    recordings: Sequence[Recording],
+    call: tuple[tuple, dict[str, Any], Any, list[Any]],
+    tried: set[tuple[int, ...]],
+    compile_rest: Callable[[FunctionType, str], Any],
+) -> Any:
+    """If a call differs from recorded ones in numbers only: what computes first what follows from these, or None.
+
+    call: its arguments, positional and by name, their structure and their leaves. tried: for which leaves that was asked before.
+    """
+    args, options, structure, leaves = call
+    for other in recordings:
+        differing = tuple(i for i, x in other.fixed if not same(leaves[i], x))
+        numbers = all(type(leaves[i]) in _PLAIN for i in differing)
+        if not (differing and numbers and other.structure == structure and other.takes(leaves)) or differing in tried:
+            continue
+        tried.add(differing)
+        names, arguments = _names_of_leaves(function, args, options)
+        if all(names.get(i) in arguments for i in differing):
+            made = numbers_first(function, arguments, {names[i] for i in differing}, compile_rest)
+            if made is not None:
+                return made
+    return None
+
+
+def _names_of_leaves(fn: Any, args: tuple, options: dict[str, Any]) -> tuple[dict[int, str], dict[str, Any]]:
+    """The parameters of those leaves of a call that are arguments by themselves, and all arguments by their names; {} for none."""
+    try:
+        bound = inspect.signature(fn.__self__.forward if is_call_of_module(fn) else fn).bind(*args, **options)
+    except (TypeError, ValueError):
+        return {}, {}
+    by_place = list(bound.signature.parameters)
+    names: dict[int, str] = {}
+    leaves: list[Any] = []
+    for name, x in (*zip(by_place, args), *options.items()):
+        if flatten(x, leaves) is None:
+            names[len(leaves) - 1] = name
+    bound.apply_defaults()
+    return names, dict(bound.arguments)
 
 
 def numbers_first(

@@ -10,6 +10,7 @@ import ast
 import linecache
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from mashal.capture.recorder import Obstacle
 
 __all__ = [
-    "broken", "not_recorded", "not_whole", "place", "runs_as_written", "short", "short_name", "too_often", "why_cut",
+    "broken", "level_of_program", "not_recorded", "not_whole", "place", "runs_as_written", "short", "short_name", "too_often", "why_cut",
 ]  # fmt: skip
 
 _LONGEST = 60
@@ -187,3 +188,14 @@ def runs_as_written(name: str, why: str, cuts: Sequence[Obstacle] = ()) -> str:
     compile: step runs as written: it is a generator or a coroutine
     """
     return f"compile: {name} runs as written: " + (f"{_first(cuts)}; {why}" if cuts else why)
+
+
+def level_of_program() -> int:
+    """How many frames above the one that warns the program is."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+_PACKAGE = __file__[: __file__.rindex("capture")]

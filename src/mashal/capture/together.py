@@ -1,6 +1,6 @@
 """A call in parts is undone as a whole where one of them raises: what its regions change is noted until the call has ended.
 
-Shapes that do not fit raise in the first call of their kind, which is not made in parts (capture.compiled). What is left is what depends
+Shapes that do not fit raise in the first call of their kind, which is not made in parts (capture.recordings). What is left is what depends
 on values: an index out of range in one region, when others have changed statistics, drawn numbers, made a step. A region can only
 raise if a kernel of it can; so what is noted, most often nothing, are the changes of those regions that come before one like that.
 """
@@ -21,9 +21,9 @@ from mashal.core.tensor import Tensor, version_of
 from mashal.machine import memory
 
 if TYPE_CHECKING:
-    from mashal.capture.compiled import Recordings
     from mashal.capture.recorder import Recorder
     from mashal.capture.recording import Recording
+    from mashal.capture.recordings import Recordings
 
 __all__ = ["Together", "noted", "opened"]
 

@@ -12,7 +12,7 @@ from mashal.machine.observing import watch
 
 __all__ = ["cudagraph_mark_step_begin", "reset", "set_stance"]
 
-compiled: Any = later("mashal.capture.compiled")
+recordings: Any = later("mashal.capture.recordings")
 _STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile", "eager_then_compile")
 
 
@@ -44,16 +44,16 @@ class set_stance:
         if watch.recorder is not None:
             watch.recorder.obstacle("set_stance()")
         self.stance = "force_eager" if force_backend == "eager" else stance
-        self.before = compiled.stand(self.stance)
+        self.before = recordings.stand(self.stance)
 
     def __enter__(self) -> None:
-        compiled.stand(self.stance)
+        recordings.stand(self.stance)
 
     def __exit__(self, *error: Any) -> None:
-        compiled.stand(self.before)
+        recordings.stand(self.before)
 
     def __call__(self, fn: Callable[..., Any]) -> Any:
-        compiled.stand(self.before)
+        recordings.stand(self.before)
 
         @functools.wraps(fn)
         def call(*args: Any, **options: Any) -> Any:
@@ -68,7 +68,7 @@ def reset() -> None:
 
     >>> torch.compiler.reset()
     """
-    compiled.reset()
+    recordings.reset()
     forget()
 
 

@@ -2,8 +2,10 @@
 
 Read in this order
   trail       what a recorded call is: buffers, values, steps;  structure: arguments and results as flat lists
-  recorder    runs a call and notes its kernels;  origins: which operation and line each comes from;  waiting: an
-              optimizer's kernel runs when the call has ended well
+  recorder    runs a call and notes its kernels. It is built from buffers (which memory tensors see), undoing (a call is taken
+              back), told (what Python does past the launcher), stepping (optimizers and schedules)
+              noted: tensors as they were, and obstacles;  indices: what they choose, where they lie;  origins: which operation and
+              line a kernel comes from;  waiting: an optimizer's kernel runs when the call has ended well
   watch       follows the program meanwhile: guards (what it read), effects (what no replay repeats), places of cuts
               bytecode, sites, frames, sightings, effects, guards, contents, modules, places, definitions: what watch
               is made of

@@ -9,9 +9,10 @@ from typing import Any
 from mashal.capture import history
 from mashal.capture.effects import Unrepeatable
 from mashal.capture.modules import is_module
+from mashal.capture.noted import Obstacle
 from mashal.capture.places import Place
 from mashal.capture.program import are_alike
-from mashal.capture.recorder import Obstacle, Recorder
+from mashal.capture.recorder import Recorder
 from mashal.capture.structure import PLAIN
 from mashal.capture.watch import Watch
 from mashal.core.forms import form

@@ -19,9 +19,9 @@ from mashal.capture.costs import Kernel, kernels_of, recorded_in
 from mashal.capture.listing import LEGEND, blocks_of, count, lines_of, number, numbers, seconds, size, table
 from mashal.capture.messages import place, why_cut
 from mashal.capture.modules import is_module
+from mashal.capture.noted import Obstacle
 from mashal.capture.picture import Bar, bars
 from mashal.capture.program import Program
-from mashal.capture.recorder import Obstacle
 from mashal.capture.recordings import Recordings, with_parts
 
 __all__ = ["Explanation", "Kernel", "Region", "explain"]

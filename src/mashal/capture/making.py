@@ -12,10 +12,11 @@ from mashal.capture.backwards import Backwards
 from mashal.capture.called import Called, cuts_of
 from mashal.capture.effects import Unrepeatable
 from mashal.capture.guards import Guard
+from mashal.capture.noted import Obstacle
 from mashal.capture.places import stores
 from mashal.capture.planning import Planner
 from mashal.capture.program import Plan, Program
-from mashal.capture.recorder import Obstacle, Recorder
+from mashal.capture.recorder import Recorder
 from mashal.capture.recording import Finish, Recording
 from mashal.capture.structure import Results, containers, flatten
 from mashal.capture.together import opened

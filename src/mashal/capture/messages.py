@@ -22,7 +22,7 @@ from mashal.core.interop import is_array_scalar
 from mashal.core.tensor import Tensor
 
 if TYPE_CHECKING:
-    from mashal.capture.recorder import Obstacle
+    from mashal.capture.noted import Obstacle
 
 __all__ = [
     "broken", "level_of_program", "not_recorded", "not_whole", "place", "runs_as_written", "short", "short_name", "too_often", "why_cut",

@@ -86,7 +86,7 @@ class Planner:
                 continue
             if isinstance(x.node, AccumulateGrad) and id(x) in recorder.new:
                 self.made_leaves.append(i)
-            buffer = recorder._buffers.get(id(x.capsule))
+            buffer = recorder.buffer_of(x)
             if id(x) in by_id:
                 parts.append(answers.Argument(by_id[id(x)]))
             elif id(x) in held:
@@ -129,7 +129,7 @@ class Planner:
                 self.without_gradient += mine if was.missed or was.forgets or now is not None else []
                 continue
             if was.grad is not None and id(was.grad) in touched:
-                buffer = self.recorder._buffers.get(id(was.grad.capsule))
+                buffer = self.recorder.buffer_of(was.grad)
                 if buffer is not None and buffer.source is OUTSIDE and buffer in met:
                     plan.gradients.append((x, self.recorder.value(was.grad)))
                     self._grads_from.add(id(was.grad))
@@ -141,7 +141,8 @@ class Planner:
                 if now is None:
                     plan.leaves.append((x, -1))
                 elif now is not was.grad:
-                    buffer = self.recorder._buffers[id(now.capsule)]
+                    buffer = self.recorder.buffer_of(now)
+                    assert buffer is not None, "what gives a gradient is recorded"
                     place = len(plan.results)
                     shared = next((i for i, (v, _) in enumerate(plan.results) if v.buffer is buffer), None)
                     if shared is not None and any(now is x for x in self.found):

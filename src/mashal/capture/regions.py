@@ -31,7 +31,7 @@ from mashal.capture.source import Unsplit, compiled, defined, definition_of, mad
 from mashal.core.tape import within
 
 if TYPE_CHECKING:
-    from mashal.capture.recorder import Obstacle
+    from mashal.capture.noted import Obstacle
 
 __all__ = ["Unsplit", "is_call_of_module", "split", "with_forward"]
 

@@ -148,6 +148,12 @@ def is_stateful(step: Any) -> bool:
     return isinstance(step, Step) and any(type(x) is int and abs(x) >= 1 << 32 for x in step.operands)
 
 
+def note_computed(step: Step | UpdateStep) -> None:
+    """Notes of the buffers that a step writes that a kernel of the call has."""
+    for value in step.written:
+        value.buffer.computed = True
+
+
 def refilled(buffer: Buffer) -> Step:
     """A step that makes a constant anew, for a call that changes it; from then on a kernel of the call makes it."""
     assert buffer.before is not None

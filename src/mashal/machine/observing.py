@@ -1,6 +1,7 @@
 """Who watches while a call is recorded: what Python does to memory and tensors past the launcher.
 
-`watch.recorder` is None but during a recording (capture.recorder). Those who do such things tell it:
+`watch.recorder` is None but during a recording (capture.recorder). Those who do such things tell it (capture.told,
+capture.stepping):
 
     address_taken(storage)      Python reads or writes a storage's memory
     born(storage)               Python has made a storage

@@ -157,3 +157,31 @@ def test_a_region_in_a_loop_that_raises_undoes_the_turns_before():
     with pytest.raises(IndexError):
         step(torch.tensor([0, 1, 9]))
     assert total.tolist() == before
+
+
+def test_a_gradient_of_a_gradient_that_regions_do_not_have_is_eagers():
+    """A region that makes a leaf is not made once more for second gradients; the call is put back, and runs as it is written."""
+
+    def made():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+        def step(x):
+            x = x.detach().requires_grad_()
+            y = model(x)
+            slope = lambda a, b: torch.autograd.grad(a, b, torch.ones_like(a), create_graph=True)[0]
+            loss = (slope(slope(y, x)[:, :1], x) + y).pow(2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        return model, step
+
+    (model, step), (other, same) = made(), made()
+    compiled = torch.compile(same)
+    for _ in range(6):
+        x = torch.randn(5, 2)
+        assert compiled(x) == step(x)
+    assert all(map(torch.equal, model.parameters(), other.parameters()))

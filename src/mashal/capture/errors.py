@@ -9,6 +9,8 @@
         ├── TorchRuntimeError        never raised: an error inside a compiled function is the one that it raises without compile
         ├── UserError                never raised, for the same reason
         └── InternalTorchDynamoError never raised; it is here for programs that catch it
+    RuntimeError
+    └── NoSecondGradient             the gradient of a gradient was asked for, of a call that cannot be made once more
     Exception
     └── FailOnRecompileLimitHit      the function was recorded as often as is allowed, and that was to be an error
 
@@ -20,7 +22,8 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
-    "BackendCompilerFailed", "FailOnRecompileLimitHit", "InternalTorchDynamoError", "InvalidBackend", "RecompileError",
+    "BackendCompilerFailed", "FailOnRecompileLimitHit", "InternalTorchDynamoError", "InvalidBackend", "NoSecondGradient",
+    "RecompileError",
     "TorchDynamoException", "TorchRuntimeError", "Unsupported", "UserError",
 ]  # fmt: skip
 
@@ -72,3 +75,7 @@ class InternalTorchDynamoError(TorchDynamoException):
 
 class FailOnRecompileLimitHit(Exception):
     """A function was recorded as often as is allowed, and that was to be an error."""
+
+
+class NoSecondGradient(RuntimeError):
+    """The gradient of a compiled function's gradient was asked for, and the call cannot be made once more for that."""

@@ -223,6 +223,9 @@ def _add(known: Recordings, found: Explanation, name: str, cuts: dict[Any, list[
         cuts.setdefault(cut.frames[-1:] or cut.what, []).append(cut)
     if known.refusal and known.parts is known.fn:
         found.as_written.append((name, known.unsplit or known.refusal))
+    elif getattr(known.parts, "refusal", ""):
+        found.as_written.append((name, known.parts.refusal))  # type: ignore[attr-defined]
+        return
     elif not known.all and not known.regions:
         found.as_written.append((name, "no two calls of it are alike"))
     for recording in known.all[:1]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from mashal.autograd import grad
 from mashal.autograd.function import FunctionNode
+from mashal.capture.errors import NoSecondGradient
 from mashal.capture.program import MISS
 from mashal.core.saved import FREED
 from mashal.core.tape import AccumulateGrad, Node, mode, no_grad
@@ -193,8 +194,8 @@ class CompiledFunctionBackward(Node):
         program, kept, versions, again = self.saved
         if mode.recording and again is None:
             wrong = "the gradient of a compiled function's gradient was asked for (create_graph=True), and the function draws "
-            wrong += "random numbers or changes what was there before"
-            raise RuntimeError(message("compile", wrong, "call the function without compile where you need it"))
+            wrong += "random numbers, makes leaves, or changes what was there before"
+            raise NoSecondGradient(message("compile", wrong, "call the function without compile where you need it"))
         for x, version, results in versions:
             if version_of(x) != version and any(gradients[k] is not None for k in results):
                 wrong = "one of the variables needed for gradient computation has been modified by an inplace operation"

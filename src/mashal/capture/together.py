@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mashal.capture.answers import Bumped
+from mashal.capture.errors import NoSecondGradient
 from mashal.capture.frames import HOME
 from mashal.capture.trail import MADE
 from mashal.core.generator import PLACE
@@ -41,11 +42,13 @@ opened = _Opened()
 class Together:
     """A function in parts, once they are made.
 
-    last: which of the calls of regions in a call is the last that may raise; None: it is not known yet.
+    last: which of the calls of regions in a call is the last that may raise; None: it is not known yet. refusal: why the function
+    runs as it is written after all, or "".
     """
 
-    def __init__(self, parts: Callable[..., Any]) -> None:
-        self.parts = parts
+    def __init__(self, written: Callable[..., Any]) -> None:
+        self.parts = self.written = written
+        self.refusal = ""
         self.begin()
 
     def begin(self) -> None:
@@ -63,6 +66,11 @@ class Together:
         except Exception as error:
             if not notes.missed and (notes.undone or _is_of_mashal(error)):
                 notes.put_back()
+                if isinstance(error, NoSecondGradient):  # eager has one
+                    self.parts, self.refusal = self.written, str(error)
+                    self.begin()
+                    opened.notes = None
+                    return self.written(*args, **options)
             raise
         finally:
             opened.notes = None
@@ -182,7 +190,7 @@ class Changes:
         self.storages = [b.capsule for b in written - operands - of_gradients.keys()]
         self.tensors = _distinct([x for x, _ in (*plan.leaves, *plan.bumps)])
         self.generators = list(plan.generators)
-        names = ("Bumped", "Remembered")
+        names = ("Bumped", "Remembered", "Wanting")  # the last changes only what the call has made
         self.unknown = bool(recording.stores) or any(type(x).__name__ not in names for x in recording.after)
         self.some = bool(written or self.given or self.tensors or self.generators or self.unknown)
 

@@ -53,9 +53,10 @@ def led(
     """
     args, options, structure, leaves = call
     for other in recordings:
+        if other.structure != structure or not other.takes(leaves):
+            continue
         differing = tuple(i for i, x in other.fixed if not same(leaves[i], x))
-        numbers = all(type(leaves[i]) in _PLAIN for i in differing)
-        if not (differing and numbers and other.structure == structure and other.takes(leaves)) or differing in tried:
+        if not differing or differing in tried or any(type(leaves[i]) not in _PLAIN for i in differing):
             continue
         tried.add(differing)
         names, arguments = _names_of_leaves(function, args, options)

@@ -1,6 +1,6 @@
 """What containers hold: the guards for what a program reads as a whole, however deep it lies.
 
-`contents` is what a list, set, deque, array or the like holds, to be compared later; `content_guards` are the guards for a container
+`content_guards` are the guards for a container (list, set, deque, array or the like)
 and for the containers in it; `object_guards` those for an object that is handed to code which nobody follows: of
 the library, or of C.
 """
@@ -14,7 +14,8 @@ from contextvars import ContextVar
 from types import FunctionType, MappingProxyType, MethodType, ModuleType
 from typing import Any
 
-from mashal.capture.guards import ABSENT, CONTENTS, LENGTH, Guard, dictionary_of, shown_key
+from mashal.capture.guards import ABSENT, CONTENTS, LENGTH, Guard, shown_key
+from mashal.capture.looking import dictionary_of
 from mashal.capture.modules import is_module
 from mashal.core.interop import is_array
 from mashal.core.tensor import Tensor

@@ -14,16 +14,15 @@ from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
-from types import CodeType, GeneratorType, ModuleType
+from types import GeneratorType, ModuleType
 from typing import Any
 
+from mashal.capture.frames import Lines
 from mashal.capture.guards import ABSENT, Guard
 from mashal.capture.modules import is_module
 from mashal.capture.places import Place
 
 __all__ = ["Effect", "Mutation", "Unrepeatable", "changes", "of_builtin", "of_library", "of_mashal"]
-
-Lines = list[tuple[CodeType, int]]
 
 
 class Unrepeatable(BaseException):

@@ -10,7 +10,7 @@ import dis
 import functools
 import os
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any
 
@@ -23,6 +23,7 @@ __all__ = [
     "PROGRAM",
     "code_of",
     "foreign",
+    "function_in",
     "function_of",
     "is_library",
     "kind_of",
@@ -101,6 +102,27 @@ def function_of(function: Any) -> FunctionType | None:
         else:
             return None
     return None
+
+
+def function_in(frame: FrameType, candidates: Iterable[Any]) -> FunctionType | None:
+    """The function that runs in a frame, if it is among these: of several with one code, the one whose cells the frame sees."""
+    functions = (f for f in candidates if isinstance(f, FunctionType) and f.__code__ is frame.f_code)
+    return next((f for f in functions if _sees_cells_of(frame, f)), None)
+
+
+def _sees_cells_of(frame: FrameType, function: FunctionType) -> bool:
+    """Whether a frame of a function's code sees what the function's cells hold."""
+    seen = frame.f_locals
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+        try:
+            held = cell.cell_contents
+        except ValueError:  # a variable without a value
+            if name in seen:
+                return False
+        else:
+            if name not in seen or seen[name] is not held:
+                return False
+    return True
 
 
 def lines_above(frame: FrameType | None, is_program: Callable[[FrameType], bool], last: FrameType | None) -> Lines:

@@ -44,7 +44,7 @@ class Place:
     @property
     def name(self) -> tuple[int, Any]:
         """The same for the same place."""
-        return id(self.before.holder), self.before.key
+        return self.before.name
 
     def put(self, value: Any) -> None:
         """Sets the place, and tells if it is a module's."""

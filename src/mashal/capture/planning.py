@@ -179,7 +179,7 @@ class Planner:
         for x, expected in self._gradient_guards:
             plan.kept.append(x)
             plan.slots.append((id(x) + _OFFSETS["grad_"], expected))
-        known = {(id(guard.holder), guard.key) for guard in watch.guards if of_module(guard.holder)}
+        known = {guard.name for guard in watch.guards if of_module(guard.holder)}
         plan.settled = not any(place.name in known for place in self.called.stores)
         plan.entries.append((changes, "structure", changes["structure"] if plan.settled else object()))
         written = {value.buffer for step in plan.trail.steps for value in step.written}

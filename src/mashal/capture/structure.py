@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import MemberDescriptorType
 from typing import Any, Generic, NamedTuple
 
-from mashal.capture.guards import dictionary_of
+from mashal.capture.looking import dictionary_of
 from mashal.capture.modules import is_module
 from mashal.core.tensor import Tensor
 

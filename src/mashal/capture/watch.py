@@ -1,7 +1,7 @@
 """Watching a program while it is recorded: what it read (guards), what it did besides computing (effects), where it is.
 
 A replay runs no Python. `Watch` therefore follows the frames of the program (`frames`) while its function runs once: before each
-instruction that reads or changes something (`bytecode`) it notes what that is (`sightings`), and calls of builtins are
+instruction that reads or changes something (`bytecode`) it notes what that is (`visiting`), and calls of builtins are
 reported to it (`effects`).
 
 Inside mashal only `nn` is read, at the entry of its functions: what `self.training`, `self.p` and the like were.
@@ -36,8 +36,8 @@ from mashal.capture.frames import (
     was_begun,
 )
 from mashal.capture.guards import Guard
-from mashal.capture.sightings import Sightings
 from mashal.capture.sites import sites
+from mashal.capture.visiting import Visitor
 from mashal.core.tape import mode
 from mashal.core.tensor import Tensor
 
@@ -89,7 +89,7 @@ class Watch:
         if self._profiler is not None and not isinstance(self._profiler, (FunctionType, MethodType)):
             self.declined = "a profiler is running"
             return self
-        self._seen = Sightings(self.function, self._lines_above, self.rehearsed, self.strict)
+        self._seen = Visitor(self.function, self._lines_above, self.rehearsed, self.strict)
         gc.collect(0)
         self._before = self._tracer, self._profiler, gc.isenabled()
         gc.disable()

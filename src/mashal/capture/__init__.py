@@ -18,7 +18,8 @@ Read in this order
               step computes), fuse_join (two as one), fuse_graph (which may), fuse_steps (what it costs, and back to a
               step), fuse_products (what follows a product of matrices), fuse_memory (results in the place of operands),
               fuse_choices (what is a matter of cost: rehearsals choose alike)
-  program     where buffers lie, the kernels' words: tables for machine.replay
+  program     a plan (what a replay is made of) becomes tables for machine.replay: where buffers lie, the kernels' words;  arena: memory
+              for what nobody sees after the call
   growing     one recording for many sizes;  sizes: which those are, and polynomials of them;
               outline: what recordings must share for that;  tuning: words set to the sizes of a call
   varying     one recording for floats that change;  leading: numbers that follow from numbers are computed first

@@ -7,8 +7,9 @@ from typing import Any
 
 from mashal.capture import answers, history
 from mashal.capture.places import restored
+from mashal.capture.plan import Operand, Plan
 from mashal.capture.planning import Planner, result_in, whose_version
-from mashal.capture.program import Operand, Plan, Program
+from mashal.capture.program import Program
 from mashal.capture.structure import Results, flatten, rebuild
 from mashal.capture.trail import MADE, Trail, Value, is_stateful
 from mashal.core import tape

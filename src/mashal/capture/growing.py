@@ -188,7 +188,7 @@ def rehearsed(fn: Callable[..., Any], structure: Any, leaves: list[Any], places:
 
 @cache
 def _uniform(code: CodeType) -> bool:
-    """Whether code branches on no number that it has just computed (capture.sightings sees the others)."""
+    """Whether code branches on no number that it has just computed (capture.picking sees the others)."""
     before = ""
     for step in dis.get_instructions(code):
         if before.startswith("BINARY") and step.opname.startswith(("POP_JUMP", "JUMP_IF", "TO_BOOL", "UNARY_NOT")):

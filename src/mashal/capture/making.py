@@ -14,8 +14,9 @@ from mashal.capture.effects import Unrepeatable
 from mashal.capture.guards import Guard
 from mashal.capture.noted import Obstacle
 from mashal.capture.places import stores
+from mashal.capture.plan import Plan
 from mashal.capture.planning import Planner
-from mashal.capture.program import Plan, Program
+from mashal.capture.program import Program
 from mashal.capture.recorder import Recorder
 from mashal.capture.recording import Finish, Recording
 from mashal.capture.structure import Results, containers, flatten

@@ -9,12 +9,13 @@ from types import CellType, FunctionType
 from typing import Any
 
 from mashal.capture import answers
+from mashal.capture.arena import used
 from mashal.capture.called import Called
 from mashal.capture.contents import MOST, content_guards, is_whole
 from mashal.capture.definitions import FUNCTION_SLOTS, ClassGuard, CountedGuard
 from mashal.capture.guards import ABSENT, CONTENTS, LENGTH, Guard, HasGradient
 from mashal.capture.modules import Seen, of_module
-from mashal.capture.program import Operand, Plan, used
+from mashal.capture.plan import Operand, Plan
 from mashal.capture.trail import MADE, OUTSIDE, UpdateStep, Value
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor, version_of

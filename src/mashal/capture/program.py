@@ -1,85 +1,35 @@
 """From a trail to a replay: where each buffer lies, the kernels' words, and what the call leaves behind.
 
-A buffer that nobody sees after the call lies in the arena, one block of memory in which buffers that are never alive at
-once share room. What outlives the call (results, gradients) gets a block of its own. All else was there before.
+A buffer that nobody sees after the call lies in the arena (`arena`). What outlives the call (results, gradients) gets a block of
+its own. All else was there before. Where that is, a replay writes into the words that the kernels are given: each word belongs to
+a base (the arena, an operand, a result, a storage), and lies so many bytes behind its beginning.
 """
 
 from __future__ import annotations
 
 import ctypes
-from bisect import insort
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from mashal.capture.arena import aligned, arranged, lives, used
 from mashal.capture.fuse import fused
-from mashal.capture.fuse_choices import room_for
 from mashal.capture.guards import LENGTH, same
-from mashal.capture.modules import Seen
 from mashal.capture.places import Place
-from mashal.capture.trail import MADE, Buffer, Step, Trail, UpdateStep, Value, bits_of
-from mashal.core.generator import PLACE, Generator
+from mashal.capture.plan import Plan
+from mashal.capture.trail import MADE, Buffer, UpdateStep, Value, bits_of
+from mashal.core.generator import PLACE
 from mashal.core.tape import AccumulateGrad
 from mashal.core.tensor import Tensor
 from mashal.machine import memory
 from mashal.machine.launch import NUMBER
 from mashal.machine.observing import changes
 from mashal.machine.replay import ReplayLayout
-from mashal.machine.replay_tables import ASKED_USUALLY, NOTHING, SAME, TENSOR, Tables
+from mashal.machine.replay_tables import NOTHING, SAME, TENSOR, Tables
 
 MISS = type("Miss", (), {"__repr__": lambda self: "MISS"})()
-_ALIGN = 64
-
-
-@dataclass
-class Operand:
-    """An operand of the call: a tensor's place when it was recorded, its history; or an object that must be the same."""
-
-    value: Value | None
-    history: int = 0
-    type: Any = Tensor
-    same: Any = None
-
-
-@dataclass
-class Plan:
-    """Everything that a replay is made of.
-
-    gradients: buffers that are the gradient of a tensor when the call begins. results: what outlives the call, (value, node);
-    the first `returned` of them are handed out. kept: whose slots are compared. leaves: (tensor, place in results or -1).
-    apart: storages that must differ, (operand, other operand or -1, capsule or None). together: operands that share memory,
-    (operand, other operand, how many bytes further that one lies). asked: the modes that a replay needs as they are now.
-    leaf_nodes: (leaf, address of its slot, node). looked: (row of slots, guard, what gives the object or Bits that are there now).
-    items: guards of lists' items, and of lengths. numbers: which entries are options of an optimizer that its step reads anew.
-    folds: whether what depends on constants alone is computed now. settled: whether the call sets nothing of a module that it
-    has a guard for.
-    """
-
-    trail: Trail
-    operands: list[Operand] = field(default_factory=list)
-    gradients: list[tuple[Any, Value]] = field(default_factory=list)
-    results: list[tuple[Value, Any]] = field(default_factory=list)
-    leaves: list[tuple[Any, int]] = field(default_factory=list)
-    bumps: list[tuple[Any, int]] = field(default_factory=list)
-    slots: list[tuple[int, Any]] = field(default_factory=list)
-    entries: list[tuple[dict, Any, Any]] = field(default_factory=list)
-    items: list[Any] = field(default_factory=list)
-    numbers: set[int] = field(default_factory=set)
-    generators: list[Generator] = field(default_factory=list)
-    apart: list[tuple[int, int, Any]] = field(default_factory=list)
-    together: list[tuple[int, int, int]] = field(default_factory=list)
-    kept_gradients: set[int] = field(default_factory=set)
-    kept: list[Any] = field(default_factory=list)
-    leaf_nodes: list[tuple[Any, int, Any]] = field(default_factory=list)
-    looked: list[tuple[int, Any, Callable[[], Any]]] = field(default_factory=list)
-    others: list[Any] = field(default_factory=list)
-    modules: Seen = field(default_factory=lambda: Seen(()))
-    returned: int = 0
-    returns: int = 0
-    asked: int = ASKED_USUALLY
-    folds: bool = True
-    settled: bool = True
+_HEAD = 5  # words that an optimizer's kernel is given before its numbers (trail.UpdateStep.words)
 
 
 @cache
@@ -223,13 +173,14 @@ class Program:
 
     def _save(self, base: int, offset: int, nbytes: int) -> None:
         self.tables.undo.append((base, offset, nbytes, self.arena))
-        self.arena += -(-nbytes // _ALIGN) * _ALIGN
+        self.arena += aligned(nbytes)
 
     def _leave(self) -> None:
         tables, plan = self.tables, self.plan
         tables.results = [(i, v.form, v.offset, node) for i, (v, node) in enumerate(plan.results)]
         tables.leaves, tables.bumps = list(plan.leaves), list(plan.bumps)
 
+    # ---------------------------------------------------------------- what holds from replay to replay
     @property
     def may_fail(self) -> bool:
         """Whether a kernel may find an index out of range."""
@@ -279,6 +230,20 @@ class Program:
         for row, _, now in self.plan.looked:
             self.tables.expect("slots", row, now())
 
+    def others_hold(self) -> bool:
+        """Whether the guards hold that native code does not look at."""
+        return all(guard.holds() for guard in self.plan.others)
+
+    def _refresh(self) -> bool:
+        """Reads the optimizers' numbers anew; False if something else about them has changed."""
+        numbers = [step.numbers() for step, _ in self.numbers]
+        if any(found is None or len(found) > len(words) - _HEAD for found, (_, words) in zip(numbers, self.numbers)):
+            return False
+        for found, (_, words) in zip(numbers, self.numbers):
+            for i, x in enumerate(found):
+                words[_HEAD + i] = bits_of(float(x))
+        return True
+
     # ---------------------------------------------------------------- running kernels one by one (capture.explain)
     def lend(self) -> list[Any]:
         """Has every word point to memory: that of the recorded call where it is still there, else to new memory."""
@@ -307,20 +272,6 @@ class Program:
             return self.arena
         return max((b.nbytes for b, (of, _) in self._bases.items() if of == base), default=64)
 
-    def others_hold(self) -> bool:
-        """Whether the guards hold that native code does not look at."""
-        return all(guard.holds() for guard in self.plan.others)
-
-    def _refresh(self) -> bool:
-        """Reads the optimizers' numbers anew; False if something else about them has changed."""
-        numbers = [step.numbers() for step, _ in self.numbers]
-        if any(found is None or len(found) > len(words) - 5 for found, (_, words) in zip(numbers, self.numbers)):
-            return False
-        for found, (_, words) in zip(numbers, self.numbers):
-            for i, x in enumerate(found):
-                words[5 + i] = bits_of(float(x))
-        return True
-
 
 @dataclass(frozen=True, eq=False)
 class Refreshed:
@@ -332,60 +283,6 @@ class Refreshed:
         return self.program._refresh()
 
 
-def used(trail: Trail) -> list[Buffer]:
-    """The buffers that steps read or write, in the order in which they are met."""
-    return list(dict.fromkeys(v.buffer for step in trail.steps for v in (*step.written, *step.read)))
-
-
 def are_alike(node: Any, other: Any) -> bool:
     """Whether two nodes are where gradients of a leaf end, and nothing hangs on them: it wanted none for a while."""
     return all(isinstance(x, AccumulateGrad) and x.hooks is None for x in (node, other))
-
-
-# ---------------------------------------------------------------- the arena
-@dataclass
-class Lives:
-    """From which step to which each buffer of the arena is needed; scratch: where each step's scratch lies."""
-
-    spans: dict[Buffer, tuple[int, int]]
-    scratch: dict[int, int] = field(default_factory=dict)
-
-
-def lives(trail: Trail, outliving: set[Buffer]) -> Lives:
-    """When the buffers that nobody sees after the call are alive."""
-    spans: dict[Buffer, tuple[int, int]] = {}
-    for i, step in enumerate(trail.steps):
-        if isinstance(step, Step) and not step.call.kernel:
-            continue
-        for v in (*step.written, *step.read):
-            if v.buffer.source is MADE and v.buffer not in outliving:
-                spans[v.buffer] = spans.get(v.buffer, (i, i))[0], i
-    return Lives(spans)
-
-
-def arranged(lives: Lives, trail: Trail) -> tuple[dict[Buffer, int], int]:
-    """Places in the arena, and its size: the largest buffers first, each where nobody is at its time."""
-    scratch = {
-        i: step.call.scratch for i, step in enumerate(trail.steps) if isinstance(step, Step) and step.call.kernel
-    }
-    users: list[tuple[int, int, Any]] = [(start, stop, buffer) for buffer, (start, stop) in lives.spans.items()]
-    users += [(i, i, i) for i, nbytes in scratch.items() if nbytes]  # first step, last step, buffer or number of a step
-    sizes = room_for([scratch[who] if type(who) is int else max(who.nbytes, 1) for _, _, who in users])
-    placed: list[tuple[int, int, int, int]] = []  # place, its end, first step, last step; in the order of places
-    places: dict[Buffer, int] = {}
-    size = 0
-    for nbytes, (start, stop, who) in sorted(zip(sizes, users), key=lambda x: -x[0]):
-        room = -(-nbytes // _ALIGN) * _ALIGN
-        place = 0
-        for begin, end, first, last in placed:
-            if first <= stop and start <= last and end > place:
-                if place + room <= begin:
-                    break
-                place = end
-        insort(placed, (place, place + room, start, stop))
-        size = max(size, place + room)
-        if isinstance(who, Buffer):
-            places[who] = place
-        else:
-            lives.scratch[who] = place
-    return places, size

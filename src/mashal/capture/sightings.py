@@ -62,8 +62,8 @@ class Sightings:
         old = [
             guard for guard, owner in self.found.values() if id(owner) not in self.young and id(owner) not in self.made
         ]
-        holds = lambda guard: type(guard.holder) in (list, dict, set) and id(guard.holder) in changed
-        return [guard for guard in old if not holds(guard)], effects
+        was_changed = lambda guard: type(guard.holder) in (list, dict, set) and id(guard.holder) in changed
+        return [guard for guard in old if not was_changed(guard)], effects
 
     def _effects(self) -> tuple[list[Effect], set[int]]:
         """The effects; and the ids of what was changed otherwise than in one place that a replay may set."""

@@ -1,6 +1,7 @@
 """What compile tells the user when a function is not one region, or is recorded again and again."""
 
 import traceback
+import warnings
 from dataclasses import dataclass
 
 import pytest
@@ -115,3 +116,20 @@ def test_what_python_does_is_said_to_be_python(step, what):
     assert (
         why_cut(Cut(((step, 4),), reads=False, what=what)) == f"`print(x)`: {what} is Python, which no replay repeats"
     )
+
+
+def test_a_method_of_a_few_objects_is_no_reason_to_warn():
+    class Layer:
+        def __init__(self, scale):
+            self.scale = scale
+
+        @torch.compile
+        def __call__(self, x):
+            return x * len(self.scale)
+
+    layers = [Layer("a" * n) for n in range(1, 6)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for layer in layers * 4:
+            assert layer(torch.ones(2)).tolist() == [len(layer.scale)] * 2
+    assert len(Layer.__call__.recordings.all) == 5

@@ -47,6 +47,7 @@ does), up to the limit. All other calls run as they are written. SPECIAL: so man
 replay in common, for those that differ (0 and 1)."""
 
 PATIENCE = 8  # calls that set what was not there: a cache is being filled, and will be full
+TOLD = 3  # calls in a row that no recording fits and no other is made for, until the user is told
 TIRELESS = 16  # calls in a row that are looked up in vain: asking many recordings may cost more than the call
 LONGEST_PAUSE = 255  # calls: where other threads always compute, trying to record must not cost much
 _one_at_a_time = threading.Lock()
@@ -239,8 +240,8 @@ class Recordings:
         first = self.kinds.is_first(structure, leaves)
         eagerly = EAGERLY + SPECIAL * bool(self.general)
         if len(self.all) >= (min(eagerly, self.limit) if first else self.limit):
-            self._at_the_limit(structure, leaves)
             self.in_vain += 1
+            self._at_the_limit(structure, leaves)
             if self.in_vain > TIRELESS:
                 self.rest = min(2 ** (self.in_vain - TIRELESS), LONGEST_PAUSE)
             return self._as_written(args, options, structure, leaves)
@@ -306,7 +307,7 @@ class Recordings:
         chosen = self.limit != DEFAULTS["recompile_limit"]
         if len(self.all) >= self.limit and (SETTINGS["fail_on_recompile_limit_hit"] or (self.whole and chosen)):
             raise FailOnRecompileLimitHit(text.partition("; from now on")[0])
-        if not self.general.hopeful:
+        if not self.general.hopeful and (self.in_vain >= TOLD or len(self.all) >= self.limit):
             self._warn(lambda: text)
 
     def _counted(self, recording: Recording) -> None:

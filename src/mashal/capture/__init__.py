@@ -26,7 +26,8 @@ Read in this order
   recordings  what is known of a function: its recordings, found by their guards;  compiled: the function that asks them;  direct:
               what it tries first;  general: when sizes or floats get a replay for many calls;  held: tensors that are held
               somewhere are inputs;  kinds: which calls came before
-  regions     a function split around what cannot be recorded: source, names, flow, hoisting;  callees: what is called at a cut;
+  regions     a function split around what cannot be recorded: splitting (which statements go where), cuts (at which lines), region
+              (a run of statements as a function), source, names, flow, hoisting;  callees: what is called at a cut;
               together: undone as a whole
   messages    what compile says to its user;  errors: the classes of its errors;  news: counters, and notes for those who ask
   settings    what a program may set (torch._dynamo.config)

@@ -56,11 +56,9 @@ class Split:
     def build(self, compile_region: Callable[[FunctionType, str], Any]) -> FunctionType:
         """The function, its regions compiled."""
         function, code = self.function, self.function.__code__
-        first, *rest = body = self.definition.body
-        documented = (
-            isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-        )
-        split_body = [first, *self.block(rest)] if documented else self.block(body)
+        body = self.definition.body
+        head = 0 if ast.get_docstring(self.definition) is None else 1
+        split_body = [*body[:head], *self.block(body[head:])]
         if not self.regions.made and not self.calls_compiled:
             raise Unsplit("no statement of it is free of what cannot be recorded")
         main = defined(code.co_name, without_defaults(self.definition.args), split_body, self.definition)

@@ -100,7 +100,7 @@ def _step(p: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
     taken = lambda: float(state["step"]) + 1
     rate = _weight(number(lambda: taken() ** group["beta2_decay"], group, state["step"]), g)
     length = number(lambda: min(float(group["lr"]), 1 / taken() ** 0.5), group, group["lr"], state["step"])
-    shrunk = number(lambda: 1 - float(group["lr"]) * group["weight_decay"], group, group["lr"])
+    shrunk = number(lambda: float(1 - group["lr"] * group["weight_decay"]), group, group["lr"])
     state["step"] += 1
     size = (norm(p).double() / p.numel() ** 0.5).clamp_(min=eps2)
     if group["weight_decay"]:

@@ -96,8 +96,8 @@ class Muon(Optimizer):
         rows, columns = p.shape
         matched = group["adjust_lr_fn"] == "match_rms_adamw"
         factor = 0.2 * math.sqrt(max(rows, columns)) if matched else math.sqrt(max(1, rows / columns))
-        p.mul_(number(lambda: 1 - float(group["lr"]) * group["weight_decay"], group, group["lr"]))
-        p.add_(update.to(p.dtype) * number(lambda: -float(group["lr"]) * factor, group, group["lr"]))
+        p.mul_(number(lambda: float(1 - group["lr"] * group["weight_decay"]), group, group["lr"]))
+        p.add_(update.to(p.dtype) * number(lambda: float(-group["lr"] * factor), group, group["lr"]))
 
 
 def _orthogonalized(x: Any, coefficients: tuple[float, float, float], steps: int, eps: float) -> Any:

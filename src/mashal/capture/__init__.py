@@ -7,9 +7,9 @@ Read in this order
               noted: tensors as they were, and obstacles;  indices: what they choose, where they lie;  origins: which operation and
               line a kernel comes from;  waiting: an optimizer's kernel runs when the call has ended well
   watch       follows the program meanwhile: guards (what it read), effects (what no replay repeats), places of cuts
-  visiting    what watch sees with, at each place of a program: reading (becomes guards), changing (may become effects), picking (what
-              a rehearsal depends on), sightings (the sum of it);  bytecode, sites: which places those are;  looking: into objects,
-              without running their code;  frames, effects, guards, contents, modules, places, definitions: whose code, what a
+  visiting    what watch sees with, at each place of a program: reading (becomes guards), changing (may become effects),
+              picking (what a rehearsal depends on), sightings (the sum of it);  bytecode, sites: which places those are;
+              looking: into objects, without running their code;  frames, effects, guards, contents, modules, places, definitions: whose code, what a
               replay would not repeat, and what was found where
   making      from a call to a recording: called (the recorded call, and backward from its results), planning (operands,
               answers, gradients, guards), backwards (programs for gradients);  recording: what comes of it;  answers: how a
@@ -18,8 +18,8 @@ Read in this order
               step computes), fuse_join (two as one), fuse_graph (which may), fuse_steps (what it costs, and back to a
               step), fuse_products (what follows a product of matrices), fuse_memory (results in the place of operands),
               fuse_choices (what is a matter of cost: rehearsals choose alike)
-  program     a plan (what a replay is made of) becomes tables for machine.replay: where buffers lie, the kernels' words;  arena: memory
-              for what nobody sees after the call
+  program     a plan (what a replay is made of) becomes tables for machine.replay: where buffers lie, the kernels' words;
+              arena: memory for what nobody sees after the call
   growing     one recording for many sizes;  sizes: which those are, and polynomials of them;
               outline: what recordings must share for that;  tuning: words set to the sizes of a call
   varying     one recording for floats that change;  leading: numbers that follow from numbers are computed first

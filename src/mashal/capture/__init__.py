@@ -9,8 +9,8 @@ Read in this order
   watch       follows the program meanwhile: guards (what it read), effects (what no replay repeats), places of cuts
   visiting    what watch sees with, at each place of a program: reading (becomes guards), changing (may become effects),
               picking (what a rehearsal depends on), sightings (the sum of it);  bytecode, sites: which places those are;
-              looking: into objects, without running their code;  frames, effects, guards, contents, modules, places, definitions: whose code, what a
-              replay would not repeat, and what was found where
+              looking: into objects, without running their code;  frames, effects, guards, contents, modules, places,
+              definitions: whose code, what a replay would not repeat, and what was found where
   making      from a call to a recording: called (the recorded call, and backward from its results), planning (operands,
               answers, gradients, guards), backwards (programs for gradients);  recording: what comes of it;  answers: how a
               replay's answer is built;  history: the node behind it

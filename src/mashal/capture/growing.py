@@ -51,16 +51,20 @@ def grow(
 ) -> Growing | None:
     """A replay for calls like one with these leaves, at its sizes and around them, if there is one. smaller: below them too."""
     search = _Search(fn, growth, like, leaves, places)
-    fits = []
+    fits: list[_Fit] = []
+    looked = False
     for pitch, count in product(dict.fromkeys([(1,) * growth.count, growth.pitch]), LEVELS[growth.count]):
         base = search.base(pitch, count)
-        if base is not None:
-            if not fits:
-                search.look_around(smaller)
-            fits.append(search.fit(base, pitch, count))
-            if fits[-1].wrong == 0 and fits[-1].proven:
+        if base is None:
+            continue
+        if not looked:
+            search.look_around(smaller)
+            looked = True
+        fit = search.fit(base, pitch, count)
+        if fit is not None and fit.proven:
+            fits.append(fit)
+            if fit.wrong == 0:
                 break
-    fits = [fit for fit in fits if fit.proven]
     return search.replay(max(fits, key=lambda fit: len(fit.right))) if fits else None
 
 
@@ -146,8 +150,11 @@ class _Search:
             [max(round(n * times**way / p), 1) * p for n, way, p in zip(self.here, direction, self.growth.pitch)]
         )
 
-    def fit(self, base: Sizes, pitch: Sizes, count: int) -> _Fit:
-        """Polynomials that are right for the widest rehearsal that there are any for, and for what else they are."""
+    def fit(self, base: Sizes, pitch: Sizes, count: int) -> _Fit | None:
+        """Polynomials that are right for the widest rehearsal that there are any for, and for what else they are.
+
+        None: no rehearsal has the constants of all that the polynomials are made from.
+        """
         nearest = near(base, pitch, count)
         for widest in sorted(self.found, key=lambda sizes: (prod(sizes), sizes), reverse=True):
             wide = self.found[widest].outlines
@@ -163,7 +170,7 @@ class _Search:
             if widest in right:
                 wrong = sum(map(laws[0].reach, self.found)) - len(right)
                 return _Fit(widest, right, wrong, len(right) > count, laws, moving)
-        raise AssertionError("the polynomials go through the sizes that they are found from")
+        return None
 
     def _with_constants(self, m: Sizes, moving: Sequence[Sequence[int]]) -> list[Outline]:
         return [outline.with_constants(which) for outline, which in zip(self.found[m].outlines, moving)]

@@ -584,3 +584,26 @@ def test_products_that_differ_in_their_form_only_are_rehearsed_alike():
         [(400,), (420,), (500,), (600,)],
     )
     assert len(known.all) == 2 and len(known.growing) == 1
+
+
+def shown(size):
+    """The mask of PyTorch's tutorials."""
+    mask = (torch.triu(torch.ones(size, size)) == 1).transpose(0, 1)
+    return mask.float().masked_fill(mask == 0, float("-inf")).masked_fill(mask == 1, 0.0)
+
+
+def test_masks_that_are_made_in_the_call_by_comparing():
+    known = twice(
+        lambda x: (x @ x.T + shown(x.shape[0])).softmax(-1),
+        lambda n: (torch.randn(n, 8),),
+        [(n,) for n in range(14, 40)],
+    )
+    assert len(known.all) == 2 and len(known.growing) == 1
+
+
+def test_what_compares_numbers_that_functions_of_the_program_return_is_not_generalised():
+    def rest(x):
+        return x.shape[0] % 8
+
+    known = twice(lambda x: x * 2 if rest(x) == 3 else x, lambda n: (torch.randn(n),), [(n,) for n in range(14, 40)])
+    assert not known.growing

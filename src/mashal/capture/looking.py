@@ -17,7 +17,16 @@ from mashal.capture.frames import foreign
 from mashal.capture.guards import ABSENT, UNKNOWN, Guard
 from mashal.core.tensor import Tensor
 
-__all__ = ["candidates", "dictionary_of", "evaluate", "evaluate_number", "item_of", "look_up", "place_of"]
+__all__ = [
+    "candidates",
+    "dictionary_of",
+    "evaluate",
+    "evaluate_number",
+    "gives_tensor",
+    "item_of",
+    "look_up",
+    "place_of",
+]
 
 _MOST = 64  # items of a container of which each may be the one that is meant
 _KEYS = (int, str, float, bytes, tuple, type(None), Enum, Tensor)
@@ -214,3 +223,22 @@ def evaluate_number(expression: Any, frame: FrameType) -> Any:
         case ("item", of, _) if isinstance(thing := evaluate(of, frame), Tensor):
             return thing  # a part of a tensor is one
     return evaluate(expression, frame)
+
+
+def gives_tensor(expression: Any, frame: FrameType) -> bool:
+    """Whether an expression is a tensor, whatever is in it: a call of one of our functions that say they return one."""
+    match expression:
+        case ("call", ("attribute", of, name) as method, _):
+            owner = evaluate(of, frame)
+            if isinstance(owner, Tensor):
+                callee = getattr(type(owner), name, None)
+            elif owner is UNKNOWN and gives_tensor(of, frame):
+                callee = getattr(Tensor, name, None)
+            else:
+                callee = evaluate(method, frame)
+        case ("call", function, _):
+            callee = evaluate(function, frame)
+        case _:
+            return isinstance(evaluate(expression, frame), Tensor)
+    ours = isinstance(callee, FunctionType) and callee.__module__.startswith("mashal.")
+    return ours and callee.__annotations__.get("return") == "Tensor"

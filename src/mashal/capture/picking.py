@@ -11,7 +11,7 @@ from typing import Any
 
 from mashal.capture.bytecode import Site
 from mashal.capture.guards import UNKNOWN
-from mashal.capture.looking import evaluate, evaluate_number
+from mashal.capture.looking import evaluate, evaluate_number, gives_tensor
 from mashal.capture.modules import is_module
 from mashal.capture.reading import Reading
 from mashal.core.shapes import Size
@@ -59,6 +59,7 @@ class Picking(Reading):
     def uneven(self, frame: FrameType, site: Site) -> None:
         """Something is done with numbers that does not change at thresholds only: in a rehearsal, what the numbers are."""
         if self.rehearsed:
-            values = [evaluate_number(x, frame) for x in (site.expression, site.detail)]
-            if not any(isinstance(x, Tensor) for x in values):
+            sides = site.expression, site.detail
+            values = [evaluate_number(x, frame) for x in sides]
+            if not any(isinstance(x, Tensor) for x in values) and not any(gives_tensor(x, frame) for x in sides):
                 self.picked += [object() if x is UNKNOWN else repr(x) if type(x) in _NUMBERS else id(x) for x in values]

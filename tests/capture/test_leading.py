@@ -36,10 +36,6 @@ def by_step(x, step):
     return x * rate, rate
 
 
-def handed_on(x, t):
-    return x * t, t
-
-
 def every_third(x, step):
     if step % 3 == 0:
         x = x * 2
@@ -61,7 +57,7 @@ def with_shadows(x, t):
     return exp(t) + x * math.tanh(t * 3)
 
 
-PROGRAMS = [falling, noisy, by_step, handed_on, every_third, in_a_loop, with_a_default, with_shadows]
+PROGRAMS = [falling, noisy, by_step, every_third, in_a_loop, with_a_default, with_shadows]
 
 
 @pytest.mark.parametrize("function", PROGRAMS, ids=lambda f: f.__name__)

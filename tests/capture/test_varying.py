@@ -72,9 +72,7 @@ def test_a_value_that_is_refused_is_refused():
         compiled(X, 1.5001)
 
 
-@pytest.mark.parametrize(
-    "use", [lambda x, a: x * math.sqrt(a), lambda x, a: F.threshold(x, a, 0.3), lambda x, a: (x * a, a)]
-)
+@pytest.mark.parametrize("use", [lambda x, a: x * math.sqrt(a), lambda x, a: F.threshold(x, a, 0.3)])
 def test_what_does_not_follow_simply_is_as_it_is_written(use):
     compiled = torch.compile(use)
     with warnings.catch_warnings(record=True) as told:
@@ -84,6 +82,23 @@ def test_what_does_not_follow_simply_is_as_it_is_written(use):
             found, expected = compiled(X, a), use(X, a)
             assert torch.equal(*(y[0] if isinstance(y, tuple) else y for y in (found, expected)))
     assert "argument" in str(told[0].message)
+
+
+def test_a_float_is_handed_on_and_set():
+    """As nanoGPT sets its learning rate: in the call, in the groups of the optimizer."""
+    groups = [{"lr": 0.0}, {"lr": 0.0}]
+
+    def use(x, lr):
+        for group in groups:
+            group["lr"] = lr
+        return x * lr, lr
+
+    compiled = torch.compile(use)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for i in range(12):
+            found, lr = compiled(X, 0.11 + 0.07 * i)
+            assert lr == groups[1]["lr"] == 0.11 + 0.07 * i and torch.equal(found, X * lr)
 
 
 def test_several_floats_a_training_step_and_keywords():

@@ -80,10 +80,11 @@ class Planner:
         ids = {*map(id, self.found)}
         lost = [was for was in recorder.touched.values() if was.tensor.grad_ is not was.grad and id(was.grad) in ids]
         self._gradient_guards = [(was.tensor, was.grad) for was in lost if was.grad is not None]
-        by_id = {id(x): i for i, x in enumerate(self.leaves) if isinstance(x, Tensor)}
+        by_id = {id(x): i for i, x in enumerate(self.leaves) if isinstance(x, (Tensor, float))}
         for i, x in enumerate(self.found):
             if not isinstance(x, Tensor):
-                parts.append(answers.Constant(x))
+                given = by_id.get(id(x))
+                parts.append(answers.Constant(x) if given is None else answers.Argument(given))
                 continue
             if isinstance(x.node, AccumulateGrad) and id(x) in recorder.new:
                 self.made_leaves.append(i)
